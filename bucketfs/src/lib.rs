@@ -1,0 +1,1 @@
+//! The store: containers, the bucket tree, the journal, durability.

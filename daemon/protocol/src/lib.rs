@@ -1,0 +1,1 @@
+//! The pipeline protocol, both ends, without I/O.

@@ -1,0 +1,1 @@
+//! A storage server: sockets, TLS, configuration.

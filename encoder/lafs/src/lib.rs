@@ -1,0 +1,15 @@
+//! The words of a storage grid: identifiers, secrets, capabilities, base32.
+//!
+//! Every other crate speaks in these types. They are values that cannot be wrong: parsing is strict,
+//! happens once, at the edge, and gives back exactly what was printed. Nothing here does I/O.
+
+pub mod base32;
+pub mod num;
+mod secret;
+mod share;
+
+pub use secret::{
+    CancelSecret, ConnectionSecret, LeaseSecrets, RenewSecret, Swissnum, SwissnumError,
+    UploadSecret,
+};
+pub use share::{ShareNumber, ShareNumberError, StorageIndex, StorageIndexError};

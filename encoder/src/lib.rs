@@ -1,0 +1,1 @@
+//! Share bytes: encryption, erasure codes, hash trees, UEB. No I/O.

@@ -1,0 +1,1 @@
+//! The grid client and its command line.
