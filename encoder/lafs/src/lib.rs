@@ -5,6 +5,7 @@
 
 pub mod base32;
 pub mod num;
+pub mod nurl;
 mod secret;
 mod share;
 
