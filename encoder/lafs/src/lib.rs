@@ -4,13 +4,16 @@
 //! happens once, at the edge, and gives back exactly what was printed. Nothing here does I/O.
 
 pub mod base32;
+pub mod cap;
 pub mod num;
 pub mod nurl;
+mod parameters;
 mod secret;
 mod share;
 
+pub use parameters::{Parameters, ParametersError};
 pub use secret::{
-    CancelSecret, ConnectionSecret, LeaseSecrets, RenewSecret, Swissnum, SwissnumError,
-    UploadSecret,
+    CancelSecret, ConnectionSecret, ConvergenceSecret, LeaseSecrets, ReadKey, RenewSecret,
+    Swissnum, SwissnumError, UploadSecret,
 };
 pub use share::{ShareNumber, ShareNumberError, StorageIndex, StorageIndexError};

@@ -63,6 +63,29 @@ secret! {
     UploadSecret
 }
 
+secret! {
+    /// What a file of the native suite is encrypted with; who knows it may read the file.
+    ReadKey
+}
+
+impl ReadKey {
+    /// Where the shares of the file are.
+    ///
+    /// Derived, so that a reader needs no more than the key to find them, and a server learns
+    /// nothing of the key from the name (`docs/native-format.md`, "Keys").
+    #[must_use]
+    pub fn storage_index(&self) -> StorageIndex {
+        let derived = derive("tahoe-native 2026-11 storage index v1", &[&self.0]);
+        let (index, _) = derived.split_at(StorageIndex::LEN);
+        StorageIndex::new(index.try_into().expect("split at its length"))
+    }
+}
+
+secret! {
+    /// Stirred into convergent keys: without it, nobody can test whether a guessed file is stored.
+    ConvergenceSecret
+}
+
 /// The two secrets of one lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseSecrets {
