@@ -1,0 +1,370 @@
+//! What the store asks of a disk, and the engines that do it.
+//!
+//! An [`Operation`] is one *logical* step: an engine may need many system calls for it, but the
+//! store waits once. Operations in flight together may be performed in any order and interleaved;
+//! the store never has two in flight whose order matters. What goes into an operation comes back
+//! out of its [`Completion`], on failure too.
+//!
+//! Paths are relative to the store directory. Offsets and sizes are `u64` on every target.
+
+use std::ffi::CStr;
+use std::ffi::CString;
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::DiskError;
+
+/// Most files the store keeps open at a time: both journal files, and the uploads in progress.
+///
+/// File ids are below this, so that an engine can use them as slots of a fixed table. Far below
+/// the usual limit of 1024 descriptors a process, which the sockets share.
+pub const OPEN_FILES_MAX: u16 = 258;
+
+/// Most operations the store has in flight at a time; what is beyond waits inside the store.
+pub const FLIGHT_MAX: usize = 256;
+
+/// Performs operations on a disk: ring, pool, simulation.
+///
+/// Call `submit` any number of times, `flush` once, then `reap` when [`Engine::readiness`] says so.
+/// An engine never blocks in these three; [`Engine::wait`] does, and is used only before the store
+/// serves and after it has stopped.
+pub trait Engine {
+    /// Returns the engine's name for logs and status: `ring`, `pool`, `sim`.
+    fn name(&self) -> &'static str;
+
+    /// Takes an operation. Its completion carries the same id.
+    fn submit(&mut self, id: OperationId, operation: Operation);
+
+    /// Hands the disk what was submitted, if `submit` has not done so already.
+    fn flush(&mut self);
+
+    /// Appends what has been completed to `completions`, without waiting.
+    fn reap(&mut self, completions: &mut Vec<Completion>);
+
+    /// Flushes, then blocks until `reap` has something to give. Returns at once with nothing in flight.
+    fn wait(&mut self);
+
+    /// Returns the number of operations submitted and not yet reaped.
+    fn in_flight(&self) -> usize;
+
+    /// Returns the descriptor that is readable when `reap` has something to give (an eventfd).
+    ///
+    /// `None` for an engine that works only when it is called, as the simulation does.
+    fn readiness(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// Names an operation from `submit` to its completion; no two in flight share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperationId(pub u64);
+
+/// A file kept open across operations: a slot, chosen by the store, below [`OPEN_FILES_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub u16);
+
+/// One logical step on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Makes a file with these bytes, and the directories above it; nothing is synced.
+    ///
+    /// First, if `unless` is given and exists, fails with `EXIST` and does nothing. If the bytes
+    /// cannot all be written, removes the file again as far as the disk lets it.
+    CreateFile {
+        /// Where.
+        path: StorePath,
+        /// The whole content.
+        bytes: Bytes,
+        /// What to do when `path` exists.
+        existing: Existing,
+        /// A path that must not exist.
+        unless: Option<StorePath>,
+    },
+    /// Makes a file of this size, all zero, with its space allocated (`fallocate`, or zeros
+    /// written where the file system has none), so that writing into it needs no new space.
+    /// The file must not exist. Nothing is synced.
+    Preallocate {
+        /// Where.
+        path: StorePath,
+        /// How large.
+        size: u64,
+    },
+    /// Makes directories, as `mkdir -p`; nothing is synced.
+    MakeDirectories {
+        /// The deepest one.
+        path: StorePath,
+    },
+    /// Opens a file for writing into the slot `file`, which is free.
+    Open {
+        /// The slot.
+        file: FileId,
+        /// Where.
+        path: StorePath,
+        /// Whether it is there already.
+        mode: OpenMode,
+        /// If not zero: how large the file will be, a hint for allocating its space at once
+        /// (`FALLOC_FL_KEEP_SIZE`). `NOSPC` fails the open and removes the new file; a file system
+        /// that cannot allocate is no failure.
+        size_hint: u64,
+    },
+    /// Writes all the bytes at an offset of an open file.
+    WriteAt {
+        /// The file.
+        file: FileId,
+        /// Where in it.
+        offset: u64,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Makes an open file's bytes and size durable (`fdatasync`).
+    SyncFile {
+        /// The file.
+        file: FileId,
+    },
+    /// Closes an open file. The slot is free again even if this fails.
+    Close {
+        /// The file.
+        file: FileId,
+    },
+    /// Writes all the bytes at an offset of an open file, then makes them durable (`fdatasync`).
+    Append {
+        /// The file.
+        file: FileId,
+        /// Where in it.
+        offset: u64,
+        /// What. The buffer comes back to be used again.
+        bytes: Vec<u8>,
+        /// Whether to make it durable; not so only in a store of relaxed durability.
+        sync: bool,
+    },
+    /// Renames a file, making the directories above the target; nothing is synced.
+    ///
+    /// Fails with `EXIST` if the target exists (`RENAME_NOREPLACE`, or link and unlink where the
+    /// file system has none). A directory that a concurrent [`Operation::Remove`] took away in
+    /// between is made again: the engine retries, a bounded number of times.
+    Publish {
+        /// The file.
+        source: StorePath,
+        /// Its new name.
+        target: StorePath,
+    },
+    /// Makes the entries of directories durable (`fsync`), in the order given.
+    SyncDirectories {
+        /// The directories.
+        paths: Vec<StorePath>,
+    },
+    /// Makes everything that completed before this was submitted durable (`syncfs`).
+    SyncFileSystem,
+    /// Reads parts of a file, all from one open, clipped to its end. Buffers are made to measure.
+    Read {
+        /// The file.
+        path: StorePath,
+        /// Which parts; their lengths are bounded by the store.
+        ranges: Vec<ByteRange>,
+    },
+    /// Writes into an existing file in place, in the order given, then sets its size if asked.
+    ///
+    /// Nothing is synced. The first failure ends it, whatever was written stays.
+    Patch {
+        /// The file.
+        path: StorePath,
+        /// Offsets and bytes.
+        writes: Vec<(u64, Bytes)>,
+        /// The size to cut the file to, or extend it to.
+        size: Option<u64>,
+    },
+    /// Removes a file, then up to `prune` directories above it as far as they are empty.
+    ///
+    /// Nothing is synced. Only the file's own removal can fail.
+    Remove {
+        /// The file.
+        path: StorePath,
+        /// How many directories above it may go.
+        prune: u8,
+    },
+    /// Lists a directory, at most [`LIST_ENTRIES_MAX`] entries, in any order.
+    List {
+        /// The directory.
+        path: StorePath,
+    },
+    /// Asks for the free space of the file system.
+    FreeSpace,
+}
+
+/// Most entries one [`Operation::List`] gives; a directory with more fails with `OVERFLOW`.
+///
+/// A bucket has at most 256 shares; the rest are foreign files, which only an operator can add.
+pub const LIST_ENTRIES_MAX: usize = 65_536;
+
+/// What [`Operation::CreateFile`] does when the path exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Fails with `EXIST`.
+    Refuse,
+    /// Cuts the file to nothing and writes it anew, in place. Only replay does this.
+    Overwrite,
+}
+
+/// Whether [`Operation::Open`] makes the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// The file must not exist; it and the directories above it are made.
+    New,
+    /// The file must exist; nothing of it changes.
+    Existing,
+}
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// Where it starts.
+    pub offset: u64,
+    /// Its most bytes; in memory, hence `usize`.
+    pub len: usize,
+}
+
+/// An operation that has ended.
+#[derive(Debug)]
+pub struct Completion {
+    /// The id it was submitted with.
+    pub id: OperationId,
+    /// The operation, with the buffers that went into it.
+    pub operation: Operation,
+    /// What came of it.
+    pub result: Result<Outcome, DiskError>,
+}
+
+/// What an operation gives beside having happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing.
+    Done,
+    /// Of [`Operation::Read`]: the file's size, and the bytes of each range, shorter at the end.
+    Read {
+        /// Size of the whole file.
+        size: u64,
+        /// One piece a range.
+        pieces: Vec<Vec<u8>>,
+    },
+    /// Of [`Operation::List`].
+    Listed(Vec<Entry>),
+    /// Of [`Operation::FreeSpace`].
+    Space(Space),
+}
+
+/// One name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name, whatever bytes it is of.
+    pub name: Vec<u8>,
+    /// What it names.
+    pub kind: EntryKind,
+}
+
+/// What an entry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
+/// Space of the file system that holds the store, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What an unprivileged process may still use (`f_bavail * f_frsize`).
+    pub free: u64,
+    /// All there is.
+    pub total: u64,
+}
+
+/// A path below the store directory: relative, without `..` and without NUL.
+///
+/// Made by the crate's layout alone, so it cannot lead outside the store.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StorePath(Arc<CStr>);
+
+impl StorePath {
+    /// The store directory itself.
+    #[must_use]
+    pub fn root() -> Self {
+        Self(Arc::from(c"."))
+    }
+
+    /// Makes a path of names separated by `/`.
+    ///
+    /// # Panics
+    ///
+    /// If a name is empty, `.` or `..`, or holds NUL: paths come from the layout, never from outside.
+    #[must_use]
+    pub fn new(path: &str) -> Self {
+        assert!(
+            path.split('/').all(|name| !matches!(name, "" | "." | "..")),
+            "a store path is of plain names: {path:?}"
+        );
+        let path = CString::new(path).expect("a store path holds no NUL");
+        Self(Arc::from(path))
+    }
+
+    /// The path as the kernel takes it.
+    #[must_use]
+    pub fn as_c_str(&self) -> &CStr {
+        &self.0
+    }
+
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().expect("made of text")
+    }
+
+    /// The directory that holds this path's last name; the root has none.
+    #[must_use]
+    pub fn parent(&self) -> Option<Self> {
+        match self.as_str().rsplit_once('/') {
+            Some((parent, _)) => Some(Self::new(parent)),
+            None if self.as_str() == "." => None,
+            None => Some(Self::root()),
+        }
+    }
+}
+
+impl fmt::Display for StorePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for StorePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_lead_up_to_the_root() {
+        let path = StorePath::new("shares/ab/cd");
+        let parents: Vec<_> = std::iter::successors(path.parent(), StorePath::parent)
+            .map(|path| path.to_string())
+            .collect();
+        assert_eq!(parents, ["shares/ab", "shares", "."]);
+    }
+
+    #[test]
+    fn paths_that_lead_outside_cannot_be_made() {
+        for path in ["", "/etc", "a//b", "../a", "a/..", "./a", "a/"] {
+            assert!(
+                std::panic::catch_unwind(|| StorePath::new(path)).is_err(),
+                "{path:?}"
+            );
+        }
+    }
+}
