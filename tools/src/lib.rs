@@ -1,1 +1,3 @@
 //! The grid client and its command line.
+
+pub mod placement;
