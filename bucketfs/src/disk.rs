@@ -7,8 +7,7 @@
 //!
 //! Paths are relative to the store directory. Offsets and sizes are `u64` on every target.
 
-use std::ffi::CStr;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -16,6 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::DiskError;
+
+mod root;
+
+pub use root::Root;
 
 /// Most files the store keeps open at a time: both journal files, and the uploads in progress.
 ///
@@ -103,10 +106,6 @@ pub enum Operation {
         path: StorePath,
         /// Whether it is there already.
         mode: OpenMode,
-        /// If not zero: how large the file will be, a hint for allocating its space at once
-        /// (`FALLOC_FL_KEEP_SIZE`). `NOSPC` fails the open and removes the new file; a file system
-        /// that cannot allocate is no failure.
-        size_hint: u64,
     },
     /// Writes all the bytes at an offset of an open file.
     WriteAt {

@@ -1,6 +1,11 @@
 //! What can go wrong in a store, by what the caller can do about it.
 
+use std::io;
+use std::path::PathBuf;
+
 use rustix::io::Errno;
+
+use crate::disk::StorePath;
 
 /// The environment failed: a system call on the store's disk did not do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,4 +82,120 @@ pub enum Damage {
     /// A container of a version or kind this store does not know, or no container.
     #[error("not an immutable container")]
     UnknownContainer,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The path is of something else.
+    #[error("{} is not a directory; name one for the store, or a path where one can be made", path.display())]
+    NotADirectory {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The directory above does not exist.
+    #[error("the directory above {} does not exist; make it first", path.display())]
+    NoParent {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The directory cannot be written.
+    #[error("cannot write in {}: {errno}; check its owner and how its file system is mounted", path.display())]
+    NotWritable {
+        /// The path given.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+    /// Another process has the store open.
+    #[error("the store {} is in use by another process; stop that one first", path.display())]
+    Locked {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The directory cannot be opened.
+    #[error("cannot open the store directory {}: {error}", path.display())]
+    Directory {
+        /// The path given.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The store is of a format that came after this program.
+    #[error(
+        "the store has format version {found}, this program knows up to {known}; use a newer one"
+    )]
+    NewerVersion {
+        /// In the version file.
+        found: u32,
+        /// Known here.
+        known: u32,
+    },
+    /// The version file is not one.
+    #[error(
+        "the store's file `version` is not of this program; restore it from another store of the same format"
+    )]
+    MalformedVersion,
+    /// The directory has shares or a journal, and no version file.
+    #[error("the directory has `{found}` and no file `version`: not a store of this program")]
+    NotAStore {
+        /// The name that speaks against it.
+        found: &'static str,
+    },
+    /// A store with shares has lost a journal file, and with it perhaps acknowledged shares.
+    #[error(
+        "the store's `{path}` is missing; restore it, or let fsck make the store anew without it"
+    )]
+    JournalMissing {
+        /// The file.
+        path: StorePath,
+    },
+    /// A journal file is damaged in a place that no crash touches.
+    #[error("the store's `{path}` is damaged at byte {offset}: {damage}; run fsck")]
+    JournalDamaged {
+        /// The file.
+        path: StorePath,
+        /// Where.
+        offset: u64,
+        /// How.
+        damage: JournalDamage,
+    },
+    /// The journal cannot be made that small, or that large.
+    #[error("a journal of {size} bytes cannot be; choose {min} to {max}")]
+    JournalSize {
+        /// As configured.
+        size: u64,
+        /// Least.
+        min: u64,
+        /// Most.
+        max: u64,
+    },
+    /// The disk failed. What the journal holds is still there: opening may be tried again.
+    #[error("cannot use the store's `{path}`: {error}")]
+    Disk {
+        /// What was worked on.
+        path: StorePath,
+        /// What happened.
+        error: DiskError,
+    },
+}
+
+/// What is wrong with a journal file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JournalDamage {
+    /// The file does not begin with a journal header.
+    #[error("no journal header")]
+    Header,
+    /// The header is of a version that came later.
+    #[error("a journal of version {0}")]
+    NewerVersion(u32),
+    /// The file is not of the size its header has.
+    #[error("the file has another size than its header says")]
+    Size,
+    /// A batch does not match its checksum, though a later one is there.
+    #[error("a batch is damaged")]
+    Batch,
+    /// A batch matches its checksum and its records make no sense.
+    #[error("a record is malformed")]
+    Record,
 }

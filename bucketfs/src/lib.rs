@@ -8,7 +8,7 @@ pub mod disk;
 mod error;
 mod store;
 
-pub use error::{Damage, DiskError, Refusal};
+pub use error::{Damage, DiskError, JournalDamage, OpenError, Refusal};
 pub use store::{
     Answer, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request, RequestId,
     Rest, Status, Wanted,
