@@ -1,1 +1,27 @@
 //! Share bytes: encryption, erasure codes, hash trees, UEB. No I/O.
+//!
+//! The native suite, as `docs/native-format.md` has it to the byte. [`Encoder`] makes shares of a
+//! file, [`Geometry`] knows where everything is in them.
+
+#![expect(dead_code, reason = "the decoder is about to use the rest")]
+
+mod cipher;
+mod codec;
+mod decoder;
+mod encoder;
+mod error;
+mod geometry;
+mod hash;
+mod key;
+mod share_tree;
+mod tree;
+mod ueb;
+
+pub use lafs::{Parameters, ParametersError};
+
+pub use crate::decoder::{Decoder, Holder, Limits, Request, RequestId};
+pub use crate::encoder::{Encoded, Encoder, Segment};
+pub use crate::error::{BadShare, Damage, Inconsistent};
+pub use crate::geometry::Geometry;
+pub use crate::key::ConvergentKey;
+pub use crate::ueb::{Ueb, UebError};

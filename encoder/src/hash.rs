@@ -1,0 +1,179 @@
+//! Every hash of the native format, each with a domain of its own.
+//!
+//! A domain is a BLAKE3 key made from a context string ([`blake3::derive_key`]), so that no input
+//! of one purpose can be passed off as another's: a leaf for a node, a block for a UEB. The strings
+//! are part of the format (`docs/native-format.md`, "Hashes").
+
+use std::sync::LazyLock;
+
+use lafs::cap::UebHash;
+use lafs::{ConvergenceSecret, Parameters, ReadKey, ShareNumber, StorageIndex};
+use zeroize::Zeroizing;
+
+use crate::ueb::Ueb;
+
+/// A whole hash.
+pub(crate) type Hash = [u8; 32];
+
+/// The part of a hash that is kept where no cap's integrity rests on it.
+pub(crate) type ShortHash = [u8; SHORT_LEN];
+
+/// Length of a short hash: 2^128 work to find a second preimage. Collisions, which only the
+/// uploader could look for, are kept from changing a file by the crypttext tree, which has none.
+pub(crate) const SHORT_LEN: usize = 16;
+
+/// Returns the part of a hash that is stored.
+pub(crate) fn short(hash: &Hash) -> &ShortHash {
+    hash.first_chunk().expect("16 is less than 32")
+}
+
+/// Leaf of a block hash tree: one block of one share.
+pub(crate) fn block_leaf(segment: u64, block: &[u8]) -> Hash {
+    leaf(&DOMAINS.block_leaf, segment, [block])
+}
+
+/// Leaf of the crypttext hash tree: the leaf hashes of all primary blocks of a segment.
+///
+/// It stands for the ciphertext, which is those blocks end to end, and costs no second pass over it.
+pub(crate) fn crypttext_leaf<'a>(
+    segment: u64,
+    primary_blocks: impl IntoIterator<Item = &'a Hash>,
+) -> Hash {
+    leaf(
+        &DOMAINS.crypttext_leaf,
+        segment,
+        primary_blocks.into_iter().map(<[u8; 32]>::as_slice),
+    )
+}
+
+/// Makes leaves of the plaintext hash tree, which only holders of the read key can.
+///
+/// A server that could compute them would learn which files it keeps.
+pub(crate) struct PlaintextLeaves(Zeroizing<Hash>);
+
+impl PlaintextLeaves {
+    pub(crate) fn new(read_key: &ReadKey) -> Self {
+        let context = "tahoe-native 2026-11 plaintext leaf v1";
+        Self(blake3::derive_key(context, read_key.as_bytes()).into())
+    }
+
+    /// Leaf of the plaintext hash tree: the plaintext of a segment, in pieces.
+    pub(crate) fn leaf<'a>(
+        &self,
+        segment: u64,
+        plaintext: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Hash {
+        leaf(&self.0, segment, plaintext)
+    }
+}
+
+/// Inner node of a block hash tree.
+pub(crate) fn block_node(left: &Hash, right: &Hash) -> Hash {
+    short_node(&DOMAINS.block_node, short(left), short(right))
+}
+
+/// Inner node of the crypttext hash tree: whole hashes, because what a cap means rests on it.
+pub(crate) fn crypttext_node(left: &Hash, right: &Hash) -> Hash {
+    let mut input = [0; 64];
+    input[..32].copy_from_slice(left);
+    input[32..].copy_from_slice(right);
+    keyed(&DOMAINS.crypttext_node, &input)
+}
+
+/// Inner node of the plaintext hash tree. Anyone can compute it, so that all of a share can be
+/// verified without the key.
+pub(crate) fn plaintext_node(left: &Hash, right: &Hash) -> Hash {
+    short_node(&DOMAINS.plaintext_node, short(left), short(right))
+}
+
+/// Leaf of the share hash tree.
+///
+/// It says whose share this is: a share in another file's bucket or under another number is
+/// recognised even by those who have no capability, as fsck.
+pub(crate) fn share_leaf(
+    storage_index: StorageIndex,
+    number: ShareNumber,
+    block_root: &Hash,
+) -> Hash {
+    let mut input = [0; StorageIndex::LEN + 1 + 32];
+    input[..16].copy_from_slice(storage_index.as_bytes());
+    input[16] = number.as_u8();
+    input[17..].copy_from_slice(block_root);
+    keyed(&DOMAINS.share_leaf, &input)
+}
+
+/// Inner node of the share hash tree.
+pub(crate) fn share_node(left: &ShortHash, right: &ShortHash) -> Hash {
+    short_node(&DOMAINS.share_node, left, right)
+}
+
+/// What a cap holds of a UEB.
+pub(crate) fn ueb_hash(ueb: &[u8; Ueb::SIZE]) -> UebHash {
+    UebHash::new(keyed(&DOMAINS.ueb, ueb))
+}
+
+/// Begins the hash over a plaintext that is its convergent read key.
+pub(crate) fn convergent(secret: &ConvergenceSecret, parameters: Parameters) -> blake3::Hasher {
+    let context = "tahoe-native 2026-11 convergence v1";
+    let mut input = Zeroizing::new([0; 40]);
+    input[..32].copy_from_slice(secret.as_bytes());
+    let count = |count: usize| u16::try_from(count).expect("at most 256").to_be_bytes();
+    input[32..34].copy_from_slice(&count(parameters.needed()));
+    input[34..36].copy_from_slice(&count(parameters.total()));
+    input[36..].copy_from_slice(&parameters.segment_size().to_be_bytes());
+    let key = Zeroizing::new(blake3::derive_key(context, input.as_slice()));
+    blake3::Hasher::new_keyed(&key)
+}
+
+/// The key of the cipher.
+pub(crate) fn cipher_key(read_key: &ReadKey) -> Zeroizing<Hash> {
+    let context = "tahoe-native 2026-11 cipher key v1";
+    blake3::derive_key(context, read_key.as_bytes()).into()
+}
+
+/// The keys that need no secret.
+struct Domains {
+    block_leaf: Hash,
+    block_node: Hash,
+    crypttext_leaf: Hash,
+    crypttext_node: Hash,
+    plaintext_node: Hash,
+    share_leaf: Hash,
+    share_node: Hash,
+    ueb: Hash,
+}
+
+static DOMAINS: LazyLock<Domains> = LazyLock::new(|| {
+    let domain = |context| blake3::derive_key(context, &[]);
+    Domains {
+        block_leaf: domain("tahoe-native 2026-11 block leaf v1"),
+        block_node: domain("tahoe-native 2026-11 block node v1"),
+        crypttext_leaf: domain("tahoe-native 2026-11 crypttext leaf v1"),
+        crypttext_node: domain("tahoe-native 2026-11 crypttext node v1"),
+        plaintext_node: domain("tahoe-native 2026-11 plaintext node v1"),
+        share_leaf: domain("tahoe-native 2026-11 share leaf v1"),
+        share_node: domain("tahoe-native 2026-11 share node v1"),
+        ueb: domain("tahoe-native 2026-11 UEB v1"),
+    }
+});
+
+/// The content first, so that it is hashed at full width from an aligned start; the number last.
+fn leaf<'a>(key: &Hash, segment: u64, content: impl IntoIterator<Item = &'a [u8]>) -> Hash {
+    let mut hasher = blake3::Hasher::new_keyed(key);
+    for part in content {
+        hasher.update(part);
+    }
+    hasher.update(&segment.to_be_bytes());
+    hasher.finalize().into()
+}
+
+fn short_node(key: &Hash, left: &ShortHash, right: &ShortHash) -> Hash {
+    let mut input = [0; 2 * SHORT_LEN];
+    input[..SHORT_LEN].copy_from_slice(left);
+    input[SHORT_LEN..].copy_from_slice(right);
+    keyed(key, &input)
+}
+
+fn keyed(key: &Hash, input: &[u8]) -> Hash {
+    blake3::keyed_hash(key, input).into()
+}

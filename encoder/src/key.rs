@@ -1,0 +1,30 @@
+//! The convergent read key: the same file, the same secret and parameters, the same key.
+
+use lafs::{ConvergenceSecret, Parameters, ReadKey};
+
+use crate::hash;
+
+/// Computes the read key of a file whose second upload should find the first.
+///
+/// The first of two passes over the file. Whoever has no use for convergence takes 32 random bytes
+/// instead, and needs one pass.
+pub struct ConvergentKey(blake3::Hasher);
+
+impl ConvergentKey {
+    /// Begins with no plaintext.
+    #[must_use]
+    pub fn new(secret: &ConvergenceSecret, parameters: Parameters) -> Self {
+        Self(hash::convergent(secret, parameters))
+    }
+
+    /// Takes the next bytes of the plaintext, any number; it is fastest with 64 KiB and more.
+    pub fn update(&mut self, plaintext: &[u8]) {
+        self.0.update(plaintext);
+    }
+
+    /// The read key of the plaintext so far.
+    #[must_use]
+    pub fn finish(&self) -> ReadKey {
+        ReadKey::new(self.0.finalize().into())
+    }
+}
