@@ -221,6 +221,14 @@ impl ConnectionSecret {
     }
 }
 
+impl PartialEq for ConnectionSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for ConnectionSecret {}
+
 impl fmt::Debug for ConnectionSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ConnectionSecret(..)")
