@@ -1,1 +1,3 @@
 //! Measurements that anyone can rerun.
+
+pub mod line;
