@@ -1,0 +1,4 @@
+//! A client with requests under way hears anything from its server.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| protocol::fuzz::client_connection(bytes));
