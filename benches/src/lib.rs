@@ -1,3 +1,7 @@
 //! Measurements that anyone can rerun.
 
+pub mod fit;
 pub mod line;
+pub mod plot;
+pub mod process;
+pub mod results;
