@@ -1,7 +1,3 @@
 //! Measurements that anyone can rerun.
 
-pub mod fit;
 pub mod line;
-pub mod plot;
-pub mod process;
-pub mod results;

@@ -1,3 +1,17 @@
 //! The grid client and its command line.
+//!
+//! [`home`] keeps the configuration, [`grid`] the connections, [`placement`] decides where shares go,
+//! [`input`] reads what is uploaded. The library prints nothing; the commands of `tahoectl` are
+//! arguments, one call, and a report.
 
+pub mod durable;
+pub mod error;
+pub mod exit;
+pub mod grid;
+pub mod home;
+pub mod input;
+pub mod ledger;
 pub mod placement;
+
+pub use error::Error;
+pub use exit::Exit;

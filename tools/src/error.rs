@@ -1,0 +1,478 @@
+//! What can go wrong in the client, by what the user can do about it.
+//!
+//! A message says what happened and to what; [`Error::hint`] says what to try. What went wrong at
+//! one server is a [`ServerError`]: it is routed around while that is possible, and reported by
+//! server when it is not.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lafs::ShareNumber;
+use lafs::cap::CapError;
+use lafs::nurl::NurlError;
+use protocol::{Farewell, Refusal, Violation};
+
+use crate::exit::Exit;
+use crate::home::HOME_VARIABLE;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration directory.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// A number or combination of options that cannot be meant.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A capability that does not parse.
+    #[error("this is not a capability: {0}")]
+    Capability(#[from] CapError),
+    /// A NURL that does not parse.
+    #[error("this is not a NURL: {0}")]
+    Nurl(#[from] NurlError),
+    /// The input of an upload.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// Where a result was to be written.
+    #[error("cannot write {target}: {source}")]
+    Output {
+        /// The file, or "standard output".
+        target: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The range is not within the file.
+    #[error("the range starts at byte {start}, the file has {size} bytes")]
+    Range {
+        /// Where the range starts.
+        start: u64,
+        /// The size of the file.
+        size: u64,
+    },
+    /// No server is configured.
+    #[error("no server is configured in {path}")]
+    NoServers {
+        /// The configuration directory.
+        path: PathBuf,
+    },
+    /// Too few servers hold shares of their own.
+    #[error(transparent)]
+    Unhappy(#[from] Unhappy),
+    /// Too few good shares were found.
+    #[error(transparent)]
+    NotEnoughShares(#[from] NotEnoughShares),
+    /// A local grid.
+    #[error(transparent)]
+    LocalGrid(#[from] LocalGridError),
+    /// The user pressed Ctrl-C, or the system asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// Makes the error of writing to `target`.
+    pub fn output(target: &Path, source: io::Error) -> Self {
+        Self::Output {
+            target: target.display().to_string(),
+            source,
+        }
+    }
+
+    /// How the program ends on this error.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Home(_)
+            | Self::Settings(_)
+            | Self::Capability(_)
+            | Self::Nurl(_)
+            | Self::Range { .. }
+            | Self::NoServers { .. } => Exit::Usage,
+            Self::Input(_)
+            | Self::Output { .. }
+            | Self::Unhappy(_)
+            | Self::NotEnoughShares(_)
+            | Self::LocalGrid(_)
+            | Self::Interrupted => Exit::CouldNot,
+        }
+    }
+
+    /// What to try, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Home(error) => return error.hint(),
+            Self::NoServers { .. } => {
+                "add servers with `tahoectl grid add NURL`; `tahoed nurl DIR` prints a server's. \
+                 For a grid to try things on: `tahoectl grid up DIR`"
+            }
+            Self::Capability(_) => "check that the capability was copied whole, in one piece",
+            Self::Nurl(_) => {
+                "a NURL looks like pb://HASH@host:port/SWISSNUM#v=1; `tahoed nurl DIR` prints it"
+            }
+            Self::Input(InputError::Changed { .. }) => {
+                "upload a copy of it, or a snapshot, that nothing writes to"
+            }
+            Self::Unhappy(_) => {
+                "mend or add servers, or accept fewer with --happy (less loss is then survived)"
+            }
+            Self::NotEnoughShares(_) => "try again when more servers are up",
+            Self::Settings(_)
+            | Self::Input(_)
+            | Self::Output { .. }
+            | Self::Range { .. }
+            | Self::LocalGrid(_)
+            | Self::Interrupted => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// Whether nobody reads what is written any more, which needs no message.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// What is wrong with the configuration directory.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// Neither option, variable nor home directory say where it is.
+    #[error("there is no home directory to hold a configuration")]
+    Nowhere,
+    /// `init` on a directory that is configured already.
+    #[error("{path} is configured already")]
+    AlreadyThere {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file of it does not exist.
+    #[error("{path} does not exist")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of it cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file or directory of it cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Others can read a secret.
+    #[error("{path} holds a secret and is open to others (mode {mode:03o})")]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A secret file that holds no secret.
+    #[error("{path} does not hold 32 bytes in base32")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The settings.
+    #[error("{path}: {source}")]
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SettingsError,
+    },
+    /// A line of the list of servers.
+    #[error("{path}, line {line}: {source}")]
+    Server {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        source: NurlError,
+    },
+}
+
+impl HomeError {
+    pub(crate) fn write(path: &Path, source: io::Error) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Nowhere => format!("set {HOME_VARIABLE} to a directory"),
+            Self::AlreadyThere { .. } => {
+                "its secrets are never replaced; to begin anew, move it away first".to_owned()
+            }
+            Self::Missing { .. } => {
+                format!("run `tahoectl init`, or set {HOME_VARIABLE} to where the configuration is")
+            }
+            Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
+            _ => return None,
+        };
+        Some(hint)
+    }
+}
+
+/// What is wrong with a setting.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// Not TOML, or a key that does not exist.
+    #[error("{0}")]
+    Toml(#[from] toml::de::Error),
+    /// Written by a newer program.
+    #[error("version {version} of this file is not known here; this program knows version 1")]
+    Version {
+        /// What the file says.
+        version: u32,
+    },
+    /// Needed, happy and total do not fit each other.
+    #[error(
+        "{needed} needed, {happy} happy, {total} total cannot be meant: \
+         needed and happy are between 1 and total, total is at most 256"
+    )]
+    Encoding {
+        /// Shares that bring the file back.
+        needed: u16,
+        /// Servers that must hold a share.
+        happy: u16,
+        /// Shares made.
+        total: u16,
+    },
+}
+
+/// What is wrong with the input of an upload.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// It cannot be opened or read.
+    #[error("cannot read {name}: {source}")]
+    Read {
+        /// The file, or "standard input".
+        name: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A directory, a socket, a device.
+    #[error("{name} is not a file")]
+    NotAFile {
+        /// What was given.
+        name: String,
+    },
+    /// It changed while it was uploaded: what would be stored never existed.
+    #[error("{name} changed while it was being uploaded")]
+    Changed {
+        /// The file.
+        name: String,
+    },
+    /// Larger than the format allows.
+    #[error("{name} is larger than 2^60 bytes")]
+    TooLarge {
+        /// The file, or "standard input".
+        name: String,
+    },
+}
+
+/// Why one server did not do what was asked of it.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Its name has no address, or nothing answers there.
+    #[error("cannot be reached: {0}")]
+    Unreachable(io::Error),
+    /// Nothing came back in time.
+    #[error("{doing} took longer than {} s", .limit.as_secs_f32())]
+    TooSlow {
+        /// What was being waited for.
+        doing: Doing,
+        /// How long.
+        limit: Duration,
+    },
+    /// Its key is not the one in the NURL: another machine, or someone in between.
+    #[error("shows another key than its NURL names")]
+    WrongKey,
+    /// TLS failed otherwise.
+    #[error("TLS failed: {0}")]
+    Tls(io::Error),
+    /// It speaks TLS, but not the pipeline.
+    #[error("does not speak {}", String::from_utf8_lossy(protocol::ALPN))]
+    OtherProtocol,
+    /// It closed the connection and said why.
+    #[error("closed the connection: {}", Farewelled(.0, .1))]
+    Farewell(Farewell, String),
+    /// The connection broke, and again when it was made anew.
+    #[error("the connection broke: {0}")]
+    Broken(io::Error),
+    /// It broke the protocol.
+    #[error("broke the protocol: {0}")]
+    Misbehaved(#[from] Violation),
+    /// It refused a share.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// It holds no share of the file.
+    #[error("holds no share of this file")]
+    NoShare,
+    /// What it sent is not the share that it should be.
+    #[error("sent a bad share: {0}")]
+    BadShare(encoder::BadShare),
+}
+
+impl ServerError {
+    /// Whether the same server might do it if asked once more on a new connection.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Farewell(Farewell::Idle, _))
+    }
+}
+
+/// What a client waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// TCP and TLS.
+    Connecting,
+    /// An answer.
+    Answering,
+    /// Taking share bytes: it held the other servers back.
+    TakingBytes,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connecting => "connecting",
+            Self::Answering => "an answer",
+            Self::TakingBytes => "taking share bytes",
+        })
+    }
+}
+
+struct Farewelled<'a>(&'a Farewell, &'a str);
+
+impl fmt::Display for Farewelled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        // The text is a stranger's and may be meant for the terminal.
+        match self.1 {
+            "" => Ok(()),
+            text => write!(f, " ({})", text.escape_debug()),
+        }
+    }
+}
+
+/// What one server did not do, and why.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The server, as `host:port`.
+    pub server: Arc<str>,
+    /// Which share it was about, if about one.
+    pub share: Option<ShareNumber>,
+    /// Why.
+    pub error: Arc<ServerError>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.share {
+            Some(share) => write!(f, "{}: share {share}: {}", self.server, self.error),
+            None => write!(f, "{}: {}", self.server, self.error),
+        }
+    }
+}
+
+/// An upload that too few servers took part in.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{happiness} of the {happy} servers asked for hold a share of their own{}",
+    Listed(.failures)
+)]
+pub struct Unhappy {
+    /// Servers of happiness reached.
+    pub happiness: usize,
+    /// Servers of happiness asked for.
+    pub happy: usize,
+    /// Servers in the configuration.
+    pub servers: usize,
+    /// What went wrong, by server.
+    pub failures: Vec<Failure>,
+}
+
+/// A download that found too few good shares.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{found} good shares were found on {servers} servers, {needed} are needed{}",
+    Listed(.failures)
+)]
+pub struct NotEnoughShares {
+    /// Distinct good shares found.
+    pub found: usize,
+    /// Shares that bring the file back.
+    pub needed: usize,
+    /// Servers asked.
+    pub servers: usize,
+    /// What went wrong, by server.
+    pub failures: Vec<Failure>,
+}
+
+struct Listed<'a>(&'a [Failure]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|failure| write!(f, "\n  {failure}"))
+    }
+}
+
+/// What went wrong with a grid on this machine.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalGridError {
+    /// A file of it could not be made or read.
+    #[error("cannot use {path}: {source}")]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A daemon could not be started.
+    #[error("cannot start {program}: {source}")]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A daemon ended or did not say that it is ready.
+    #[error("the daemon in {path} did not become ready: {said}")]
+    NotReady {
+        /// Its directory.
+        path: PathBuf,
+        /// The last line that it wrote, or how it ended.
+        said: String,
+    },
+    /// `grid up` where a grid is running.
+    #[error("a grid is running in {path}")]
+    Running {
+        /// The grid's directory.
+        path: PathBuf,
+    },
+    /// `grid down` where no grid is running.
+    #[error("no grid is running in {path}")]
+    NotRunning {
+        /// The grid's directory.
+        path: PathBuf,
+    },
+}

@@ -1,0 +1,51 @@
+//! Exit codes, all in one place.
+//!
+//! Scripts branch on them: an answer of no is not a failure, and a failure is not a bug.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// What was asked for is done.
+    Done,
+    /// The command worked and its answer is no: two files differ, a check found damage.
+    No,
+    /// The command line or the configuration cannot be meant.
+    Usage,
+    /// It could not be done: servers, disk, network.
+    CouldNot,
+    /// This program is wrong.
+    Bug,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::No => 1,
+            Self::Usage => 2,
+            Self::CouldNot => 3,
+            // EX_SOFTWARE of sysexits.h.
+            Self::Bug => 70,
+        }
+    }
+
+    /// The end of a run in which several things were asked for: the worst of them counts.
+    #[must_use]
+    pub fn worse(self, other: Self) -> Self {
+        if other.code() > self.code() {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

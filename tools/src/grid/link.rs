@@ -1,0 +1,462 @@
+//! The connection to one server: made when first needed, and again when it breaks.
+//!
+//! What is asked goes into the protocol's state machine at once, connected or not; a task moves its
+//! bytes. So a first flight carries HELLO and everything asked by then, and many requests share one
+//! connection without waiting for each other. When the connection breaks, what can be asked again
+//! is, once, on a new one.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lafs::nurl::{Network, Nurl};
+use lafs::{ConnectionSecret, ShareNumber, StorageIndex, Swissnum};
+use protocol::client::{Connection, Event};
+use protocol::server::Outcome;
+use protocol::{ReadRequest, RequestNumber, Traffic, Welcome};
+use rustls::ClientConfig;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::Patience;
+use super::pin;
+use super::server::{Answer, Held, Reading, Stored};
+use super::trips::{Sent, Trips};
+use crate::error::ServerError;
+
+mod pump;
+
+/// Share bytes queued to one server before whoever has more waits.
+const QUEUE_LEN_MAX: usize = 192 << 10;
+
+/// How often a request is sent again on a new connection.
+const RESENDS_MAX: u8 = 1;
+
+/// A server that could not be used is left alone for this many times the patience for connecting.
+const SHUNNED: u32 = 2;
+
+/// The way to one server.
+pub(super) struct Link {
+    target: Target,
+    state: RefCell<State>,
+    /// The writer has something to do.
+    work: Notify,
+    /// Bytes have left, or the connection has.
+    room: Notify,
+    /// The connection is to end at once.
+    abandon: Notify,
+}
+
+struct Target {
+    network: Network,
+    host: String,
+    port: u16,
+    config: Arc<ClientConfig>,
+    secret: ConnectionSecret,
+    swissnum: Swissnum,
+    patience: Patience,
+}
+
+struct State {
+    phase: Phase,
+    /// Counts connections, so that an upload of an earlier one is not taken for a later one's.
+    era: u64,
+    connection: Connection,
+    waiting: HashMap<RequestNumber, Waiting>,
+    welcome: Option<Welcome>,
+    /// Of the connections before this one.
+    traffic_before: Traffic,
+    /// Set to make the task end the connection with this error.
+    abandoned: Option<ServerError>,
+    is_closing: bool,
+}
+
+enum Phase {
+    /// No connection, and none needed.
+    Idle,
+    Connecting,
+    Open,
+    /// Nothing is asked of the server for a while.
+    Shunned {
+        error: Arc<ServerError>,
+        until: Instant,
+    },
+}
+
+struct Waiting {
+    asked: Asked,
+    trips: Trips,
+    sent: Sent,
+    resends: u8,
+}
+
+/// A request, with all that is needed to send it again and to answer it.
+pub(super) enum Asked {
+    Put {
+        storage_index: StorageIndex,
+        share: ShareNumber,
+        bytes: Bytes,
+        reply: Box<dyn FnOnce(Answer<Stored>)>,
+    },
+    Lease {
+        storage_index: StorageIndex,
+        reply: Box<dyn FnOnce(Answer<Held>)>,
+    },
+    Read {
+        read: ReadRequest,
+        /// Bytes have been handed on: asked again, they would come twice.
+        is_begun: bool,
+        reply: Box<dyn FnMut(Reading)>,
+    },
+    Upload {
+        storage_index: StorageIndex,
+        share: ShareNumber,
+        size: Option<u64>,
+        is_resumed: bool,
+        resume_at: Option<oneshot::Sender<u64>>,
+        /// Everything was sent: the server owes the answer.
+        is_ended: bool,
+        reply: Box<dyn FnOnce(Answer<Stored>)>,
+    },
+}
+
+/// Names an upload on this link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UploadId {
+    era: u64,
+    request: RequestNumber,
+}
+
+impl Link {
+    pub(super) fn new(nurl: &Nurl, secret: ConnectionSecret, patience: Patience) -> Self {
+        let target = Target {
+            network: nurl.network(),
+            host: nurl.host().as_str().to_owned(),
+            port: nurl.port(),
+            config: pin::client_config(nurl.key_hash()),
+            secret,
+            swissnum: nurl.swissnum().clone(),
+            patience,
+        };
+        Self {
+            state: RefCell::new(State {
+                phase: Phase::Idle,
+                era: 0,
+                connection: target.greet(),
+                waiting: HashMap::new(),
+                welcome: None,
+                traffic_before: Traffic::default(),
+                abandoned: None,
+                is_closing: false,
+            }),
+            target,
+            work: Notify::new(),
+            room: Notify::new(),
+            abandon: Notify::new(),
+        }
+    }
+
+    /// Queues a request, and connects if need be. An upload gets its name, unless it failed at once.
+    pub(super) fn ask(self: &Rc<Self>, trips: &Trips, asked: Asked) -> Option<UploadId> {
+        let mut state = self.state.borrow_mut();
+        if let Phase::Shunned { error, until } = &state.phase {
+            if Instant::now() < *until {
+                let error = error.clone();
+                drop(state);
+                asked.fail(&error);
+                return None;
+            }
+            state.phase = Phase::Idle;
+        }
+        if matches!(state.phase, Phase::Idle) {
+            state.phase = Phase::Connecting;
+            tokio::task::spawn_local(pump::run(self.clone()));
+        }
+        let waiting = Waiting {
+            sent: trips.send(matches!(state.phase, Phase::Open)),
+            trips: trips.clone(),
+            asked,
+            resends: 0,
+        };
+        let request = state.send(waiting);
+        self.work.notify_one();
+        Some(UploadId {
+            era: state.era,
+            request,
+        })
+    }
+
+    pub(super) fn has_room(&self, upload: UploadId) -> bool {
+        let state = self.state.borrow();
+        state.era != upload.era || state.connection.output_len() < QUEUE_LEN_MAX
+    }
+
+    pub(super) async fn room(&self, upload: UploadId) {
+        while !self.has_room(upload) {
+            self.room.notified().await;
+        }
+    }
+
+    pub(super) fn write(&self, upload: UploadId, bytes: Bytes) {
+        let mut state = self.state.borrow_mut();
+        if state.is_streaming(upload) {
+            state.connection.write(upload.request, bytes);
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn close_upload(&self, upload: UploadId) {
+        let mut state = self.state.borrow_mut();
+        if state.is_streaming(upload) {
+            state.connection.close(upload.request);
+            state.end_upload(upload.request);
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn abort_upload(&self, upload: UploadId) {
+        let mut state = self.state.borrow_mut();
+        if state.era == upload.era && state.connection.abort(upload.request) {
+            state.end_upload(upload.request);
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn abandon(&self, error: ServerError) {
+        let mut state = self.state.borrow_mut();
+        if matches!(state.phase, Phase::Connecting | Phase::Open) {
+            state.abandoned.get_or_insert(error);
+            self.abandon.notify_one();
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.state.borrow_mut().is_closing = true;
+        self.work.notify_one();
+    }
+
+    pub(super) fn traffic(&self) -> Traffic {
+        let state = self.state.borrow();
+        sum(state.traffic_before, state.connection.traffic())
+    }
+
+    pub(super) fn welcome(&self) -> Option<Welcome> {
+        self.state.borrow().welcome
+    }
+
+    /// Hands on what the server says.
+    fn handle(&self, event: Event) -> Result<(), ServerError> {
+        match event {
+            Event::Welcome(welcome) => self.state.borrow_mut().welcome = Some(welcome),
+            Event::Refused { farewell, text } => {
+                return Err(ServerError::Farewell(farewell, text));
+            }
+            Event::Answered { request, outcome } => {
+                let answer = match outcome {
+                    Outcome::Stored => Ok(Stored::Now),
+                    Outcome::AlreadyHere => Ok(Stored::Before),
+                    Outcome::Refused(refusal) => Err(Arc::new(ServerError::Refused(refusal))),
+                };
+                match self.settle(request) {
+                    Some(Asked::Put { reply, .. } | Asked::Upload { reply, .. }) => reply(answer),
+                    _ => unreachable!("the protocol answers a request in kind"),
+                }
+            }
+            Event::ResumeAt { request, offset } => {
+                let mut state = self.state.borrow_mut();
+                if let Some(waiting) = state.waiting.get_mut(&request) {
+                    waiting.trips.receive(waiting.sent);
+                    if let Asked::Upload { resume_at, .. } = &mut waiting.asked {
+                        if let Some(resume_at) = resume_at.take() {
+                            // Nobody to hear it: the upload is being dropped.
+                            let _ = resume_at.send(offset);
+                        }
+                    }
+                }
+            }
+            Event::Share {
+                request,
+                share_number: share,
+                offset,
+                bytes,
+            } => {
+                let mut state = self.state.borrow_mut();
+                if let Some(waiting) = state.waiting.get_mut(&request) {
+                    waiting.trips.receive(waiting.sent);
+                    if let Asked::Read {
+                        is_begun, reply, ..
+                    } = &mut waiting.asked
+                    {
+                        *is_begun = true;
+                        reply(Reading::Bytes {
+                            share,
+                            offset,
+                            bytes,
+                        });
+                    }
+                }
+            }
+            Event::Held {
+                request,
+                failure,
+                shares,
+            } => {
+                let held = Held { shares, failure };
+                match self.settle(request) {
+                    Some(Asked::Lease { reply, .. }) => reply(Ok(held)),
+                    Some(Asked::Read { mut reply, .. }) => reply(Reading::Held(held)),
+                    _ => unreachable!("the protocol answers a request in kind"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&self, request: RequestNumber) -> Option<Asked> {
+        let waiting = self.state.borrow_mut().waiting.remove(&request)?;
+        waiting.trips.receive(waiting.sent);
+        Some(waiting.asked)
+    }
+
+    /// The connection is gone: asks again what may be asked again, and fails the rest.
+    ///
+    /// Returns whether there is to be a new connection.
+    fn recover(&self, error: ServerError) -> bool {
+        let error = Arc::new(error);
+        let is_passing = error.is_passing() && !self.state.borrow().is_closing;
+        let mut guard = self.state.borrow_mut();
+        let state = &mut *guard;
+        state.traffic_before = sum(state.traffic_before, state.connection.traffic());
+        state.connection = self.target.greet();
+        state.era += 1;
+        state.abandoned = None;
+        state.is_closing = false;
+
+        let mut waiting: Vec<_> = state.waiting.drain().collect();
+        waiting.sort_by_key(|&(request, _)| request);
+        let (again, failed): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .map(|(_, waiting)| waiting)
+            .partition(|waiting| is_passing && waiting.may_be_sent_again());
+        let is_needed = !again.is_empty();
+        state.phase = if is_needed {
+            Phase::Connecting
+        } else if error.is_passing() {
+            Phase::Idle
+        } else {
+            Phase::Shunned {
+                error: error.clone(),
+                until: Instant::now() + self.target.patience.connect * SHUNNED,
+            }
+        };
+        for mut waiting in again {
+            waiting.resends += 1;
+            waiting.sent = waiting.trips.send(false);
+            state.send(waiting);
+        }
+        // A reply may ask again.
+        drop(guard);
+        self.room.notify_waiters();
+        for waiting in failed {
+            waiting.asked.fail(&error);
+        }
+        is_needed
+    }
+}
+
+impl Target {
+    /// A connection that has said HELLO, into its buffer.
+    fn greet(&self) -> Connection {
+        Connection::new(&self.secret, &self.swissnum)
+    }
+}
+
+impl State {
+    fn send(&mut self, waiting: Waiting) -> RequestNumber {
+        let connection = &mut self.connection;
+        let request = match &waiting.asked {
+            Asked::Put {
+                storage_index,
+                share,
+                bytes,
+                ..
+            } => connection.put(*storage_index, *share, bytes.clone()),
+            Asked::Lease { storage_index, .. } => connection.lease(*storage_index),
+            Asked::Read { read, .. } => connection.read_shares(read.clone()),
+            Asked::Upload {
+                storage_index,
+                share,
+                size,
+                is_resumed,
+                ..
+            } => connection.open(*storage_index, *share, *size, *is_resumed),
+        };
+        self.waiting.insert(request, waiting);
+        request
+    }
+
+    /// Whether this upload is of this connection and takes bytes.
+    fn is_streaming(&self, upload: UploadId) -> bool {
+        self.era == upload.era
+            && self.waiting.get(&upload.request).is_some_and(
+                |waiting| matches!(waiting.asked, Asked::Upload { is_ended, .. } if !is_ended),
+            )
+    }
+
+    fn end_upload(&mut self, request: RequestNumber) {
+        if let Some(Waiting {
+            asked: Asked::Upload { is_ended, .. },
+            ..
+        }) = self.waiting.get_mut(&request)
+        {
+            *is_ended = true;
+        }
+    }
+
+    /// Whether the next step is the server's: to take bytes, or to answer.
+    fn is_owed(&self) -> bool {
+        self.connection.output_len() > 0
+            || self.waiting.values().any(|waiting| match &waiting.asked {
+                Asked::Upload {
+                    is_ended,
+                    resume_at,
+                    ..
+                } => *is_ended || resume_at.is_some(),
+                _ => true,
+            })
+    }
+}
+
+impl Waiting {
+    fn may_be_sent_again(&self) -> bool {
+        let is_whole = match &self.asked {
+            Asked::Put { .. } | Asked::Lease { .. } => true,
+            Asked::Read { is_begun, .. } => !is_begun,
+            // Its bytes are gone; whoever makes them resumes it.
+            Asked::Upload { .. } => false,
+        };
+        is_whole && self.resends < RESENDS_MAX
+    }
+}
+
+impl Asked {
+    fn fail(self, error: &Arc<ServerError>) {
+        match self {
+            Self::Put { reply, .. } | Self::Upload { reply, .. } => reply(Err(error.clone())),
+            Self::Lease { reply, .. } => reply(Err(error.clone())),
+            Self::Read { mut reply, .. } => reply(Reading::Failed(error.clone())),
+        }
+    }
+}
+
+/// What passed over both.
+pub(super) fn sum(one: Traffic, other: Traffic) -> Traffic {
+    Traffic {
+        frames_sent: one.frames_sent + other.frames_sent,
+        bytes_sent: one.bytes_sent + other.bytes_sent,
+        frames_received: one.frames_received + other.frames_received,
+        bytes_received: one.bytes_received + other.bytes_received,
+    }
+}

@@ -1,0 +1,189 @@
+//! The task behind a connection: connects, moves bytes both ways, notices when nothing moves.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::Buf;
+use lafs::num;
+use lafs::nurl::Network;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Link, Phase, pin};
+use crate::error::{Doing, ServerError};
+use crate::grid::PROGRESS_SIZE_MIN;
+
+/// What is read from the socket at once: a TLS record.
+const READ_LEN: usize = 16 << 10;
+
+/// Keeps the connection as long as there is something to do on it.
+pub(super) async fn run(link: Rc<Link>) {
+    loop {
+        let error = tokio::select! {
+            error = serve(&link) => error,
+            error = abandoned(&link) => error,
+        };
+        if !link.recover(error) {
+            break;
+        }
+    }
+}
+
+/// One connection, from TCP to its end.
+async fn serve(link: &Link) -> ServerError {
+    let stream = match connect(link).await {
+        Ok(stream) => stream,
+        Err(error) => return error,
+    };
+    link.state.borrow_mut().phase = Phase::Open;
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    tokio::select! {
+        error = write(link, &mut writer) => ServerError::Broken(error),
+        error = read(link, &mut reader) => error,
+        error = watch(link) => error,
+    }
+}
+
+async fn connect(link: &Link) -> Result<TlsStream<TcpStream>, ServerError> {
+    let target = &link.target;
+    if target.network != Network::Tcp {
+        let error = io::Error::new(
+            io::ErrorKind::Unsupported,
+            "tahoectl does not reach onion services",
+        );
+        return Err(ServerError::Unreachable(error));
+    }
+    let connecting = async {
+        let stream = TcpStream::connect((target.host.as_str(), target.port))
+            .await
+            .map_err(ServerError::Unreachable)?;
+        // A frame must not wait for the acknowledgement of the one before it.
+        stream.set_nodelay(true).map_err(ServerError::Unreachable)?;
+        let stream = TlsConnector::from(target.config.clone())
+            .connect(pin::server_name(), stream)
+            .await
+            .map_err(pin::handshake_error)?;
+        let (_, session) = stream.get_ref();
+        if session.alpn_protocol() == Some(protocol::ALPN) {
+            Ok(stream)
+        } else {
+            Err(ServerError::OtherProtocol)
+        }
+    };
+    let limit = target.patience.connect;
+    timeout(limit, connecting)
+        .await
+        .unwrap_or(Err(ServerError::TooSlow {
+            doing: Doing::Connecting,
+            limit,
+        }))
+}
+
+/// Takes what the server sends, until the connection ends.
+async fn read(link: &Link, reader: &mut (impl AsyncRead + Unpin)) -> ServerError {
+    let mut buffer = vec![0; READ_LEN];
+    loop {
+        let len = match reader.read(&mut buffer).await {
+            Ok(0) => return ServerError::Broken(io::ErrorKind::UnexpectedEof.into()),
+            Ok(len) => len,
+            Err(error) => return ServerError::Broken(error),
+        };
+        let mut input = &buffer[..len];
+        loop {
+            let event = link.state.borrow_mut().connection.read(&mut input);
+            match event {
+                Ok(None) => break,
+                Ok(Some(event)) => {
+                    if let Err(error) = link.handle(event) {
+                        return error;
+                    }
+                }
+                Err(violation) => return violation.into(),
+            }
+        }
+    }
+}
+
+/// Sends what is queued, until the connection breaks or this side ends it.
+async fn write(link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> io::Error {
+    loop {
+        if let Err(error) = write_queue(link, writer).await {
+            return error;
+        }
+        if link.state.borrow().is_closing {
+            // The server learns that this is the end and no accident; it is not waited for.
+            let _ = writer.shutdown().await;
+            return io::ErrorKind::ConnectionAborted.into();
+        }
+        link.work.notified().await;
+    }
+}
+
+async fn write_queue(link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    while !poll_fn(|context| {
+        let mut state = link.state.borrow_mut();
+        let output = state.connection.output();
+        if !output.has_remaining() {
+            return Poll::Ready(Ok(true));
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = output.chunks_vectored(&mut slices);
+        Pin::new(&mut *writer)
+            .poll_write_vectored(context, &slices[..filled])
+            .map_ok(|len| {
+                output.advance(len);
+                false
+            })
+    })
+    .await?
+    {
+        link.room.notify_waiters();
+    }
+    writer.flush().await
+}
+
+/// Pieces of frames handed to TLS at once, so that short ones share a record.
+const SLICES: usize = 16;
+
+/// Ends when nothing has moved for too long although the server owes a move.
+async fn watch(link: &Link) -> ServerError {
+    let limit = link.target.patience.answer;
+    let mut mark = (Instant::now(), 0);
+    loop {
+        sleep(limit / WATCHES).await;
+        let state = link.state.borrow();
+        let traffic = state.connection.traffic();
+        let queued = num::size(state.connection.output_len());
+        let step = PROGRESS_SIZE_MIN;
+        // A whole frame counts, however short; a byte now and then does not.
+        let moved =
+            (traffic.bytes_sent - queued) + traffic.bytes_received + traffic.frames_received * step;
+        if !state.is_owed() || moved >= mark.1 + step {
+            mark = (Instant::now(), moved);
+        } else if mark.0.elapsed() >= limit {
+            return ServerError::TooSlow {
+                doing: Doing::Answering,
+                limit,
+            };
+        }
+    }
+}
+
+/// Looks per patience.
+const WATCHES: u32 = 8;
+
+/// Ends when the server is given up.
+async fn abandoned(link: &Link) -> ServerError {
+    loop {
+        link.abandon.notified().await;
+        if let Some(error) = link.state.borrow_mut().abandoned.take() {
+            return error;
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! A server of the grid, and what can be asked of it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lafs::nurl::Nurl;
+use lafs::{ConnectionSecret, ShareNumber, StorageIndex};
+use protocol::{HeldShare, ReadRequest, Reason, Traffic, Welcome};
+use tokio::sync::oneshot;
+
+use super::Patience;
+use super::link::{Asked, Link, UploadId};
+use super::trips::Trips;
+use crate::error::ServerError;
+use crate::placement::Seed;
+
+/// What a server answered, or why it did not.
+pub type Answer<T> = Result<T, Arc<ServerError>>;
+
+/// How a share came to be on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It was sent, and is durable.
+    Now,
+    /// It was there; our lease was renewed.
+    Before,
+}
+
+/// Part of the answer to a read.
+#[derive(Debug)]
+pub enum Reading {
+    /// Bytes of a share. Nothing is known about them.
+    Bytes {
+        /// Which share.
+        share: ShareNumber,
+        /// Where in it.
+        offset: u64,
+        /// At least one.
+        bytes: Bytes,
+    },
+    /// The end: the shares that the server holds of those asked for.
+    Held(Held),
+    /// The end: there is no answer, or not all of it.
+    Failed(Arc<ServerError>),
+}
+
+/// The shares that a server holds, of those asked for.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Them, ascending.
+    pub shares: Vec<HeldShare>,
+    /// Why something that was asked for is missing although it is held.
+    pub failure: Option<Reason>,
+}
+
+/// One server.
+pub struct Server {
+    name: Arc<str>,
+    nurl: Nurl,
+    seed: Seed,
+    link: Rc<Link>,
+}
+
+impl Server {
+    pub(super) fn new(nurl: Nurl, master: &[u8; 32], patience: Patience) -> Self {
+        let secret = ConnectionSecret::derive(master, nurl.key_hash().as_bytes());
+        Self {
+            name: name_of(&nurl),
+            seed: Seed::new(*nurl.key_hash().as_bytes()),
+            link: Rc::new(Link::new(&nurl, secret, patience)),
+            nurl,
+        }
+    }
+
+    /// The server for a person: `host:port`.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The server as configured.
+    #[must_use]
+    pub fn nurl(&self) -> &Nurl {
+        &self.nurl
+    }
+
+    /// What places it on the ring.
+    #[must_use]
+    pub fn seed(&self) -> &Seed {
+        &self.seed
+    }
+
+    /// What passed over its connections, before TLS.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.link.traffic()
+    }
+
+    /// What it said of itself, once connected.
+    #[must_use]
+    pub fn welcome(&self) -> Option<Welcome> {
+        self.link.welcome()
+    }
+
+    /// Stores a share that fits into one frame. Sent again if the connection breaks.
+    pub fn put(
+        &self,
+        trips: &Trips,
+        storage_index: StorageIndex,
+        share: ShareNumber,
+        bytes: Bytes,
+        reply: impl FnOnce(Answer<Stored>) + 'static,
+    ) {
+        self.link.ask(
+            trips,
+            Asked::Put {
+                storage_index,
+                share,
+                bytes,
+                reply: Box::new(reply),
+            },
+        );
+    }
+
+    /// Asks which shares the server holds, and leases them. Sent again if the connection breaks.
+    pub fn lease(
+        &self,
+        trips: &Trips,
+        storage_index: StorageIndex,
+        reply: impl FnOnce(Answer<Held>) + 'static,
+    ) {
+        self.link.ask(
+            trips,
+            Asked::Lease {
+                storage_index,
+                reply: Box::new(reply),
+            },
+        );
+    }
+
+    /// Reads shares. Sent again if the connection breaks before the first bytes.
+    pub fn read(&self, trips: &Trips, read: ReadRequest, reply: impl FnMut(Reading) + 'static) {
+        self.link.ask(
+            trips,
+            Asked::Read {
+                read,
+                is_begun: false,
+                reply: Box::new(reply),
+            },
+        );
+    }
+
+    /// Begins an upload whose bytes follow. `reply` gets its end, which may come at any time: the
+    /// server refuses, has the share, has stored it, or is gone.
+    ///
+    /// With `resume` the bytes may follow only after [`Upload::offset`] has said from where.
+    pub fn open(
+        &self,
+        trips: &Trips,
+        storage_index: StorageIndex,
+        share: ShareNumber,
+        size: Option<u64>,
+        resume: bool,
+        reply: impl FnOnce(Answer<Stored>) + 'static,
+    ) -> Upload {
+        let (resume_at, offset) = if resume {
+            let (sender, receiver) = oneshot::channel();
+            (Some(sender), Some(receiver))
+        } else {
+            (None, None)
+        };
+        let id = self.link.ask(
+            trips,
+            Asked::Upload {
+                storage_index,
+                share,
+                size,
+                is_resumed: resume,
+                resume_at,
+                is_ended: false,
+                reply: Box::new(reply),
+            },
+        );
+        Upload {
+            link: self.link.clone(),
+            id,
+            offset,
+        }
+    }
+
+    /// Gives the server up: whatever it was asked fails with `error`.
+    pub fn abandon(&self, error: ServerError) {
+        self.link.abandon(error);
+    }
+
+    /// Ends the connection once everything queued is sent.
+    pub(super) fn close(&self) {
+        self.link.close();
+    }
+}
+
+/// An upload in progress. Dropped before [`Upload::close`], it is aborted.
+pub struct Upload {
+    link: Rc<Link>,
+    /// `None` where the server could not even be asked: the reply has said so.
+    id: Option<UploadId>,
+    offset: Option<oneshot::Receiver<u64>>,
+}
+
+impl Upload {
+    /// From where on the server wants bytes; `None` if the upload has ended instead.
+    pub async fn offset(&mut self) -> Option<u64> {
+        match self.offset.take() {
+            Some(offset) => offset.await.ok(),
+            None => Some(0),
+        }
+    }
+
+    /// Waits until the connection takes more bytes; at once if it is gone.
+    pub async fn room(&self) {
+        if let Some(id) = self.id {
+            self.link.room(id).await;
+        }
+    }
+
+    /// Whether the connection takes more bytes now, or is gone.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.id.is_none_or(|id| self.link.has_room(id))
+    }
+
+    /// Queues the next bytes; nothing if the upload has ended.
+    pub fn write(&self, bytes: Bytes) {
+        if let Some(id) = self.id {
+            self.link.write(id, bytes);
+        }
+    }
+
+    /// Ends the share: it is what was written.
+    pub fn close(mut self) {
+        if let Some(id) = self.id.take() {
+            self.link.close_upload(id);
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.link.abort_upload(id);
+        }
+    }
+}
+
+fn name_of(nurl: &Nurl) -> Arc<str> {
+    let (host, port) = (nurl.host(), nurl.port());
+    if host.as_str().contains(':') {
+        format!("[{host}]:{port}").into()
+    } else {
+        format!("{host}:{port}").into()
+    }
+}
