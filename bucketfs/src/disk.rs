@@ -16,8 +16,17 @@ use bytes::Bytes;
 
 use crate::error::DiskError;
 
+mod files;
+mod pool;
+mod program;
+mod ring;
 mod root;
+mod step;
+mod syscall;
+mod workers;
 
+pub use pool::Pool;
+pub use ring::{Ring, RingError};
 pub use root::Root;
 
 /// Most files the store keeps open at a time: both journal files, and the uploads in progress.
@@ -84,9 +93,9 @@ pub enum Operation {
         /// A path that must not exist.
         unless: Option<StorePath>,
     },
-    /// Makes a file of this size, all zero, with its space allocated (`fallocate`, or zeros
-    /// written where the file system has none), so that writing into it needs no new space.
-    /// The file must not exist. Nothing is synced.
+    /// Makes a file of this size, its space allocated and written with zeros, so that writing into
+    /// it needs no new space and changes nothing but data. The file must not exist. Nothing is
+    /// synced.
     Preallocate {
         /// Where.
         path: StorePath,

@@ -1,0 +1,384 @@
+//! The ring engine: operations through io_uring, batches of them in one system call.
+//!
+//! ```text
+//! submit     a flight is made: the operation's program, run up to its first chain
+//! flush      the chains that wait become entries, one io_uring_enter hands them all over
+//! reap       completions are matched with flights; a chain that has landed goes back to its
+//!            program, which ends or asks for the next chain, to be flushed
+//! ```
+//!
+//! The flight table owns every buffer, path and descriptor that the kernel may look at, from the
+//! push of an entry to the completion that ends its chain, whatever becomes of the asker. Programs
+//! only hold what has come back.
+//!
+//! Steps that io_uring has no opcode for go to helper threads, one step at a time.
+
+use std::collections::VecDeque;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use io_uring::squeue::{Entry, Flags};
+use slab::Slab;
+
+use super::files::Files;
+use super::step::{Chain, Link, Order, Step};
+use super::syscall::Syscalls;
+use super::workers::{Bell, Job, Workers};
+use super::{Completion, Engine, FLIGHT_MAX, Operation, OperationId, Root};
+use crate::error::DiskError;
+
+mod entry;
+#[expect(unsafe_code, reason = "takes back what the kernel was lent")]
+mod flight;
+#[expect(unsafe_code, reason = "hands pointers to the kernel")]
+mod kernel;
+
+use entry::{Place, entry};
+use flight::{Flight, Plan};
+use kernel::{Handed, Kernel, SLOTS};
+
+/// Performs operations through io_uring.
+///
+/// Only the thread that made it can use it: the kernel refuses any other.
+pub struct Ring {
+    kernel: Kernel,
+    flights: Slab<Flight>,
+    /// Flights whose chain, or the next step of it, waits to be pushed.
+    waiting: VecDeque<usize>,
+    /// How many flights the kernel has something of.
+    aloft: usize,
+    files: Files,
+    helpers: Workers<Errand>,
+    returned: Vec<Errand>,
+    finished: Vec<Completion>,
+    bell: Arc<Bell>,
+    root: Arc<Root>,
+    generation: u32,
+    entries: Vec<Entry>,
+}
+
+/// Why there is no ring to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RingError {
+    /// The kernel, or a filter in front of it, refuses.
+    #[error(transparent)]
+    Refused(#[from] DiskError),
+    /// The kernel's io_uring lacks a step of every upload.
+    #[error("io_uring has no {opcode} here: it came with Linux 5.15")]
+    TooOld {
+        /// What is missing.
+        opcode: &'static str,
+    },
+}
+
+/// A step on its way to a helper thread and back.
+struct Errand {
+    key: usize,
+    index: usize,
+    link: Link,
+    current: Option<OwnedFd>,
+}
+
+impl Ring {
+    /// Opens a ring that works below `root`.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError`], where io_uring is denied or too old.
+    pub fn new(root: Arc<Root>) -> Result<Self, RingError> {
+        let bell = Arc::new(Bell::new()?);
+        let kernel = Kernel::open(&bell)?;
+        let helpers = Workers::new(Arc::clone(&root), Arc::clone(&bell), HELPERS_MAX);
+        Ok(Self {
+            kernel,
+            flights: Slab::new(),
+            waiting: VecDeque::new(),
+            aloft: 0,
+            files: Files::default(),
+            helpers,
+            returned: Vec::new(),
+            finished: Vec::new(),
+            bell,
+            root,
+            generation: 0,
+            entries: Vec::new(),
+        })
+    }
+
+    /// Lets a flight's program and its steps go on as far as they can without the kernel.
+    fn proceed(&mut self, key: usize) {
+        loop {
+            let flight = &mut self.flights[key];
+            if flight.plan == Plan::Landed {
+                flight.return_chain();
+                if let Some(ended) = flight.advance() {
+                    return self.finish(key, ended);
+                }
+                self.plan(key);
+                continue;
+            }
+            let Plan::Single { index } = flight.plan else {
+                return self.waiting.push_back(key);
+            };
+            match &flight.chain.links[index].step {
+                Step::Size { .. } | Step::Release => self.perform_here(key, index),
+                step if self.kernel.supports(step) => return self.waiting.push_back(key),
+                _ => return self.send_errand(key, index),
+            }
+        }
+    }
+
+    /// Decides how a new chain goes to the kernel.
+    fn plan(&mut self, key: usize) {
+        let Chain { links, order } = &self.flights[key].chain;
+        let supported = links.iter().all(|link| self.kernel.supports(&link.step));
+        let has_slot = u32::try_from(key).is_ok_and(|key| key < SLOTS);
+        self.flights[key].plan = match order {
+            Order::Together if supported => Plan::Together {
+                awaited: links.len(),
+            },
+            Order::Linked if supported && has_slot && self.kernel.chains && links.len() > 1 => {
+                Plan::Whole
+            }
+            _ => Plan::Single { index: 0 },
+        };
+    }
+
+    /// Performs a step that never blocks.
+    fn perform_here(&mut self, key: usize, index: usize) {
+        let flight = &mut self.flights[key];
+        let mut here = Syscalls::new(self.root.as_fd(), flight.current.take_descriptor());
+        here.step(&mut flight.chain.links[index]);
+        flight.current = here.current.into();
+        flight.step_on(index);
+    }
+
+    fn send_errand(&mut self, key: usize, index: usize) {
+        let flight = &mut self.flights[key];
+        let absent = Link::new(Step::Close);
+        let link = std::mem::replace(&mut flight.chain.links[index], absent);
+        let current = flight.current.take_descriptor();
+        self.helpers.give(Errand {
+            key,
+            index,
+            link,
+            current,
+        });
+    }
+
+    fn finish(&mut self, key: usize, ended: flight::Ended) {
+        let mut flight = self.flights.remove(key);
+        let (operation, result) = ended;
+        self.files.put(&operation, flight.current.take_descriptor());
+        self.finished.push(Completion {
+            id: flight.id,
+            operation,
+            result,
+        });
+    }
+
+    /// Makes the entries of a flight's chain, or of the step at hand, and pushes them.
+    ///
+    /// Returns `false`, with nothing pushed, if the queue has no room.
+    fn push(&mut self, key: usize) -> bool {
+        let flight = &mut self.flights[key];
+        let index = match flight.plan {
+            Plan::Single { index } => index..index + 1,
+            Plan::Whole | Plan::Together { .. } => 0..flight.chain.links.len(),
+            Plan::Landed => unreachable!("a flight waits with a chain to be pushed"),
+        };
+        self.entries.clear();
+        for index in index {
+            let mut current = flight.current.place();
+            if flight.plan == Plan::Whole && current == entry::Where::Nowhere {
+                current = entry::Where::Slot(slot(key));
+            }
+            let link = &mut flight.chain.links[index];
+            if matches!(link.step, Step::Examine { .. }) {
+                flight.status = Some(Box::new(MaybeUninit::zeroed()));
+            }
+            let status = flight.status.as_mut();
+            let place = Place {
+                root: self.root.as_fd().as_raw_fd(),
+                current,
+                status: status.map_or(std::ptr::null_mut(), |status| status.as_mut_ptr()),
+            };
+            let entry = entry(&mut link.step, place);
+            let entry = entry.user_data(tag(key, index, flight.generation));
+            let optional = link.optional;
+            self.entries.push(match flight.plan {
+                Plan::Whole if index + 1 < flight.chain.links.len() => {
+                    entry.flags(linked(optional))
+                }
+                _ => entry,
+            });
+        }
+        // SAFETY: the entries point into the flight's chain and status, which stay as they are
+        // until `land` has said that the kernel is done with them; `drop` waits for that too.
+        #[expect(unsafe_code, reason = "hands the flight's pointers to the kernel")]
+        let pushed = unsafe { self.kernel.push(&self.entries) };
+        self.aloft += usize::from(pushed);
+        pushed
+    }
+
+    /// Matches one completion with its flight, which may thereby have landed or not.
+    ///
+    /// Returns the flight if the kernel is done with what it had of it.
+    fn land(&mut self, tag: u64, result: i32) -> Option<usize> {
+        let (key, index, generation) = untag(tag);
+        let flight = self.flights.get_mut(key);
+        let flight = flight.expect("a flight outlives what the kernel has of it");
+        assert_eq!(flight.generation, generation, "a chain completes once");
+        let landed = flight.land(index, result, slot(key));
+        self.aloft -= usize::from(landed);
+        landed.then_some(key)
+    }
+
+    /// Takes what the kernel and the helpers have done, and lets the flights go on that landed.
+    fn collect(&mut self) {
+        loop {
+            while let Some((tag, result)) = self.kernel.reap() {
+                if let Some(key) = self.land(tag, result) {
+                    self.proceed(key);
+                }
+            }
+            if !self.kernel.has_overflowed() {
+                break;
+            }
+            self.kernel.take_overflow();
+        }
+        self.take_errands();
+    }
+
+    fn take_errands(&mut self) {
+        self.helpers.take(&mut self.returned);
+        let mut returned = std::mem::take(&mut self.returned);
+        for errand in returned.drain(..) {
+            let flight = &mut self.flights[errand.key];
+            flight.chain.links[errand.index] = errand.link;
+            flight.current = errand.current.into();
+            flight.step_on(errand.index);
+            self.proceed(errand.key);
+        }
+        self.returned = returned;
+    }
+}
+
+impl Engine for Ring {
+    fn name(&self) -> &'static str {
+        "ring"
+    }
+
+    fn submit(&mut self, id: OperationId, operation: Operation) {
+        self.generation = self.generation.wrapping_add(1);
+        let taken = self.files.take(&operation);
+        let flight = Flight::new(id, self.generation, operation, taken);
+        let key = self.flights.insert(flight);
+        self.proceed(key);
+    }
+
+    fn flush(&mut self) {
+        while let Some(key) = self.waiting.front().copied() {
+            if self.push(key) {
+                self.waiting.pop_front();
+            } else if self.kernel.hand_over() == Handed::Later {
+                break;
+            }
+        }
+        // With nothing aloft no completion will bring us back here, so the kernel must take it now.
+        while self.kernel.hand_over() == Handed::Later && self.aloft == 0 {
+            std::thread::yield_now();
+        }
+    }
+
+    fn reap(&mut self, completions: &mut Vec<Completion>) {
+        self.collect();
+        completions.append(&mut self.finished);
+    }
+
+    fn wait(&mut self) {
+        loop {
+            self.flush();
+            self.collect();
+            if !self.finished.is_empty() || self.flights.is_empty() {
+                return;
+            }
+            if self.waiting.is_empty() {
+                self.bell.wait();
+            }
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.flights.len() + self.finished.len()
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.bell.as_fd())
+    }
+}
+
+impl Drop for Ring {
+    /// Waits until the kernel is done with every buffer; those of a ring that can no longer be
+    /// waited for are left to it for good.
+    fn drop(&mut self) {
+        while self.aloft > 0 {
+            if let Err(error) = self.kernel.wait() {
+                tracing::error!(%error, flights = self.flights.len(), "the ring cannot be drained");
+                std::mem::forget(std::mem::take(&mut self.flights));
+                return;
+            }
+            while let Some((tag, result)) = self.kernel.reap() {
+                self.land(tag, result);
+            }
+        }
+    }
+}
+
+impl Job for Errand {
+    type Done = Self;
+
+    fn perform(mut self, root: BorrowedFd<'_>) -> Self {
+        let mut here = Syscalls::new(root, self.current);
+        here.step(&mut self.link);
+        self.current = here.current;
+        self
+    }
+}
+
+/// The flags of a step with others behind it: its success is silent.
+fn linked(optional: bool) -> Flags {
+    let link = match optional {
+        true => Flags::IO_HARDLINK,
+        false => Flags::IO_LINK,
+    };
+    link | Flags::SKIP_SUCCESS
+}
+
+/// The slot of the ring's file table that belongs to a flight.
+fn slot(key: usize) -> u32 {
+    u32::try_from(key).expect("flights are few")
+}
+
+/// What comes back with a completion: the flight's key and generation, and the link.
+fn tag(key: usize, index: usize, generation: u32) -> u64 {
+    assert!(index < 1 << INDEX_BITS, "chains are short");
+    let place = slot(key) << INDEX_BITS | slot(index);
+    u64::from(place) << u32::BITS | u64::from(generation)
+}
+
+fn untag(tag: u64) -> (usize, usize, u32) {
+    let generation = u32::try_from(tag & u64::from(u32::MAX)).expect("masked");
+    let place = usize::try_from(tag >> u32::BITS).expect("32 bits");
+    let index = place & ((1 << INDEX_BITS) - 1);
+    (place >> INDEX_BITS, index, generation)
+}
+
+/// Bits of a tag that say which link of the chain; more than `CHAIN_LEN_MAX` needs.
+const INDEX_BITS: u32 = 8;
+
+/// A sync of the file system takes one for as long as it lasts; lists and status calls the other.
+const HELPERS_MAX: usize = 2;
+
+const _: () = assert!(FLIGHT_MAX <= SLOTS as usize);

@@ -1,0 +1,164 @@
+//! A step as the kernel takes it: one submission queue entry.
+//!
+//! Entries hold pointers into the step; building one is safe, handing it over is not.
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, RawFd};
+
+use io_uring::opcode;
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
+use rustix::fs::{OFlags, RenameFlags};
+
+use super::super::step::{DIRECTORY_MODE, FILE_MODE, Handle, Step, open_flags};
+
+/// What a step needs beside itself to become an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The store directory.
+    pub(super) root: RawFd,
+    /// Where the current file is, or where an open is to put it.
+    pub(super) current: Where,
+    /// Room for the answer of an `Examine`.
+    pub(super) status: *mut libc::statx,
+}
+
+/// Where a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Where {
+    /// Nowhere: an open is to give a descriptor.
+    Nowhere,
+    /// In the process's table.
+    Descriptor(RawFd),
+    /// In the ring's own table.
+    Slot(u32),
+}
+
+/// Makes the entry of a step.
+///
+/// # Panics
+///
+/// If io_uring has no such step: `Kernel::supports` was not asked.
+pub(super) fn entry(step: &mut Step, place: Place) -> Entry {
+    let root = Fd(place.root);
+    let len = step.transfer_len();
+    let transfer_len = u32::try_from(len).expect("at most TRANSFER_LEN_MAX");
+    match step {
+        Step::MakeDirectory { path } => opcode::MkDirAt::new(root, path.as_c_str().as_ptr())
+            .mode(DIRECTORY_MODE)
+            .build(),
+        Step::Open { path, flags } => open(place, path.as_c_str(), *flags),
+        Step::Close => close(place.current),
+        Step::Read {
+            file,
+            offset,
+            buffer,
+            ..
+        } => {
+            let room = buffer.spare_capacity_mut();
+            assert!(room.len() >= len, "a read has room");
+            on(file, place, |fd| {
+                opcode::Read::new(fd, room.as_mut_ptr().cast(), transfer_len)
+                    .offset(*offset)
+                    .build()
+            })
+        }
+        Step::Write {
+            file,
+            offset,
+            bytes,
+            written,
+        } => {
+            let bytes = &bytes.as_slice()[*written..];
+            let offset = *offset + lafs::num::size(*written);
+            on(file, place, |fd| {
+                opcode::Write::new(fd, bytes.as_ptr(), transfer_len)
+                    .offset(offset)
+                    .build()
+            })
+        }
+        Step::Allocate { file, size } => {
+            on(file, place, |fd| opcode::Fallocate::new(fd, *size).build())
+        }
+        Step::Resize { file, size } => {
+            on(file, place, |fd| opcode::Ftruncate::new(fd, *size).build())
+        }
+        Step::Sync { file, data_only } => {
+            let flags = match data_only {
+                true => FsyncFlags::DATASYNC,
+                false => FsyncFlags::empty(),
+            };
+            on(file, place, |fd| {
+                opcode::Fsync::new(fd).flags(flags).build()
+            })
+        }
+        Step::Rename { source, target } => {
+            let (source, target) = (source.as_c_str().as_ptr(), target.as_c_str().as_ptr());
+            opcode::RenameAt::new(root, source, root, target)
+                .flags(RenameFlags::NOREPLACE.bits())
+                .build()
+        }
+        Step::Link { source, target } => {
+            let (source, target) = (source.as_c_str().as_ptr(), target.as_c_str().as_ptr());
+            opcode::LinkAt::new(root, source, root, target).build()
+        }
+        Step::Unlink { path } => opcode::UnlinkAt::new(root, path.as_c_str().as_ptr()).build(),
+        Step::RemoveDirectory { path } => opcode::UnlinkAt::new(root, path.as_c_str().as_ptr())
+            .flags(libc::AT_REMOVEDIR)
+            .build(),
+        Step::Examine { path, .. } => {
+            opcode::Statx::new(root, path.as_c_str().as_ptr(), place.status.cast())
+                .flags(libc::AT_SYMLINK_NOFOLLOW)
+                .mask(libc::STATX_TYPE)
+                .build()
+        }
+        Step::Size { .. }
+        | Step::Release
+        | Step::List { .. }
+        | Step::FreeSpace { .. }
+        | Step::SyncFileSystem => unreachable!("io_uring has no opcode for {}", step.call()),
+    }
+}
+
+fn open(place: Place, path: &CStr, flags: OFlags) -> Entry {
+    let mut flags = open_flags(flags);
+    let slot = match place.current {
+        Where::Slot(slot) => {
+            // A slot is no descriptor that a child could inherit, and the kernel refuses the flag.
+            flags.remove(OFlags::CLOEXEC);
+            Some(DestinationSlot::try_from_slot_target(slot).expect("slots are few"))
+        }
+        Where::Nowhere => None,
+        Where::Descriptor(_) => unreachable!("a program closes a file before it opens the next"),
+    };
+    let flags = i32::try_from(flags.bits()).expect("open flags are below the sign bit");
+    opcode::OpenAt::new(Fd(place.root), path.as_ptr())
+        .flags(flags)
+        .mode(FILE_MODE)
+        .file_index(slot)
+        .build()
+}
+
+fn close(file: Where) -> Entry {
+    match file {
+        Where::Descriptor(fd) => opcode::Close::new(Fd(fd)).build(),
+        Where::Slot(slot) => opcode::Close::new(Fixed(slot)).build(),
+        Where::Nowhere => unreachable!("a program closes what it opened"),
+    }
+}
+
+/// Makes the entry of a step on a file, wherever that is.
+fn on(file: &Handle, place: Place, make: impl FnOnce(Fd) -> Entry) -> Entry {
+    let file = match file {
+        Handle::Kept(file) => Where::Descriptor(file.as_raw_fd()),
+        Handle::Current => place.current,
+    };
+    match file {
+        Where::Descriptor(fd) => make(Fd(fd)),
+        Where::Slot(slot) => {
+            let index = RawFd::try_from(slot).expect("slots are few");
+            make(Fd(index)).flags(Flags::FIXED_FILE)
+        }
+        Where::Nowhere => unreachable!("a program opens a file before it uses it"),
+    }
+}

@@ -1,0 +1,281 @@
+//! Steps: what an operation is made of, one system call each, and how they go to the kernel.
+//!
+//! The programs of `program.rs` say what an operation means in steps; an engine only knows how to
+//! perform steps. A step owns everything the kernel looks at while it runs, and gives it back.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::{Entry, EntryKind, Space, StorePath};
+
+/// Performs chains of steps; one for each operation in flight.
+///
+/// It holds the operation's *current file*: what `Step::Open` opened and `Step::Close` closes.
+pub(crate) trait Perform {
+    /// Runs a chain and gives it back with the results filled in.
+    ///
+    /// A step may be left without a result: it did not run, and may be asked for again.
+    async fn run(&mut self, chain: Chain) -> Chain;
+}
+
+/// Steps given to the kernel together.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) links: Vec<Link>,
+    pub(crate) order: Order,
+}
+
+/// How the steps of a chain depend on each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// One after the other; one that does less than it was asked to ends the chain, unless optional.
+    Linked,
+    /// In any order, all of them.
+    Together,
+}
+
+/// A step in a chain.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) step: Step,
+    /// The chain goes on if this step fails.
+    pub(crate) optional: bool,
+    /// What the system call returned; `None` while it has not run.
+    pub(crate) result: Option<Result<u64, Errno>>,
+}
+
+/// One system call.
+#[derive(Debug)]
+pub(crate) enum Step {
+    MakeDirectory {
+        path: StorePath,
+    },
+    /// Opens the current file. The flags are completed by [`open_flags`].
+    Open {
+        path: StorePath,
+        flags: OFlags,
+    },
+    /// Gives the size of a file as its result.
+    Size {
+        file: Handle,
+    },
+    /// Appends at most `len` bytes to `buffer`, whose capacity has room for them.
+    Read {
+        file: Handle,
+        offset: u64,
+        buffer: Vec<u8>,
+        len: usize,
+    },
+    /// Writes the bytes from `written` on, at `offset + written`.
+    Write {
+        file: Handle,
+        offset: u64,
+        bytes: Chunk,
+        written: usize,
+    },
+    /// Makes the file this large, with its space allocated.
+    Allocate {
+        file: Handle,
+        size: u64,
+    },
+    Resize {
+        file: Handle,
+        size: u64,
+    },
+    Sync {
+        file: Handle,
+        data_only: bool,
+    },
+    /// Closes the current file.
+    Close,
+    /// Closes the current file, which was only read; that never blocks and has nothing to tell.
+    Release,
+    /// Refuses to replace the target.
+    Rename {
+        source: StorePath,
+        target: StorePath,
+    },
+    /// Makes a second name.
+    Link {
+        source: StorePath,
+        target: StorePath,
+    },
+    Unlink {
+        path: StorePath,
+    },
+    RemoveDirectory {
+        path: StorePath,
+    },
+    /// Fails with `NOENT` if there is no such name; symbolic links are not followed.
+    Examine {
+        path: StorePath,
+        kind: Option<EntryKind>,
+    },
+    List {
+        path: StorePath,
+        entries: Vec<Entry>,
+    },
+    FreeSpace {
+        space: Option<Space>,
+    },
+    SyncFileSystem,
+}
+
+/// Which file a step is about.
+#[derive(Clone, Debug)]
+pub(crate) enum Handle {
+    /// The one this operation opened.
+    Current,
+    /// One that is open across operations.
+    Kept(Arc<OwnedFd>),
+}
+
+/// Bytes to be written, as the operation owns them.
+#[derive(Debug)]
+pub(crate) enum Chunk {
+    Shared(Bytes),
+    Own(Vec<u8>),
+}
+
+/// Most bytes of one read or write: the kernel takes no more than 2 GiB less a page at a time.
+pub(crate) const TRANSFER_LEN_MAX: usize = 1 << 30;
+
+/// Share containers may hold lease secrets in the clear (version 1), so others get nothing.
+pub(crate) const FILE_MODE: u32 = 0o640;
+/// As [`FILE_MODE`], searchable.
+pub(crate) const DIRECTORY_MODE: u32 = 0o750;
+
+/// Completes the flags of an open.
+///
+/// The kernel forces `O_LARGEFILE` for a ring only where it is 64 bits itself, so it is always said.
+pub(crate) fn open_flags(flags: OFlags) -> OFlags {
+    flags | OFlags::LARGEFILE | OFlags::CLOEXEC | OFlags::NOCTTY
+}
+
+impl Chain {
+    /// One step after the other.
+    pub(crate) fn linked(steps: Vec<Step>) -> Self {
+        Self::of(steps, Order::Linked)
+    }
+
+    /// Steps that do not depend on each other.
+    pub(crate) fn together(steps: Vec<Step>) -> Self {
+        Self::of(steps, Order::Together)
+    }
+
+    fn of(steps: Vec<Step>, order: Order) -> Self {
+        let links = steps.into_iter().map(Link::new).collect();
+        Self { links, order }
+    }
+
+    /// Lets the chain go on if its first step fails.
+    pub(crate) fn optional_first(mut self) -> Self {
+        self.links[0].optional = true;
+        self
+    }
+}
+
+impl Link {
+    pub(crate) fn new(step: Step) -> Self {
+        Self {
+            step,
+            optional: false,
+            result: None,
+        }
+    }
+
+    /// Whether a linked chain stops here.
+    pub(crate) fn severs(&self) -> bool {
+        let complete = match self.result {
+            None => false,
+            Some(Err(_)) => self.optional,
+            Some(Ok(count)) => self.optional || !self.step.is_short(count),
+        };
+        !complete
+    }
+}
+
+impl Step {
+    /// The system call's name, as its manual page has it.
+    pub(crate) fn call(&self) -> &'static str {
+        match self {
+            Self::MakeDirectory { .. } => "mkdir",
+            Self::Open { .. } => "open",
+            Self::Size { .. } => "fstat",
+            Self::Read { .. } => "pread",
+            Self::Write { .. } => "pwrite",
+            Self::Allocate { .. } => "fallocate",
+            Self::Resize { .. } => "ftruncate",
+            Self::Sync {
+                data_only: true, ..
+            } => "fdatasync",
+            Self::Sync { .. } => "fsync",
+            Self::Close | Self::Release => "close",
+            Self::Rename { .. } => "rename",
+            Self::Link { .. } => "link",
+            Self::Unlink { .. } => "unlink",
+            Self::RemoveDirectory { .. } => "rmdir",
+            Self::Examine { .. } => "statx",
+            Self::List { .. } => "getdents",
+            Self::FreeSpace { .. } => "statvfs",
+            Self::SyncFileSystem => "syncfs",
+        }
+    }
+
+    /// How many bytes the kernel is asked to transfer.
+    pub(crate) fn transfer_len(&self) -> usize {
+        match self {
+            Self::Read { len, .. } => (*len).min(TRANSFER_LEN_MAX),
+            Self::Write { bytes, written, .. } => {
+                (bytes.as_slice().len() - written).min(TRANSFER_LEN_MAX)
+            }
+            _ => 0,
+        }
+    }
+
+    /// Whether a transfer is at an offset that no file has.
+    ///
+    /// System calls refuse these, but a ring takes -1 for "wherever the file's position is".
+    pub(crate) fn is_beyond_files(&self) -> bool {
+        match self {
+            Self::Read { offset, .. } | Self::Write { offset, .. } => {
+                i64::try_from(*offset).is_err()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a transfer of `count` bytes leaves some of what the step was asked for undone.
+    fn is_short(&self, count: u64) -> bool {
+        let wanted = match self {
+            Self::Read { len, .. } => *len,
+            Self::Write { bytes, written, .. } => bytes.as_slice().len() - written,
+            _ => return false,
+        };
+        usize::try_from(count).is_ok_and(|count| count < wanted)
+    }
+
+    /// Moves a write on by what was written; returns whether some of it is left.
+    pub(crate) fn advance(&mut self, count: u64) -> bool {
+        let Self::Write { bytes, written, .. } = self else {
+            return false;
+        };
+        let left = bytes.as_slice().len() - *written;
+        let count = usize::try_from(count).map_or(left, |count| count.min(left));
+        *written += count;
+        count < left
+    }
+}
+
+impl Chunk {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Shared(bytes) => bytes,
+            Self::Own(bytes) => bytes,
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! One suite for every engine: each operation, its errors, and what must never be lost or leaked.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bucketfs::DiskError;
+use bucketfs::disk::{
+    ByteRange, Completion, Engine, Entry, EntryKind, Existing, FileId, OpenMode, Operation,
+    OperationId, Outcome, Pool, Ring, Root, StorePath,
+};
+use bytes::Bytes;
+use rustix::io::Errno;
+
+/// An engine on a store directory of its own.
+struct Bench {
+    engine: Box<dyn Engine>,
+    directory: tempfile::TempDir,
+    next: u64,
+}
+
+impl Bench {
+    fn new(make: Make) -> Self {
+        Self::below(make, &std::env::temp_dir())
+    }
+
+    fn below(make: Make, parent: &Path) -> Self {
+        let directory = tempfile::tempdir_in(parent).unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        Self {
+            engine: make(Arc::new(root)),
+            directory,
+            next: 0,
+        }
+    }
+
+    fn submit(&mut self, operation: Operation) -> OperationId {
+        let id = OperationId(self.next);
+        self.next += 1;
+        self.engine.submit(id, operation);
+        id
+    }
+
+    fn wait_for_all(&mut self) -> Vec<Completion> {
+        let mut completions = Vec::new();
+        while self.engine.in_flight() > 0 {
+            self.engine.wait();
+            self.engine.reap(&mut completions);
+        }
+        completions
+    }
+
+    /// Performs one operation and checks that it comes back as it went in.
+    fn perform(&mut self, operation: Operation) -> Result<Outcome, DiskError> {
+        let id = self.submit(operation.clone());
+        let mut completions = self.wait_for_all();
+        assert_eq!(completions.len(), 1);
+        let completion = completions.pop().unwrap();
+        assert_eq!(completion.id, id);
+        assert_eq!(completion.operation, operation);
+        completion.result
+    }
+
+    fn errno(&mut self, operation: Operation) -> Errno {
+        self.perform(operation).unwrap_err().errno
+    }
+
+    fn done(&mut self, operation: Operation) {
+        assert_eq!(self.perform(operation), Ok(Outcome::Done));
+    }
+
+    fn file(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
+    fn contents(&self, path: &str) -> Vec<u8> {
+        fs::read(self.file(path)).unwrap()
+    }
+
+    /// Opens a new file in slot 0.
+    fn open_new(&mut self, path: &str) {
+        self.done(open(0, path, OpenMode::New));
+    }
+}
+
+type Make = fn(Arc<Root>) -> Box<dyn Engine>;
+
+fn create(path: &str, bytes: &[u8]) -> Operation {
+    Operation::CreateFile {
+        path: StorePath::new(path),
+        bytes: Bytes::copy_from_slice(bytes),
+        existing: Existing::Refuse,
+        unless: None,
+    }
+}
+
+fn open(slot: u16, path: &str, mode: OpenMode) -> Operation {
+    Operation::Open {
+        file: FileId(slot),
+        path: StorePath::new(path),
+        mode,
+    }
+}
+
+fn close(slot: u16) -> Operation {
+    Operation::Close { file: FileId(slot) }
+}
+
+fn write_at(slot: u16, offset: u64, bytes: &[u8]) -> Operation {
+    Operation::WriteAt {
+        file: FileId(slot),
+        offset,
+        bytes: Bytes::copy_from_slice(bytes),
+    }
+}
+
+fn read(path: &str, ranges: &[(u64, usize)]) -> Operation {
+    let range = |&(offset, len): &(u64, usize)| ByteRange { offset, len };
+    Operation::Read {
+        path: StorePath::new(path),
+        ranges: ranges.iter().map(range).collect(),
+    }
+}
+
+fn publish(source: &str, target: &str) -> Operation {
+    Operation::Publish {
+        source: StorePath::new(source),
+        target: StorePath::new(target),
+    }
+}
+
+fn remove(path: &str, prune: u8) -> Operation {
+    Operation::Remove {
+        path: StorePath::new(path),
+        prune,
+    }
+}
+
+fn list(path: &str) -> Operation {
+    let path = StorePath::new(path);
+    Operation::List { path }
+}
+
+/// A pattern that shows where in a file it came from.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|i| (i * 7 + i / 251).to_le_bytes()[0])
+        .collect()
+}
+
+fn a_file_is_made_with_its_bytes_and_the_directories_above(make: Make) {
+    let mut bench = Bench::new(make);
+    for (path, len) in [("top", 0), ("one/file", 1), ("a/b/c/d/file", 70_000)] {
+        let bytes = pattern(len);
+        bench.done(create(path, &bytes));
+        assert_eq!(bench.contents(path), bytes, "{path}");
+    }
+    bench.done(create("a/b/c/d/second", b"in a directory that is there"));
+}
+
+// An existing share must survive whoever uploads it again.
+fn a_file_that_exists_is_refused_and_left_alone(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("dir/file", b"first"));
+    assert_eq!(bench.errno(create("dir/file", b"second")), Errno::EXIST);
+    assert_eq!(bench.contents("dir/file"), b"first");
+}
+
+fn a_file_is_not_made_if_another_exists(make: Make) {
+    let mut bench = Bench::new(make);
+    let unless = |path: &str, unless: &str| Operation::CreateFile {
+        path: StorePath::new(path),
+        bytes: Bytes::from_static(b"bytes"),
+        existing: Existing::Refuse,
+        unless: Some(StorePath::new(unless)),
+    };
+    bench.done(unless("incoming/a", "shares/a"));
+    bench.done(publish("incoming/a", "shares/a"));
+    assert_eq!(bench.errno(unless("incoming/a", "shares/a")), Errno::EXIST);
+    assert!(!bench.file("incoming/a").exists());
+}
+
+// Replay makes a share of a torn file, whatever is in it.
+fn overwriting_replaces_all_of_a_file(make: Make) {
+    let mut bench = Bench::new(make);
+    let overwrite = |bytes: &'static [u8]| Operation::CreateFile {
+        path: StorePath::new("dir/file"),
+        bytes: Bytes::from_static(bytes),
+        existing: Existing::Overwrite,
+        unless: None,
+    };
+    bench.done(overwrite(b"a long first content"));
+    bench.done(overwrite(b"short"));
+    assert_eq!(bench.contents("dir/file"), b"short");
+}
+
+fn names_of_the_wrong_kind_are_errors(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("file", b"x"));
+    let make_directories = |path: &str| Operation::MakeDirectories {
+        path: StorePath::new(path),
+    };
+    bench.done(make_directories("dir/inner"));
+    bench.done(make_directories("dir/inner"));
+    assert_eq!(bench.errno(make_directories("file")), Errno::EXIST);
+    assert_eq!(bench.errno(create("file/below", b"")), Errno::NOTDIR);
+    assert_eq!(bench.errno(create("dir", b"")), Errno::EXIST);
+    assert_eq!(
+        bench.errno(open(0, "dir", OpenMode::Existing)),
+        Errno::ISDIR
+    );
+    assert_eq!(bench.errno(read("dir", &[(0, 1)])), Errno::ISDIR);
+    assert_eq!(bench.errno(list("file")), Errno::NOTDIR);
+    let errno = bench.errno(remove("dir", 0));
+    assert!(matches!(errno, Errno::ISDIR | Errno::PERM), "{errno}");
+}
+
+fn what_is_missing_is_said_to_be_missing(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("dir/file", b"x"));
+    for operation in [
+        read("absent", &[(0, 1)]),
+        read("dir/absent/file", &[(0, 1)]),
+        open(0, "absent", OpenMode::Existing),
+        publish("absent", "dir/target"),
+        publish("absent", "new/dir/target"),
+        remove("absent", 3),
+        list("absent"),
+        Operation::Patch {
+            path: StorePath::new("absent"),
+            writes: vec![(0, Bytes::from_static(b"x"))],
+            size: None,
+        },
+        Operation::SyncDirectories {
+            paths: vec![StorePath::new("dir"), StorePath::new("absent")],
+        },
+    ] {
+        assert_eq!(
+            bench.errno(operation.clone()),
+            Errno::NOENT,
+            "{operation:?}"
+        );
+    }
+}
+
+fn reading_is_clipped_to_the_end_of_the_file(make: Make) {
+    let mut bench = Bench::new(make);
+    let bytes = pattern(5000);
+    bench.done(create("file", &bytes));
+    let ranges = [
+        (0, 10),
+        (4990, 10),
+        (4990, 500),
+        (5000, 10),
+        (u64::MAX - 5, 10),
+        (7, 0),
+    ];
+    let Ok(Outcome::Read { size, pieces }) = bench.perform(read("file", &ranges)) else {
+        panic!("not read");
+    };
+    assert_eq!(size, 5000);
+    let wanted: [&[u8]; 6] = [&bytes[..10], &bytes[4990..], &bytes[4990..], b"", b"", b""];
+    assert_eq!(pieces, wanted);
+    let all: Vec<_> = (0..50).map(|i| (i * 100, 100)).collect();
+    let Ok(Outcome::Read { pieces, .. }) = bench.perform(read("file", &all)) else {
+        panic!("not read");
+    };
+    assert_eq!(pieces.concat(), bytes);
+}
+
+fn an_open_file_is_written_anywhere_and_synced_and_closed(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.open_new("incoming/file");
+    assert_eq!(
+        bench.errno(open(1, "incoming/file", OpenMode::New)),
+        Errno::EXIST
+    );
+    let bytes = pattern(200_000);
+    bench.done(write_at(0, 100_000, &bytes[100_000..]));
+    bench.done(write_at(0, 0, &bytes[..100_000]));
+    bench.done(Operation::SyncFile { file: FileId(0) });
+    bench.done(close(0));
+    assert_eq!(bench.contents("incoming/file"), bytes);
+    bench.done(open(0, "incoming/file", OpenMode::Existing));
+    bench.done(write_at(0, 1, b"!"));
+    bench.done(close(0));
+    assert_eq!(
+        bench.contents("incoming/file")[..3],
+        [bytes[0], b'!', bytes[2]]
+    );
+}
+
+// On 32 bits an offset in a C `long` would wrap around and land on other bytes.
+fn offsets_beyond_4_gib_stay_where_they_are(make: Make) {
+    let mut bench = Bench::new(make);
+    let far = (4 << 30) + 12_345;
+    bench.open_new("file");
+    bench.done(write_at(0, 12_345, b"near"));
+    bench.done(write_at(0, far, b"far"));
+    bench.done(Operation::Append {
+        file: FileId(0),
+        offset: far + 3,
+        bytes: b"ther".to_vec(),
+        sync: false,
+    });
+    bench.done(close(0));
+    let Ok(Outcome::Read { size, pieces }) = bench.perform(read("file", &[(far, 9), (12_345, 4)]))
+    else {
+        panic!("not read");
+    };
+    assert_eq!(size, far + 7);
+    assert_eq!(pieces, [b"farther".to_vec(), b"near".to_vec()]);
+    bench.done(Operation::Patch {
+        path: StorePath::new("file"),
+        writes: vec![(far + 1, Bytes::from_static(b"AR"))],
+        size: Some(far + 3 + (1 << 32)),
+    });
+    let file = fs::File::open(bench.file("file")).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), far + 3 + (1 << 32));
+    let mut bytes = [0; 7];
+    file.read_exact_at(&mut bytes, far).unwrap();
+    assert_eq!(&bytes, b"fARther");
+}
+
+fn preallocated_space_is_zero_and_there(make: Make) {
+    let mut bench = Bench::new(make);
+    let size = (2 << 20) + 4096;
+    let path = StorePath::new("journal/0");
+    bench.done(Operation::Preallocate {
+        path: path.clone(),
+        size,
+    });
+    let status = fs::metadata(bench.file("journal/0")).unwrap();
+    assert_eq!(status.len(), size);
+    assert!(status.blocks() * 512 >= size, "{} blocks", status.blocks());
+    assert!(bench.contents("journal/0").iter().all(|byte| *byte == 0));
+    assert_eq!(
+        bench.errno(Operation::Preallocate { path, size }),
+        Errno::EXIST
+    );
+}
+
+fn an_append_is_written_and_gives_its_buffer_back(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.open_new("journal");
+    for (index, sync) in [true, false, true].into_iter().enumerate() {
+        bench.done(Operation::Append {
+            file: FileId(0),
+            offset: 5 * u64::try_from(index).unwrap(),
+            bytes: b"entry".to_vec(),
+            sync,
+        });
+    }
+    assert_eq!(bench.contents("journal"), b"entryentryentry");
+}
+
+// Two uploads of one share: the second must not take the place of the first.
+fn publishing_makes_directories_and_never_replaces(make: Make) {
+    let mut bench = Bench::new(make);
+    for (source, bytes) in [("incoming/1", b"one"), ("incoming/2", b"two")] {
+        bench.done(create(source, bytes));
+    }
+    bench.done(publish("incoming/1", "shares/ab/cd/bucket/0"));
+    assert!(!bench.file("incoming/1").exists());
+    let again = publish("incoming/2", "shares/ab/cd/bucket/0");
+    assert_eq!(bench.errno(again), Errno::EXIST);
+    assert_eq!(bench.contents("shares/ab/cd/bucket/0"), b"one");
+    bench.done(publish("incoming/2", "shares/ab/cd/bucket/1"));
+    assert_eq!(bench.contents("shares/ab/cd/bucket/1"), b"two");
+}
+
+fn directories_and_the_file_system_are_synced(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("a/b/file", b"x"));
+    let paths = ["a/b", "a"].map(StorePath::new).into_iter();
+    let paths = paths.chain([StorePath::root()]).collect();
+    bench.done(Operation::SyncDirectories { paths });
+    bench.done(Operation::SyncFileSystem);
+}
+
+fn a_patch_writes_in_place_and_sets_the_size(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("file", &[b'.'; 100]));
+    let writes = (0..20).map(|i| (i * 5, Bytes::from_static(b"#")));
+    bench.done(Operation::Patch {
+        path: StorePath::new("file"),
+        writes: writes.collect(),
+        size: Some(98),
+    });
+    assert_eq!(bench.contents("file"), b"#....".repeat(20)[..98]);
+    bench.done(Operation::Patch {
+        path: StorePath::new("file"),
+        writes: vec![
+            (96, Bytes::from_static(b"##")),
+            (97, Bytes::from_static(b"??")),
+        ],
+        size: None,
+    });
+    assert_eq!(&bench.contents("file")[94..], b".##??");
+}
+
+fn removing_prunes_directories_that_are_empty(make: Make) {
+    let mut bench = Bench::new(make);
+    for path in ["a/b/c/1", "a/b/c/2", "a/x"] {
+        bench.done(create(path, b""));
+    }
+    bench.done(remove("a/b/c/1", 3));
+    assert!(bench.file("a/b/c/2").exists());
+    bench.done(remove("a/b/c/2", 1));
+    assert!(!bench.file("a/b/c").exists());
+    assert!(bench.file("a/b").exists());
+    bench.done(create("a/b/c/3", b""));
+    bench.done(remove("a/b/c/3", 3));
+    assert!(!bench.file("a/b").exists());
+    assert!(bench.file("a").exists());
+}
+
+fn a_directory_is_listed_with_its_kinds(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("dir/file", b""));
+    bench.done(create("dir/inner/file", b""));
+    std::os::unix::fs::symlink("file", bench.file("dir/link")).unwrap();
+    let Ok(Outcome::Listed(mut entries)) = bench.perform(list("dir")) else {
+        panic!("not listed");
+    };
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let entry = |name: &str, kind| Entry {
+        name: name.into(),
+        kind,
+    };
+    let wanted = [
+        entry("file", EntryKind::File),
+        entry("inner", EntryKind::Directory),
+        entry("link", EntryKind::Other),
+    ];
+    assert_eq!(entries, wanted);
+}
+
+fn free_space_is_told(make: Make) {
+    let mut bench = Bench::new(make);
+    let Ok(Outcome::Space(space)) = bench.perform(Operation::FreeSpace) else {
+        panic!("not told");
+    };
+    assert!(0 < space.free && space.free <= space.total, "{space:?}");
+}
+
+fn many_operations_are_in_flight_and_each_comes_back_once(make: Make) {
+    let mut bench = Bench::new(make);
+    let mut wanted = HashMap::new();
+    for i in 0..600_usize {
+        let path = format!("shares/{}/{i}", i % 7);
+        let bytes = pattern(i * 3);
+        let id = bench.submit(create(&path, &bytes));
+        wanted.insert(id, (path, bytes));
+    }
+    assert_eq!(bench.engine.in_flight(), 600);
+    for completion in bench.wait_for_all() {
+        let (path, bytes) = wanted.remove(&completion.id).expect("came back once");
+        assert_eq!(completion.result, Ok(Outcome::Done), "{path}");
+        assert_eq!(bench.contents(&path), bytes);
+    }
+    assert!(wanted.is_empty());
+    let reads: Vec<_> = (0..600)
+        .map(|i| bench.submit(read(&format!("shares/{}/{i}", i % 7), &[(0, 10_000)])))
+        .collect();
+    let mut completions = bench.wait_for_all();
+    completions.sort_by_key(|completion| completion.id);
+    for (i, (completion, id)) in completions.into_iter().zip(reads).enumerate() {
+        assert_eq!(completion.id, id);
+        let Ok(Outcome::Read { pieces, .. }) = completion.result else {
+            panic!("{:?}", completion.result);
+        };
+        assert_eq!(pieces, [pattern(i * 3)]);
+    }
+}
+
+// The kernel writes into these buffers whatever becomes of the engine.
+fn dropping_an_engine_waits_for_what_is_in_flight(make: Make) {
+    let mut bench = Bench::new(make);
+    let bytes = pattern(1 << 20);
+    bench.done(create("file", &bytes));
+    bench.open_new("journal");
+    for i in 0..100 {
+        bench.submit(read("file", &[(0, 1 << 20), (100, 1000)]));
+        bench.submit(create(&format!("dir/{i}"), &bytes));
+        bench.submit(Operation::FreeSpace);
+    }
+    bench.submit(Operation::Append {
+        file: FileId(0),
+        offset: 0,
+        bytes,
+        sync: true,
+    });
+    bench.engine.flush();
+    let Bench {
+        engine, directory, ..
+    } = bench;
+    drop(engine);
+    drop(directory);
+}
+
+fn nothing_submitted_means_nothing_to_wait_for(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.engine.flush();
+    bench.engine.wait();
+    let mut completions = Vec::new();
+    bench.engine.reap(&mut completions);
+    assert!(completions.is_empty());
+    assert_eq!(bench.engine.in_flight(), 0);
+}
+
+macro_rules! suite {
+    ($engine:ident, $make:expr) => {
+        mod $engine {
+            suite!(@ $make,
+                a_file_is_made_with_its_bytes_and_the_directories_above
+                a_file_that_exists_is_refused_and_left_alone
+                a_file_is_not_made_if_another_exists
+                overwriting_replaces_all_of_a_file
+                names_of_the_wrong_kind_are_errors
+                what_is_missing_is_said_to_be_missing
+                reading_is_clipped_to_the_end_of_the_file
+                an_open_file_is_written_anywhere_and_synced_and_closed
+                offsets_beyond_4_gib_stay_where_they_are
+                preallocated_space_is_zero_and_there
+                an_append_is_written_and_gives_its_buffer_back
+                publishing_makes_directories_and_never_replaces
+                directories_and_the_file_system_are_synced
+                a_patch_writes_in_place_and_sets_the_size
+                removing_prunes_directories_that_are_empty
+                a_directory_is_listed_with_its_kinds
+                free_space_is_told
+                many_operations_are_in_flight_and_each_comes_back_once
+                dropping_an_engine_waits_for_what_is_in_flight
+                nothing_submitted_means_nothing_to_wait_for
+            );
+        }
+    };
+    (@ $make:expr, $($claim:ident)*) => {
+        $(
+            #[test]
+            fn $claim() {
+                super::$claim($make);
+            }
+        )*
+    };
+}
+
+suite!(pool, |root| Box::new(super::Pool::new(root).unwrap()));
+suite!(ring, |root| Box::new(super::Ring::new(root).unwrap()));
