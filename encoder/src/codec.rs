@@ -5,14 +5,20 @@
 //! Two cases have a simpler code: with one block needed every block is a copy, and with all blocks
 //! needed there are no secondary blocks.
 
+pub(crate) mod engine;
+pub(crate) mod recovery;
+
 use lafs::Parameters;
-use reed_solomon_simd::{EncoderResult, ReedSolomonEncoder};
+use reed_solomon_simd::EncoderResult;
+use reed_solomon_simd::rate::{DefaultRateEncoder, EncoderWork, RateEncoder};
+
+use self::engine::EitherEngine;
 
 /// Computes secondary blocks.
 pub(crate) struct Code {
     parameters: Parameters,
-    /// Made when first needed: its tables take 9 MiB and some milliseconds.
-    encoder: Option<ReedSolomonEncoder>,
+    /// Made when first needed.
+    encoder: Option<DefaultRateEncoder<EitherEngine>>,
 }
 
 impl Code {
@@ -27,33 +33,35 @@ impl Code {
     pub(crate) fn encode<'a>(&'a mut self, primary: &'a [u8], block_len: usize) -> Blocks<'a> {
         let needed = self.parameters.needed();
         debug_assert_eq!(primary.len(), needed * block_len);
-        let secondary_count = self.parameters.total() - needed;
-        if needed == 1 || secondary_count == 0 {
-            return Blocks {
-                primary,
-                block_len,
-                secondary: None,
-            };
-        }
-        const VALID: &str = "up to 256 shards of an even length are within the codec's bounds";
-        let encoder = match &mut self.encoder {
-            Some(encoder) => {
-                encoder
-                    .reset(needed, secondary_count, block_len)
-                    .expect(VALID);
-                encoder
+        let secondary = (1 < needed && needed < self.parameters.total()).then(|| {
+            let encoder = self.encoder(block_len);
+            for block in primary.chunks_exact(block_len) {
+                encoder.add_original_shard(block).expect(VALID);
             }
-            none => none
-                .insert(ReedSolomonEncoder::new(needed, secondary_count, block_len).expect(VALID)),
-        };
-        for block in primary.chunks_exact(block_len) {
-            encoder.add_original_shard(block).expect(VALID);
-        }
+            encoder.encode().expect("all original shards were added")
+        });
         Blocks {
             primary,
             block_len,
-            secondary: Some(encoder.encode().expect("all original shards were added")),
+            secondary,
         }
+    }
+
+    /// The codec, ready for blocks of this length.
+    fn encoder(&mut self, block_len: usize) -> &mut DefaultRateEncoder<EitherEngine> {
+        let (engine, work) = match self.encoder.take() {
+            Some(encoder) => encoder.into_parts(),
+            None => (EitherEngine::Unchosen, EncoderWork::new()),
+        };
+        let engine = engine.for_work(block_len * self.parameters.total());
+        let encoder = DefaultRateEncoder::new(
+            self.parameters.needed(),
+            self.parameters.total() - self.parameters.needed(),
+            block_len,
+            engine,
+            Some(work),
+        );
+        self.encoder.insert(encoder.expect(VALID))
     }
 }
 
@@ -67,17 +75,118 @@ pub(crate) struct Blocks<'a> {
 impl Blocks<'_> {
     /// The block for the share with this number, below `total`.
     pub(crate) fn block(&self, index: usize) -> &[u8] {
+        const BELOW: &str = "a share number is below the total";
         let mut primary = self.primary.chunks_exact(self.block_len);
-        let primary_count = primary.len();
+        let needed = primary.len();
         match &self.secondary {
-            Some(secondary) if index >= primary_count => secondary
-                .recovery(index - primary_count)
-                .expect("a share number is below the total"),
+            Some(secondary) if index >= needed => secondary.recovery(index - needed).expect(BELOW),
             // The one primary block, of which every other is a copy.
-            None if primary_count == 1 => self.primary,
-            _ => primary
-                .nth(index)
-                .expect("a share number is below the total"),
+            None if needed == 1 => self.primary,
+            _ => primary.nth(index).expect(BELOW),
+        }
+    }
+}
+
+const VALID: &str = "up to 256 shards of an even length are within the codec's bounds";
+
+#[cfg(test)]
+mod tests {
+    use super::engine::tests::Field;
+    use super::*;
+
+    /// The coefficient of primary block `column` in secondary block `row`, as the format defines it.
+    fn coefficient(field: &Field, parameters: Parameters, row: usize, column: usize) -> u16 {
+        let needed = parameters.needed();
+        let secondary_count = parameters.total() - needed;
+        let (needed_up, secondary_up) = (
+            needed.next_power_of_two(),
+            secondary_count.next_power_of_two(),
+        );
+        let high_rate =
+            needed_up > secondary_up || (needed_up == secondary_up && needed <= secondary_count);
+        let (points, to, from) = if high_rate {
+            let start = secondary_up * (1 + column / secondary_up);
+            (start..start + secondary_up, row, secondary_up + column)
+        } else {
+            (0..needed_up, needed_up + row, column)
+        };
+        field.lagrange(points, from, to)
+    }
+
+    // The code is defined by a formula in our document, not by a library's source: other libraries,
+    // and later versions of this one, can be held to it.
+    #[test]
+    fn secondary_blocks_are_what_the_definition_says() {
+        let field = Field::new();
+        for (needed, total) in [
+            (2, 3),
+            (3, 10),
+            (3, 6),
+            (4, 7),
+            (5, 8),
+            (7, 10),
+            (8, 16),
+            (10, 30),
+            (16, 17),
+            (17, 33),
+            (60, 64),
+            (5, 256),
+            (128, 256),
+            (129, 256),
+            (200, 256),
+            (255, 256),
+        ] {
+            let parameters = Parameters::default_for(needed, total).unwrap();
+            // Every length of a last chunk, and one that follows a whole chunk.
+            for block_len in [2, 4, 30, 32, 34, 62, 64, 66, 130] {
+                let primary: Vec<u8> = (0..needed * block_len)
+                    .map(|index| u8::try_from(index * 7 % 251).unwrap())
+                    .collect();
+                let mut code = Code::new(parameters);
+                let blocks = code.encode(&primary, block_len);
+                for row in [0, 1, total - needed - 1] {
+                    if row >= total - needed {
+                        continue;
+                    }
+                    let coefficients: Vec<u16> = (0..needed)
+                        .map(|column| coefficient(&field, parameters, row, column))
+                        .collect();
+                    let mut expected = vec![0; block_len];
+                    for (column, coefficient) in coefficients.iter().enumerate() {
+                        field.add_product(&mut expected, blocks.block(column), *coefficient);
+                    }
+                    assert_eq!(
+                        blocks.block(needed + row),
+                        expected,
+                        "block {row} of {needed}-of-{total}, {block_len} bytes"
+                    );
+                }
+            }
+        }
+    }
+
+    // Readers may decode the blocks of several segments in one call, because of this.
+    #[test]
+    fn blocks_laid_end_to_end_are_one_block() {
+        let parameters = Parameters::default_for(3, 10).unwrap();
+        let segments: Vec<Vec<u8>> = (1..4).map(|n| vec![n; 3 * 128]).collect();
+        let mut primary = Vec::new();
+        for column in 0..3 {
+            for segment in &segments {
+                primary.extend_from_slice(&segment[column * 128..][..128]);
+            }
+        }
+        let mut code = Code::new(parameters);
+        let whole = code.encode(&primary, 3 * 128);
+        for (index, segment) in segments.iter().enumerate() {
+            let mut code = Code::new(parameters);
+            let blocks = code.encode(segment, 128);
+            for number in 0..10 {
+                assert_eq!(
+                    whole.block(number)[index * 128..][..128],
+                    *blocks.block(number)
+                );
+            }
         }
     }
 }

@@ -19,13 +19,25 @@
 //!     wait for a server: answer() or offer() a share, receive() bytes, end() a request, lost()
 //! ```
 
+mod part;
+mod segment;
+mod shares;
+mod window;
+
+use std::collections::VecDeque;
 use std::ops::Range;
 
-use lafs::ShareNumber;
-use lafs::cap::ReadCap;
+use lafs::cap::{ReadCap, VerifyCap};
+use lafs::{Parameters, ShareNumber};
 
-use crate::error::{BadShare, Inconsistent};
+use self::part::Part;
+use self::segment::SegmentDecoder;
+use self::shares::{ShareIndex, Shares};
+use self::window::Window;
+use crate::error::{BadShare, Damage, Inconsistent};
 use crate::geometry::Geometry;
+use crate::proof::{KnownNodes, Proof};
+use crate::trailer::ShareName;
 
 /// Who sends a share, named by the caller: a server, a connection, a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,8 +82,29 @@ impl Default for Limits {
 
 /// Decodes a range of one file from its shares.
 pub struct Decoder {
+    cap: VerifyCap,
     geometry: Geometry,
+    /// The bytes of the file that are wanted.
+    plaintext: Range<u64>,
+    /// The segments of no window yet.
+    segments: Range<u64>,
+    /// Segments in a window, a power of two: windows are aligned, so that most of what proves one
+    /// proves its neighbours.
+    window_len: u64,
+    /// Most windows at a time.
+    windows_max: usize,
+    windows: VecDeque<Window>,
+    /// How many windows have been given out.
+    given_out: u64,
     opening: Vec<Range<u64>>,
+    shares: Shares,
+    segment_decoder: SegmentDecoder,
+    bad: VecDeque<BadShare>,
+    failure: Option<Inconsistent>,
+    /// How many requests have been made.
+    requests: u64,
+    /// Buffers of parts that are done with.
+    spare: Vec<Vec<u8>>,
 }
 
 impl Decoder {
@@ -80,12 +113,34 @@ impl Decoder {
 
     /// Begins to read these bytes of a file, as far as it goes.
     #[must_use]
-    pub fn new(cap: &ReadCap, _plaintext: Range<u64>, _limits: Limits) -> Self {
+    pub fn new(cap: &ReadCap, plaintext: Range<u64>, limits: Limits) -> Self {
         let geometry = Geometry::from(cap);
-        Self {
+        let segment_size = geometry.parameters().segment_size();
+        let window_len = (limits.window_size / segment_size).clamp(1, WINDOW_LEN_MAX);
+        let window_len = 1 << window_len.ilog2();
+        let windows_max = limits.ahead_size / (window_len * segment_size);
+        let mut decoder = Self {
+            cap: cap.verify_cap(),
             geometry,
-            opening: std::iter::once(0..geometry.share_size()).collect(),
+            segments: geometry.segments_of(&plaintext),
+            plaintext,
+            window_len: window_len.into(),
+            windows_max: usize::try_from(windows_max.max(1)).expect("usize has 32 bits or more"),
+            windows: VecDeque::new(),
+            given_out: 0,
+            opening: Vec::new(),
+            shares: Shares::new(geometry.parameters().needed()),
+            segment_decoder: SegmentDecoder::new(geometry, cap.read_key()),
+            bad: VecDeque::new(),
+            failure: None,
+            requests: 0,
+            spare: Vec::new(),
+        };
+        if decoder.open_window() {
+            let segments = decoder.windows[0].segments.clone();
+            decoder.opening = Proof::new(geometry, segments, &KnownNodes::default()).ranges();
         }
+        decoder
     }
 
     /// The layout of the file's shares.
@@ -97,7 +152,7 @@ impl Decoder {
     /// What to ask of any share of the file before anything is known about it.
     ///
     /// All shares have one layout, so one question serves for whichever shares a server holds; of a
-    /// small file it is the whole share.
+    /// small file it is the whole share. Nothing if nothing is wanted, as of an empty file.
     #[must_use]
     pub fn opening(&self) -> &[Range<u64>] {
         &self.opening
@@ -107,52 +162,252 @@ impl Decoder {
     ///
     /// Returns the request that its bytes belong to, or `None` if they are not wanted: the share is
     /// then remembered as if it had been [offered](Self::offer).
-    pub fn answer(&mut self, _holder: Holder, _number: ShareNumber) -> Option<RequestId> {
-        None
+    pub fn answer(&mut self, holder: Holder, number: ShareNumber) -> Option<RequestId> {
+        let share = self.admit(holder, number)?;
+        let id = self.next_id();
+        let window = self.windows.front_mut()?;
+        let is_opening = self.given_out == 0;
+        if !is_opening || window.has(number) || window.is_ready(self.shares.needed()) {
+            return None;
+        }
+        let proof = Proof::new(
+            self.geometry,
+            window.segments.clone(),
+            &KnownNodes::default(),
+        );
+        window.parts.push(Part::new(share, number, id, proof));
+        Some(id)
     }
 
-    /// A holder says that it holds a share, of this size if it said that too.
-    pub fn offer(&mut self, _holder: Holder, _number: ShareNumber, _size: Option<u64>) {}
+    /// A holder says that it has a share.
+    pub fn offer(&mut self, holder: Holder, number: ShareNumber) {
+        self.admit(holder, number);
+    }
 
     /// Nothing more will come from a holder: what it was asked is asked of others.
-    pub fn lost(&mut self, _holder: Holder) {}
+    pub fn lost(&mut self, holder: Holder) {
+        self.shares.lose(holder);
+        self.drop_unusable();
+    }
 
     /// How many shares with other numbers are needed beyond those that are known and not bad.
     #[must_use]
     pub fn shortfall(&self) -> usize {
-        0
+        let unopened = (!self.segments.is_empty()).then_some([].as_slice());
+        let windows = self.windows.iter().map(|window| window.parts.as_slice());
+        let short = |parts: &[Part]| {
+            let mut have = [false; ShareNumber::COUNT];
+            let numbers = parts.iter().map(|part| part.number);
+            for number in numbers.chain(self.shares.numbers()) {
+                have[number.index()] = true;
+            }
+            let have = have.into_iter().filter(|have| *have).count();
+            self.shares.needed().saturating_sub(have)
+        };
+        windows.chain(unopened).map(short).max().unwrap_or(0)
     }
 
     /// What to ask next, of whom. Ask again after every other call.
     pub fn next_request(&mut self) -> Option<Request> {
-        None
+        loop {
+            let id = self.next_id();
+            let needed = self.shares.needed();
+            let chosen = self.shares.choose().to_vec();
+            let next = self
+                .windows
+                .iter_mut()
+                .filter(|window| window.parts.len() < needed)
+                .find_map(|window| {
+                    let apart = |share: &ShareIndex| !window.has(self.shares.share(*share).number);
+                    let share = chosen.iter().copied().find(apart)?;
+                    Some((window, share))
+                });
+            if let Some((window, index)) = next {
+                let share = self.shares.share(index);
+                let proof = Proof::new(self.geometry, window.segments.clone(), &share.known);
+                let part = Part::new(index, share.number, id, proof);
+                let request = Request {
+                    id,
+                    holder: share.holder,
+                    number: share.number,
+                    ranges: part.ranges().to_vec(),
+                };
+                window.parts.push(part);
+                return Some(request);
+            }
+            let may_open = chosen.len() == needed && self.windows.len() < self.windows_max;
+            if !may_open || !self.open_window() {
+                return None;
+            }
+        }
     }
 
-    /// Takes bytes of a share that were asked for; those of each range must come in order.
+    /// Takes bytes of a share that were asked for: those of each request must come in order.
     ///
     /// Bytes of a request that has been settled otherwise are ignored.
-    pub fn receive(&mut self, _request: RequestId, _offset: u64, _bytes: &[u8]) {}
+    pub fn receive(&mut self, request: RequestId, offset: u64, bytes: &[u8]) {
+        let Some((window, part)) = self.find(request) else {
+            return;
+        };
+        let share = self.windows[window].parts[part].share;
+        if let Err(damage) = self.take(window, part, offset, bytes) {
+            self.condemn(share, damage);
+        }
+    }
 
     /// The holder has sent all it has to say to a request.
-    pub fn end(&mut self, _request: RequestId) {}
+    ///
+    /// Call it also when the share has another size than [`Geometry::share_size`], and bytes are
+    /// missing for that reason.
+    pub fn end(&mut self, request: RequestId) {
+        let Some((window, part)) = self.find(request) else {
+            return;
+        };
+        let part = &self.windows[window].parts[part];
+        if let Some(found) = part.expected() {
+            let expected = self.geometry.share_size();
+            self.condemn(part.share, Damage::Size { expected, found });
+        }
+    }
 
     /// A share that turned out bad since this was last asked. It will not be used again.
     pub fn next_bad_share(&mut self) -> Option<BadShare> {
-        None
+        self.bad.pop_front()
     }
 
     /// The next bytes of the plaintext, verified, or `None` if shares must come first.
     ///
     /// # Errors
     ///
-    /// [`Inconsistent`] if whole shares make no file. Other shares would not help.
+    /// [`Inconsistent`] if whole shares make no file. Other shares would not help: every further
+    /// call says the same.
     pub fn plaintext(&mut self) -> Result<Option<&[u8]>, Inconsistent> {
-        Ok(None)
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        let piece = loop {
+            let Some(window) = self.windows.front_mut() else {
+                return Ok(None);
+            };
+            if !window.is_ready(self.shares.needed()) {
+                return Ok(None);
+            }
+            let decoder = &mut self.segment_decoder;
+            match window.next_piece(self.geometry, decoder, &self.plaintext) {
+                Ok(Some(piece)) => break piece,
+                Ok(None) => self.close_window(),
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    return Err(failure);
+                }
+            }
+        };
+        let window = self.windows.front().expect("the piece is from it");
+        Ok(Some(window.bytes(&piece, &self.segment_decoder)))
     }
 
     /// Whether all plaintext has been given out.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.geometry.file_size() == 0
+        self.segments.is_empty() && self.windows.iter().all(Window::is_exhausted)
+    }
+
+    /// Adds bytes to a part, and checks it when they are all there.
+    fn take(
+        &mut self,
+        window: usize,
+        part: usize,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Damage> {
+        let from = self.windows[0].segments.start;
+        let window = &mut self.windows[window];
+        let part = &mut window.parts[part];
+        if part.receive(offset, bytes, &mut self.spare)? {
+            let proved = part.prove(&ShareName::of_cap(&self.cap, part.number)?)?;
+            self.shares.known_mut(part.share).learn(proved.nodes, from);
+            window.settle(self.shares.needed(), &mut self.spare);
+        }
+        Ok(())
+    }
+
+    /// Begins the next window; returns whether there was one.
+    fn open_window(&mut self) -> bool {
+        let Range { start, end } = self.segments;
+        if start == end {
+            return false;
+        }
+        let next = (start / self.window_len + 1) * self.window_len;
+        let next = next.min(end);
+        self.windows.push_back(Window::new(start..next));
+        self.segments.start = next;
+        true
+    }
+
+    /// Lets go of the first window.
+    fn close_window(&mut self) {
+        let window = self.windows.pop_front().expect("it has been given out");
+        self.given_out += 1;
+        self.spare
+            .extend(window.parts.into_iter().map(Part::into_buffer));
+        self.spare.truncate(self.windows_max * self.shares.needed());
+    }
+
+    /// Takes note of a share, unless the file has none with this number.
+    fn admit(&mut self, holder: Holder, number: ShareNumber) -> Option<ShareIndex> {
+        let index = self.shares.admit(holder, number)?;
+        match ShareName::of_cap(&self.cap, number) {
+            Ok(_) => Some(index),
+            Err(damage) => {
+                self.condemn(index, damage);
+                None
+            }
+        }
+    }
+
+    /// Gives a share up.
+    fn condemn(&mut self, index: ShareIndex, damage: Damage) {
+        let share = self.shares.share(index);
+        self.bad.push_back(BadShare {
+            holder: share.holder,
+            number: share.number,
+            damage,
+        });
+        self.shares.condemn(index);
+        self.drop_unusable();
+    }
+
+    /// Drops what is still to come of shares that are not usable any more. What is proved stays.
+    fn drop_unusable(&mut self) {
+        for window in &mut self.windows {
+            let shares = &self.shares;
+            window.drop_parts(&mut self.spare, |part| {
+                !part.is_proved() && !shares.is_usable(part.share)
+            });
+        }
+    }
+
+    /// The window and the part that await answers to a request.
+    fn find(&self, request: RequestId) -> Option<(usize, usize)> {
+        let awaits = |part: &Part| part.request == request && !part.is_proved();
+        self.windows
+            .iter()
+            .enumerate()
+            .find_map(|(index, window)| Some((index, window.parts.iter().position(awaits)?)))
+    }
+
+    fn next_id(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
     }
 }
+
+/// Most segments in a window, a power of two. It bounds the ranges of a request: on either side of
+/// the segments one node for each level of a window, and one for each level above it.
+const WINDOW_LEN_MAX: u32 = 256;
+const _: () = {
+    let segment_count_max = Parameters::FILE_SIZE_MAX / Parameters::BLOCK_UNIT as u64;
+    let levels = segment_count_max.ilog2();
+    let ranges_max = 2 + levels + WINDOW_LEN_MAX.ilog2();
+    assert!(ranges_max as usize <= Decoder::RANGES_MAX);
+};

@@ -5,8 +5,9 @@ use lafs::{Parameters, ReadKey, ShareNumber, StorageIndex, num};
 
 use crate::cipher::Cipher;
 use crate::codec::{Blocks, Code};
-use crate::geometry::{Geometry, NODE_SIZE, block_size};
+use crate::geometry::{Geometry, block_size};
 use crate::hash::{self, Hash, PlaintextLeaves};
+use crate::node::{Node, Top};
 use crate::share_tree::ShareTree;
 use crate::tree::Frontier;
 use crate::ueb::Ueb;
@@ -57,10 +58,10 @@ impl Encoder {
             segment_count: 0,
             ended: false,
             block_trees: (0..parameters.total())
-                .map(|_| Frontier::new(hash::block_node))
+                .map(|_| Frontier::new(block_node))
                 .collect(),
             crypttext_tree: Frontier::new(hash::crypttext_node),
-            plaintext_tree: Frontier::new(hash::plaintext_node),
+            plaintext_tree: Frontier::new(plaintext_node),
             nodes: Nodes::default(),
             nodes_held: Nodes::default(),
         }
@@ -156,7 +157,7 @@ impl Encoder {
             endings.extend_from_slice(self.nodes_held.of_share(number));
             endings.extend_from_slice(nodes.of_share(number));
             // The last node of all is the root, which the UEB has.
-            let root = endings.len().saturating_sub(NODE_LEN).max(start);
+            let root = endings.len().saturating_sub(Node::LEN).max(start);
             endings.truncate(root);
             endings.extend(share_tree.chain(number).flatten());
             endings.extend_from_slice(&ueb_bytes);
@@ -261,7 +262,7 @@ impl Nodes {
     }
 
     fn of_share(&self, number: ShareNumber) -> &[u8] {
-        let len = self.crypttext.len() * NODE_LEN;
+        let len = self.crypttext.len() * Node::LEN;
         let start = number.index() * len;
         &self.bytes[start..start + len]
     }
@@ -276,9 +277,12 @@ struct ShareNodes<'a> {
 impl ShareNodes<'_> {
     fn push(&mut self, block: &Hash) {
         let (crypttext, plaintext) = self.shared.next().expect("all trees have one shape");
-        self.bytes.extend_from_slice(hash::short(block));
-        self.bytes.extend_from_slice(crypttext);
-        self.bytes.extend_from_slice(hash::short(plaintext));
+        let node = Top {
+            block: *block,
+            crypttext: *crypttext,
+            plaintext: *plaintext,
+        };
+        self.bytes.extend_from_slice(&node.to_stored().to_bytes());
     }
 }
 
@@ -293,10 +297,15 @@ fn block_leaves(parameters: Parameters, segment: u64, blocks: &Blocks<'_>) -> Ve
         .collect()
 }
 
+fn block_node(left: &Hash, right: &Hash) -> Hash {
+    hash::block_node(hash::short(left), hash::short(right))
+}
+
+fn plaintext_node(left: &Hash, right: &Hash) -> Hash {
+    hash::plaintext_node(hash::short(left), hash::short(right))
+}
+
 fn numbers(parameters: Parameters) -> impl Iterator<Item = ShareNumber> {
     (0..parameters.total())
         .map(|index| ShareNumber::from_index(index).expect("a share number is one byte"))
 }
-
-const NODE_LEN: usize = 64;
-const _: () = assert!(NODE_LEN as u64 == NODE_SIZE);

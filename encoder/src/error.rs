@@ -43,6 +43,12 @@ pub enum Damage {
     /// Its UEB has the hash that the cap names, but says other parameters than the cap.
     #[error("its UEB and the capability name different parameters")]
     Parameters,
+    /// It is whole, but another share of the file.
+    #[error("is share {actual}")]
+    OtherNumber {
+        /// Which share it is.
+        actual: ShareNumber,
+    },
     /// Its block hash tree does not lead to the UEB's share root at this storage index and number.
     #[error(
         "is not the share with this number, or its blocks or its share hash chain are corrupted"
@@ -80,6 +86,12 @@ pub enum Inconsistent {
     /// What the shares decode to is not the ciphertext that the UEB names.
     #[error("segment {segment} decodes to other bytes than its uploader promised")]
     Crypttext {
+        /// Which segment.
+        segment: u64,
+    },
+    /// There is something behind the end of the file.
+    #[error("segment {segment} is padded with something else than zeros")]
+    Padding {
         /// Which segment.
         segment: u64,
     },

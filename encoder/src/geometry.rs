@@ -18,12 +18,13 @@ use lafs::cap::{ReadCap, VerifyCap};
 use lafs::{Parameters, num};
 
 use crate::hash::SHORT_LEN;
+use crate::node::Node;
 use crate::tree::{self, Subtree};
 use crate::ueb::Ueb;
 
-/// Size of a stored node: one of each segment tree.
-pub(crate) const NODE_SIZE: u64 = 64;
-const _: () = assert!(NODE_SIZE == 16 + 32 + 16);
+/// Size of a stored node.
+const NODE_SIZE: u64 = 64;
+const _: () = assert!(NODE_SIZE == Node::LEN as u64);
 
 /// The layout of all shares of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,11 +105,24 @@ impl Geometry {
         start..start + num::size(self.block_size(segment))
     }
 
-    /// Where the bytes from the block of the first of these segments to that of the last are: the
-    /// blocks, and between them the nodes that all but the last of them complete.
+    /// Where the blocks and the leaves of these segments are, one range with some other nodes
+    /// between them.
     pub(crate) fn run(&self, segments: &Range<u64>) -> Range<u64> {
         debug_assert!(segments.start < segments.end);
-        self.block(segments.start).start..self.block(segments.end - 1).end
+        let block = self.block(segments.end - 1);
+        let end = self
+            .leaf(segments.end - 1)
+            .map_or(block.end, |leaf| leaf.end);
+        self.block(segments.start).start..end
+    }
+
+    /// Where the leaf of a segment is: behind its block, or nowhere if it is the root.
+    pub(crate) fn leaf(&self, segment: u64) -> Option<Range<u64>> {
+        let leaf = Subtree {
+            first: segment,
+            end: segment + 1,
+        };
+        (self.segment_count > 1).then(|| self.node(leaf))
     }
 
     /// Where a node is. The root is nowhere.

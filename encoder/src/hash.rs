@@ -68,8 +68,8 @@ impl PlaintextLeaves {
 }
 
 /// Inner node of a block hash tree.
-pub(crate) fn block_node(left: &Hash, right: &Hash) -> Hash {
-    short_node(&DOMAINS.block_node, short(left), short(right))
+pub(crate) fn block_node(left: &ShortHash, right: &ShortHash) -> Hash {
+    short_node(&DOMAINS.block_node, left, right)
 }
 
 /// Inner node of the crypttext hash tree: whole hashes, because what a cap means rests on it.
@@ -82,8 +82,8 @@ pub(crate) fn crypttext_node(left: &Hash, right: &Hash) -> Hash {
 
 /// Inner node of the plaintext hash tree. Anyone can compute it, so that all of a share can be
 /// verified without the key.
-pub(crate) fn plaintext_node(left: &Hash, right: &Hash) -> Hash {
-    short_node(&DOMAINS.plaintext_node, short(left), short(right))
+pub(crate) fn plaintext_node(left: &ShortHash, right: &ShortHash) -> Hash {
+    short_node(&DOMAINS.plaintext_node, left, right)
 }
 
 /// Leaf of the share hash tree.

@@ -3,8 +3,6 @@
 //! The native suite, as `docs/native-format.md` has it to the byte. [`Encoder`] makes shares of a
 //! file, [`Geometry`] knows where everything is in them.
 
-#![expect(dead_code, reason = "the decoder is about to use the rest")]
-
 mod cipher;
 mod codec;
 mod decoder;
@@ -13,7 +11,10 @@ mod error;
 mod geometry;
 mod hash;
 mod key;
+mod node;
+mod proof;
 mod share_tree;
+mod trailer;
 mod tree;
 mod ueb;
 

@@ -4,6 +4,8 @@
 //! are completed in post-order, and stored in that order with nothing kept but one node per level:
 //! a file of any size is encoded with a few kilobytes of tree.
 
+use std::ops::Range;
+
 use crate::hash::Hash;
 
 /// Some consecutive leaves that stand under one node.
@@ -22,6 +24,16 @@ impl Subtree {
             first: 0,
             end: leaf_count,
         }
+    }
+
+    /// Whether all of these leaves stand under it.
+    pub(crate) fn contains(self, leaves: &Range<u64>) -> bool {
+        self.first <= leaves.start && leaves.end <= self.end
+    }
+
+    /// Whether none of these leaves stands under it.
+    pub(crate) fn is_apart_from(self, leaves: &Range<u64>) -> bool {
+        self.end <= leaves.start || leaves.end <= self.first
     }
 
     /// How many leaves stand under it.
@@ -117,7 +129,11 @@ impl Frontier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::block_node;
+    use crate::hash::{self, short};
+
+    fn block_node(left: &Hash, right: &Hash) -> Hash {
+        hash::block_node(short(left), short(right))
+    }
 
     /// RFC 6962 section 2.1, as it is written there.
     fn root_by_definition(leaves: &[Hash]) -> Hash {

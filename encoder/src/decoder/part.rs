@@ -1,0 +1,132 @@
+//! What one share contributes to a window: bytes as they come, then what they prove.
+
+use std::ops::Range;
+
+use lafs::{ShareNumber, num};
+
+use super::RequestId;
+use super::shares::ShareIndex;
+use crate::error::Damage;
+use crate::proof::{Leaf, Proof, Proved, Sparse, locate};
+use crate::trailer::ShareName;
+
+/// The bytes of one share for one window.
+pub(super) struct Part {
+    pub(super) share: ShareIndex,
+    pub(super) number: ShareNumber,
+    pub(super) request: RequestId,
+    proof: Proof,
+    ranges: Vec<Range<u64>>,
+    /// The ranges end to end, as far as they have come.
+    bytes: Vec<u8>,
+    len: usize,
+    /// One for each segment of the window, once the proof has been checked.
+    leaves: Option<Vec<Leaf>>,
+}
+
+impl Part {
+    /// Begins without bytes.
+    pub(super) fn new(
+        share: ShareIndex,
+        number: ShareNumber,
+        request: RequestId,
+        proof: Proof,
+    ) -> Self {
+        let ranges = proof.ranges();
+        let size = ranges.iter().map(|range| range.end - range.start).sum();
+        Self {
+            share,
+            number,
+            request,
+            proof,
+            len: num::len(size).expect("a window is a few segments"),
+            ranges,
+            bytes: Vec::new(),
+            leaves: None,
+        }
+    }
+
+    /// The bytes that are wanted.
+    pub(super) fn ranges(&self) -> &[Range<u64>] {
+        &self.ranges
+    }
+
+    /// Where in the share the next byte must be from, or `None` if no more is wanted.
+    pub(super) fn expected(&self) -> Option<u64> {
+        let received = num::size(self.bytes.len());
+        let mut before = 0;
+        self.ranges.iter().find_map(|range| {
+            let start = before;
+            before += range.end - range.start;
+            (received < before).then(|| range.start + (received - start))
+        })
+    }
+
+    /// Takes bytes that have come; returns whether they are all there now.
+    pub(super) fn receive(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        spare: &mut Vec<Vec<u8>>,
+    ) -> Result<bool, Damage> {
+        let end = offset.checked_add(num::size(bytes.len()));
+        let within = |range: &&Range<u64>| range.contains(&offset) && end <= Some(range.end);
+        if self.expected() != Some(offset)
+            || end.is_none()
+            || !self.ranges.iter().any(|r| within(&r))
+        {
+            return Err(Damage::Unasked { offset });
+        }
+        if self.bytes.is_empty() {
+            self.bytes = spare.pop().unwrap_or_default();
+            self.bytes.reserve_exact(self.len);
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(self.bytes.len() == self.len)
+    }
+
+    /// Checks the proof, once all bytes are there; returns which nodes it has made known.
+    pub(super) fn prove(&mut self, name: &ShareName) -> Result<Proved, Damage> {
+        let bytes = Sparse {
+            ranges: &self.ranges,
+            bytes: &self.bytes,
+        };
+        let mut proved = self.proof.check(name, &bytes)?;
+        self.leaves = Some(std::mem::take(&mut proved.leaves));
+        Ok(proved)
+    }
+
+    /// Whether the proof has been checked, and holds.
+    pub(super) fn is_proved(&self) -> bool {
+        self.leaves.is_some()
+    }
+
+    /// What is proved of a segment, by its place in the window.
+    pub(super) fn leaf(&self, index: usize) -> &Leaf {
+        let leaves = self.leaves.as_ref();
+        &leaves.expect("only what is proved is decoded")[index]
+    }
+
+    /// A block of the share.
+    pub(super) fn block(&self, block: &Range<u64>) -> &[u8] {
+        &self.bytes[self.locate(block)]
+    }
+
+    /// A block of the share, to be decrypted where it is.
+    pub(super) fn block_mut(&mut self, block: &Range<u64>) -> &mut [u8] {
+        let place = self.locate(block);
+        &mut self.bytes[place]
+    }
+
+    fn locate(&self, block: &Range<u64>) -> Range<usize> {
+        let start = locate(&self.ranges, block.start);
+        start..start + num::len(block.end - block.start).expect("it is in memory")
+    }
+
+    /// The buffer, for another part.
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        let mut bytes = self.bytes;
+        bytes.clear();
+        bytes
+    }
+}

@@ -1,0 +1,137 @@
+//! One segment: from proved blocks to verified plaintext, in place.
+
+use lafs::{ReadKey, num};
+
+use super::part::Part;
+use crate::cipher::Cipher;
+use crate::codec::recovery::Recovery;
+use crate::error::Inconsistent;
+use crate::geometry::Geometry;
+use crate::hash::{self, PlaintextLeaves};
+
+/// Decodes the segments of one file.
+pub(super) struct SegmentDecoder {
+    geometry: Geometry,
+    cipher: Cipher,
+    plaintext_leaves: PlaintextLeaves,
+    recovery: Recovery,
+    /// The missing primary blocks of the segment at hand, end to end.
+    restored: Vec<u8>,
+}
+
+impl SegmentDecoder {
+    pub(super) fn new(geometry: Geometry, read_key: &ReadKey) -> Self {
+        Self {
+            geometry,
+            cipher: Cipher::new(read_key),
+            plaintext_leaves: PlaintextLeaves::new(read_key),
+            recovery: Recovery::new(geometry.parameters()),
+            restored: Vec::new(),
+        }
+    }
+
+    /// Turns the blocks of a segment into plaintext where they are, and the missing ones beside.
+    ///
+    /// `parts` are as many as are needed, all proved, by ascending number; `index` is the place of
+    /// the segment in their window.
+    pub(super) fn decode(
+        &mut self,
+        segment: u64,
+        index: usize,
+        parts: &mut [Part],
+    ) -> Result<(), Inconsistent> {
+        let block = self.geometry.block(segment);
+        let block_len = self.geometry.block_size(segment);
+        let needed = self.geometry.parameters().needed();
+        let crypttext = parts[0].leaf(index).crypttext;
+        let plaintext = parts[0].leaf(index).plaintext;
+        let mut rest = self.len(segment);
+        self.restore(segment, parts);
+
+        let mut restored = self.restored.chunks_exact_mut(block_len);
+        let mut received = parts.iter_mut().peekable();
+        let mut primary: Vec<&mut [u8]> = Vec::with_capacity(needed);
+        let mut leaves = Vec::with_capacity(needed);
+        for number in 0..needed {
+            if let Some(part) = received.next_if(|part| is_primary(part, number, needed)) {
+                leaves.push(part.leaf(index).block);
+                primary.push(part.block_mut(&block));
+            } else {
+                let block = restored.next().expect("what is missing was restored");
+                leaves.push(hash::block_leaf(segment, block));
+                primary.push(block);
+            }
+        }
+        if hash::crypttext_leaf(segment, &leaves) != crypttext {
+            return Err(Inconsistent::Crypttext { segment });
+        }
+
+        let mut key_stream = self.cipher.segment(segment);
+        for block in &mut primary {
+            let (ciphertext, padding) = std::mem::take(block).split_at_mut(rest.min(block_len));
+            if padding.iter().any(|byte| *byte != 0) {
+                return Err(Inconsistent::Padding { segment });
+            }
+            rest -= ciphertext.len();
+            key_stream.apply(ciphertext);
+            *block = ciphertext;
+        }
+        let leaf = self
+            .plaintext_leaves
+            .leaf(segment, primary.iter().map(|block| &**block));
+        if plaintext.is_of(&leaf) {
+            Ok(())
+        } else {
+            Err(Inconsistent::Plaintext { segment })
+        }
+    }
+
+    /// A primary block of the segment that was decoded last.
+    pub(super) fn primary_block<'a>(
+        &'a self,
+        segment: u64,
+        parts: &'a [Part],
+        number: usize,
+    ) -> &'a [u8] {
+        let needed = self.geometry.parameters().needed();
+        match parts.iter().find(|part| is_primary(part, number, needed)) {
+            Some(part) => part.block(&self.geometry.block(segment)),
+            None => {
+                let before = parts.iter().filter(|part| part.number.index() < number);
+                let block_len = self.geometry.block_size(segment);
+                &self.restored[(number - before.count()) * block_len..][..block_len]
+            }
+        }
+    }
+
+    /// Computes the primary blocks that no part has.
+    fn restore(&mut self, segment: u64, parts: &[Part]) {
+        let needed = self.geometry.parameters().needed();
+        let block = self.geometry.block(segment);
+        let block_len = self.geometry.block_size(segment);
+        let present = parts
+            .iter()
+            .filter(|part| needed == 1 || part.number.index() < needed);
+        self.restored
+            .resize((needed - present.count()) * block_len, 0);
+        if !self.restored.is_empty() {
+            let received: Vec<_> = parts
+                .iter()
+                .map(|part| (part.number.index(), part.block(&block)))
+                .collect();
+            let mut missing: Vec<_> = self.restored.chunks_exact_mut(block_len).collect();
+            self.recovery.recover(&received, &mut missing);
+        }
+    }
+
+    /// Length of a segment's plaintext.
+    fn len(&self, segment: u64) -> usize {
+        let plaintext = self.geometry.plaintext(segment);
+        num::len(plaintext.end - plaintext.start).expect("a segment is at most 4 MiB")
+    }
+}
+
+/// Whether a part has the primary block with this number; if one is needed, every block is it.
+fn is_primary(part: &Part, number: usize, needed: usize) -> bool {
+    part.number.index() == number || needed == 1
+}

@@ -1,0 +1,138 @@
+//! The shares that a decoder has heard of, and which of them it uses.
+
+use lafs::ShareNumber;
+
+use super::Holder;
+use crate::proof::KnownNodes;
+
+/// Names a share that a decoder has heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ShareIndex(usize);
+
+/// A share that someone says to hold.
+pub(super) struct Share {
+    pub(super) holder: Holder,
+    pub(super) number: ShareNumber,
+    /// What its proofs have taught.
+    pub(super) known: KnownNodes,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Usable,
+    /// Its holder has gone; it may come back.
+    Lost,
+    /// It failed a check, and will not be asked again.
+    Bad,
+}
+
+/// All shares that a decoder has heard of.
+pub(super) struct Shares {
+    needed: usize,
+    shares: Vec<Share>,
+    /// Usable, each of another number, at most `needed`: whom to ask.
+    chosen: Vec<ShareIndex>,
+}
+
+impl Shares {
+    pub(super) fn new(needed: usize) -> Self {
+        Self {
+            needed,
+            shares: Vec::new(),
+            chosen: Vec::new(),
+        }
+    }
+
+    /// Takes note of a share; returns it unless it is known to be bad.
+    pub(super) fn admit(&mut self, holder: Holder, number: ShareNumber) -> Option<ShareIndex> {
+        let same = |share: &Share| share.holder == holder && share.number == number;
+        let index = match self.shares.iter().position(same) {
+            Some(index) => index,
+            None => {
+                self.shares.push(Share {
+                    holder,
+                    number,
+                    known: KnownNodes::default(),
+                    state: State::Usable,
+                });
+                self.shares.len() - 1
+            }
+        };
+        let share = &mut self.shares[index];
+        if share.state == State::Bad {
+            return None;
+        }
+        share.state = State::Usable;
+        Some(ShareIndex(index))
+    }
+
+    /// The shares of a holder that has gone are not usable until it comes back.
+    pub(super) fn lose(&mut self, holder: Holder) {
+        for share in &mut self.shares {
+            if share.holder == holder && share.state == State::Usable {
+                share.state = State::Lost;
+            }
+        }
+    }
+
+    /// A share failed a check.
+    pub(super) fn condemn(&mut self, index: ShareIndex) {
+        self.shares[index.0].state = State::Bad;
+    }
+
+    pub(super) fn is_usable(&self, index: ShareIndex) -> bool {
+        self.shares[index.0].state == State::Usable
+    }
+
+    pub(super) fn share(&self, index: ShareIndex) -> &Share {
+        &self.shares[index.0]
+    }
+
+    pub(super) fn known_mut(&mut self, index: ShareIndex) -> &mut KnownNodes {
+        &mut self.shares[index.0].known
+    }
+
+    /// How many shares bring the file back.
+    pub(super) fn needed(&self) -> usize {
+        self.needed
+    }
+
+    /// The numbers of all usable shares, some perhaps more than once.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = ShareNumber> {
+        let usable = self.shares.iter().filter(|s| s.state == State::Usable);
+        usable.map(|share| share.number)
+    }
+
+    /// Whom to ask: `needed` shares of distinct numbers, as far as there are.
+    ///
+    /// A choice stays as long as it can. Where one falls out, shares that have proved something come
+    /// before those that have only been promised, and primary ones, which cost no decoding, before
+    /// secondary ones.
+    pub(super) fn choose(&mut self) -> &[ShareIndex] {
+        let Self {
+            needed,
+            shares,
+            chosen,
+        } = self;
+        chosen.retain(|index| shares[index.0].state == State::Usable);
+        let mut taken = [false; ShareNumber::COUNT];
+        for index in chosen.iter() {
+            taken[shares[index.0].number.index()] = true;
+        }
+        while chosen.len() < *needed {
+            let next = shares
+                .iter()
+                .enumerate()
+                .filter(|(_, s)| s.state == State::Usable && !taken[s.number.index()])
+                .min_by_key(|(index, share)| {
+                    let secondary = share.number.index() >= *needed;
+                    (share.known.is_empty(), secondary, *index)
+                });
+            let Some((index, share)) = next else { break };
+            taken[share.number.index()] = true;
+            chosen.push(ShareIndex(index));
+        }
+        chosen
+    }
+}

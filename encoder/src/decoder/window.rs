@@ -1,0 +1,128 @@
+//! A window: consecutive segments that are asked for together, and given out one by one.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use lafs::{ShareNumber, num};
+
+use super::part::Part;
+use super::segment::SegmentDecoder;
+use crate::error::Inconsistent;
+use crate::geometry::Geometry;
+
+/// Some segments, and what has come of them.
+pub(super) struct Window {
+    pub(super) segments: Range<u64>,
+    /// Of shares with distinct numbers.
+    pub(super) parts: Vec<Part>,
+    /// The segment to decode next.
+    next: u64,
+    /// What is still to be given out of the one before: some of the primary blocks.
+    pieces: VecDeque<Piece>,
+}
+
+/// Bytes of a primary block.
+pub(super) struct Piece {
+    segment: u64,
+    number: usize,
+    bytes: Range<usize>,
+}
+
+impl Window {
+    /// Begins without parts.
+    pub(super) fn new(segments: Range<u64>) -> Self {
+        Self {
+            next: segments.start,
+            segments,
+            parts: Vec::new(),
+            pieces: VecDeque::new(),
+        }
+    }
+
+    /// Whether a share with this number has a part in it.
+    pub(super) fn has(&self, number: ShareNumber) -> bool {
+        self.parts.iter().any(|part| part.number == number)
+    }
+
+    /// Whether it has all it needs. Then it has nothing else, by ascending number.
+    pub(super) fn is_ready(&self, needed: usize) -> bool {
+        self.parts.len() == needed && self.parts.iter().all(Part::is_proved)
+    }
+
+    /// Lets go of what is not needed, if there is enough without it. Blocks that are plaintext
+    /// already come before those that must be decoded.
+    pub(super) fn settle(&mut self, needed: usize, spare: &mut Vec<Vec<u8>>) {
+        let proved = self.parts.iter().filter(|part| part.is_proved());
+        if proved.count() < needed {
+            return;
+        }
+        self.parts
+            .sort_unstable_by_key(|part| (!part.is_proved(), part.number));
+        let rest = self.parts.drain(needed..);
+        spare.extend(rest.map(Part::into_buffer));
+    }
+
+    /// Lets go of some parts.
+    pub(super) fn drop_parts(
+        &mut self,
+        spare: &mut Vec<Vec<u8>>,
+        mut which: impl FnMut(&Part) -> bool,
+    ) {
+        let mut index = 0;
+        while let Some(part) = self.parts.get(index) {
+            if which(part) {
+                spare.push(self.parts.swap_remove(index).into_buffer());
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Whether everything has been given out.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.next == self.segments.end && self.pieces.is_empty()
+    }
+
+    /// The next bytes to give out of a window that is ready; those of `wanted`, as far as it holds
+    /// them.
+    pub(super) fn next_piece(
+        &mut self,
+        geometry: Geometry,
+        decoder: &mut SegmentDecoder,
+        wanted: &Range<u64>,
+    ) -> Result<Option<Piece>, Inconsistent> {
+        while self.pieces.is_empty() && self.next < self.segments.end {
+            let segment = self.next;
+            let index = num::len(segment - self.segments.start).expect("a window is small");
+            decoder.decode(segment, index, &mut self.parts)?;
+            self.next += 1;
+            self.pieces = pieces(geometry, segment, wanted);
+        }
+        Ok(self.pieces.pop_front())
+    }
+
+    /// The bytes of a piece that [`next_piece`](Self::next_piece) gave last.
+    pub(super) fn bytes<'a>(&'a self, piece: &Piece, decoder: &'a SegmentDecoder) -> &'a [u8] {
+        let block = decoder.primary_block(piece.segment, &self.parts, piece.number);
+        &block[piece.bytes.clone()]
+    }
+}
+
+/// The bytes of a segment that are wanted, block by block.
+fn pieces(geometry: Geometry, segment: u64, wanted: &Range<u64>) -> VecDeque<Piece> {
+    let segment_bytes = geometry.plaintext(segment);
+    let block_size = num::size(geometry.block_size(segment));
+    (0..geometry.parameters().needed())
+        .filter_map(|number| {
+            let start = segment_bytes.start + num::size(number) * block_size;
+            let end = (start + block_size).min(segment_bytes.end);
+            let (first, last) = (start.max(wanted.start), end.min(wanted.end));
+            let index = |offset: u64| num::len(offset - start).expect("within a block");
+            (first < last).then(|| Piece {
+                segment,
+                number,
+                bytes: index(first)..index(last),
+            })
+        })
+        .collect()
+}

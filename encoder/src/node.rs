@@ -1,0 +1,67 @@
+//! A node of the three segment trees at once: they have one shape and are stored together.
+//!
+//! ```text
+//! 0   16  block hash tree of this share
+//! 16  32  crypttext hash tree
+//! 48  16  plaintext hash tree
+//! ```
+
+use crate::hash::{self, Hash, SHORT_LEN, ShortHash};
+
+/// A node as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    pub(crate) block: ShortHash,
+    pub(crate) crypttext: Hash,
+    pub(crate) plaintext: ShortHash,
+}
+
+impl Node {
+    /// Length of a stored node.
+    pub(crate) const LEN: usize = 2 * SHORT_LEN + 32;
+
+    pub(crate) fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+        let (block, rest) = bytes.split_first_chunk().expect("64 is more than 16");
+        let (crypttext, rest) = rest.split_first_chunk().expect("48 is more than 32");
+        Self {
+            block: *block,
+            crypttext: *crypttext,
+            plaintext: rest.try_into().expect("16 are left"),
+        }
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..16].copy_from_slice(&self.block);
+        bytes[16..48].copy_from_slice(&self.crypttext);
+        bytes[48..].copy_from_slice(&self.plaintext);
+        bytes
+    }
+
+    /// The node above two others.
+    pub(crate) fn join(left: &Self, right: &Self) -> Top {
+        Top {
+            block: hash::block_node(&left.block, &right.block),
+            crypttext: hash::crypttext_node(&left.crypttext, &right.crypttext),
+            plaintext: hash::plaintext_node(&left.plaintext, &right.plaintext),
+        }
+    }
+}
+
+/// A node whose hashes are whole, as those of the root are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Top {
+    pub(crate) block: Hash,
+    pub(crate) crypttext: Hash,
+    pub(crate) plaintext: Hash,
+}
+
+impl Top {
+    pub(crate) fn to_stored(self) -> Node {
+        Node {
+            block: *hash::short(&self.block),
+            crypttext: self.crypttext,
+            plaintext: *hash::short(&self.plaintext),
+        }
+    }
+}

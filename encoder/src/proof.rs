@@ -1,0 +1,275 @@
+//! What one share must send so that some of its segments can be believed, and the check itself.
+//!
+//! A [`Proof`] is for a run of segments. Its base is a node over all of them: one that an earlier
+//! proof of the same share has verified, or else the root, which the trailer ties to the cap. With
+//! the segments come the nodes that stand beside them below the base; the base is computed from
+//! both, and compared. Nothing depends on the order in which proofs arrive.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use lafs::num;
+
+use crate::error::Damage;
+use crate::geometry::Geometry;
+use crate::hash::{self, Hash, ShortHash};
+use crate::node::{Node, Top};
+use crate::trailer::{ShareName, Trailer};
+use crate::tree::Subtree;
+
+/// The nodes of one share that are known to be right.
+#[derive(Default)]
+pub(crate) struct KnownNodes(BTreeMap<Subtree, Node>);
+
+impl KnownNodes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Remembers what a verified proof taught, and forgets what stands over segments before `from`
+    /// only. What is left is a node per level of the tree, and few more.
+    pub(crate) fn learn(&mut self, nodes: Vec<(Subtree, Node)>, from: u64) {
+        self.0.extend(nodes);
+        self.0.retain(|subtree, _| subtree.end > from);
+    }
+
+    /// The lowest known node over all of these segments.
+    fn base(&self, root: Subtree, run: &Range<u64>) -> Option<(Subtree, Node)> {
+        let mut base = None;
+        let mut next = Some(root);
+        while let Some(subtree) = next {
+            base = self.0.get(&subtree).map(|node| (subtree, *node)).or(base);
+            next = subtree
+                .children()
+                .and_then(|(left, right)| [left, right].into_iter().find(|c| c.contains(run)));
+        }
+        base
+    }
+}
+
+/// A run of segments that is to be proved.
+pub(crate) struct Proof {
+    geometry: Geometry,
+    run: Range<u64>,
+    /// The known node to prove it from, or none for the root.
+    base: Option<(Subtree, Node)>,
+}
+
+impl Proof {
+    /// A proof for these segments, at least one, on top of what is known of the share.
+    pub(crate) fn new(geometry: Geometry, run: Range<u64>, known: &KnownNodes) -> Self {
+        let root = Subtree::root(geometry.segment_count());
+        Self {
+            base: known.base(root, &run),
+            geometry,
+            run,
+        }
+    }
+
+    /// The bytes of the share that make the proof: ascending, and apart.
+    pub(crate) fn ranges(&self) -> Vec<Range<u64>> {
+        let mut ranges = vec![self.geometry.run(&self.run)];
+        let subtree = match self.base {
+            Some((subtree, _)) => subtree,
+            None => {
+                ranges.push(self.geometry.trailer());
+                Subtree::root(self.geometry.segment_count())
+            }
+        };
+        self.beside(subtree, &mut ranges);
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut merged: Vec<Range<u64>> = Vec::new();
+        for range in ranges {
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end + GAP_SIZE => {
+                    last.end = range.end.max(last.end)
+                }
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
+
+    fn beside(&self, subtree: Subtree, ranges: &mut Vec<Range<u64>>) {
+        if subtree.is_apart_from(&self.run) {
+            ranges.push(self.geometry.node(subtree));
+        } else if !self.covers(subtree) {
+            let (left, right) = subtree.children().expect("a leaf is covered or apart");
+            self.beside(left, ranges);
+            self.beside(right, ranges);
+        }
+    }
+
+    fn covers(&self, subtree: Subtree) -> bool {
+        self.run.start <= subtree.first && subtree.end <= self.run.end
+    }
+
+    /// Checks the proof in the bytes of [`ranges`](Self::ranges).
+    ///
+    /// Returns what it proves: a leaf for each segment, and other nodes that are known now.
+    pub(crate) fn check(&self, name: &ShareName, bytes: &Sparse<'_>) -> Result<Proved, Damage> {
+        let mut check = Check {
+            proof: self,
+            bytes,
+            proved: Proved::default(),
+        };
+        let segment = self.run.start;
+        if let Some((subtree, expected)) = self.base {
+            let found = check.node(subtree)?;
+            if found.crypttext != expected.crypttext {
+                return Err(Damage::Crypttext { segment });
+            }
+            if found.plaintext != expected.plaintext {
+                return Err(Damage::Plaintext { segment });
+            }
+            if found.block != expected.block {
+                return Err(Damage::Block { segment });
+            }
+            return Ok(check.proved);
+        }
+        let trailer = Trailer::check(name, bytes.slice(self.geometry.trailer()))?;
+        let root = Subtree::root(self.geometry.segment_count());
+        let top = match root.children() {
+            Some((left, right)) => Node::join(&check.node(left)?, &check.node(right)?),
+            // The only leaf is the root; nothing but the UEB says what it should be.
+            None => Top {
+                block: check.block_leaf(root.first),
+                crypttext: trailer.ueb.crypttext_root,
+                plaintext: trailer.ueb.plaintext_root,
+            },
+        };
+        trailer.check_roots(name, &top, segment)?;
+        let mut proved = check.proved;
+        if root.leaf_count() == 1 {
+            proved.leaves.push(Leaf {
+                block: top.block,
+                crypttext: top.crypttext,
+                plaintext: PlaintextHash::Whole(top.plaintext),
+            });
+        }
+        proved.nodes.push((root, top.to_stored()));
+        Ok(proved)
+    }
+}
+
+/// What a proof has proved.
+#[derive(Default)]
+pub(crate) struct Proved {
+    /// One for each segment of the run.
+    pub(crate) leaves: Vec<Leaf>,
+    /// Nodes beside the run and above it.
+    pub(crate) nodes: Vec<(Subtree, Node)>,
+}
+
+/// What a verified proof says of one segment.
+pub(crate) struct Leaf {
+    /// Hash of the block, computed from it.
+    pub(crate) block: Hash,
+    /// What the segment's ciphertext must hash to.
+    pub(crate) crypttext: Hash,
+    /// What its plaintext must hash to.
+    pub(crate) plaintext: PlaintextHash,
+}
+
+/// The hash of a segment's plaintext, as far as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum PlaintextHash {
+    /// Of the only segment, from the UEB.
+    Whole(Hash),
+    /// Of any other, from a node.
+    Short(ShortHash),
+}
+
+impl PlaintextHash {
+    pub(crate) fn is_of(&self, leaf: &Hash) -> bool {
+        match self {
+            Self::Whole(hash) => hash == leaf,
+            Self::Short(hash) => hash == hash::short(leaf),
+        }
+    }
+}
+
+/// Some ranges of a share, end to end.
+pub(crate) struct Sparse<'a> {
+    pub(crate) ranges: &'a [Range<u64>],
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> Sparse<'a> {
+    /// The bytes of a range that lies within one of the ranges.
+    pub(crate) fn slice(&self, range: Range<u64>) -> &'a [u8] {
+        let start = locate(self.ranges, range.start);
+        let len = num::len(range.end - range.start).expect("it is in memory");
+        &self.bytes[start..start + len]
+    }
+}
+
+/// Where the byte of a share is among ranges laid end to end.
+pub(crate) fn locate(ranges: &[Range<u64>], offset: u64) -> usize {
+    let mut before = 0;
+    for range in ranges {
+        if offset < range.end {
+            let index = before + offset.checked_sub(range.start).expect("within a range");
+            return num::len(index).expect("it is in memory");
+        }
+        before += range.end - range.start;
+    }
+    unreachable!("the ranges hold what is looked for in them")
+}
+
+/// Hashes the run upwards.
+struct Check<'a> {
+    proof: &'a Proof,
+    bytes: &'a Sparse<'a>,
+    proved: Proved,
+}
+
+impl Check<'_> {
+    /// The node at `subtree`: read if it stands beside the run, computed if it stands over it.
+    fn node(&mut self, subtree: Subtree) -> Result<Node, Damage> {
+        if subtree.is_apart_from(&self.proof.run) {
+            let node = self.stored(self.proof.geometry.node(subtree));
+            self.proved.nodes.push((subtree, node));
+            return Ok(node);
+        }
+        match subtree.children() {
+            Some((left, right)) => {
+                let (left, right) = (self.node(left)?, self.node(right)?);
+                Ok(Node::join(&left, &right).to_stored())
+            }
+            None => self.leaf(subtree),
+        }
+    }
+
+    /// Computes the leaf of a segment as far as one share can: its block. What the segment should
+    /// be is taken from the share, and held against the segment when it is decoded.
+    fn leaf(&mut self, subtree: Subtree) -> Result<Node, Damage> {
+        let stored = self.stored(self.proof.geometry.node(subtree));
+        let block = self.block_leaf(subtree.first);
+        if stored.block != *hash::short(&block) {
+            let segment = subtree.first;
+            return Err(Damage::Block { segment });
+        }
+        self.proved.leaves.push(Leaf {
+            block,
+            crypttext: stored.crypttext,
+            plaintext: PlaintextHash::Short(stored.plaintext),
+        });
+        Ok(stored)
+    }
+
+    fn block_leaf(&self, segment: u64) -> Hash {
+        hash::block_leaf(
+            segment,
+            self.bytes.slice(self.proof.geometry.block(segment)),
+        )
+    }
+
+    fn stored(&self, range: Range<u64>) -> Node {
+        let bytes = self.bytes.slice(range);
+        Node::from_bytes(bytes.try_into().expect("a node's range is a node long"))
+    }
+}
+
+/// Bytes between two ranges that are asked for rather than a range more.
+const GAP_SIZE: u64 = 512;
