@@ -35,6 +35,12 @@ pub enum Refusal {
         /// The limit.
         limit: u64,
     },
+    /// More extents than the store reads for one request.
+    #[error("more than {limit} extents in one request")]
+    TooManyExtents {
+        /// The limit.
+        limit: usize,
+    },
     /// The share is being uploaded by somebody else.
     #[error("the share is being uploaded by somebody else")]
     InProgress,
@@ -62,6 +68,9 @@ pub enum Refusal {
     /// No such share is held.
     #[error("no such share")]
     NoShare,
+    /// The share has as many leases as the store gives one.
+    #[error("the share has too many leases")]
+    TooManyLeases,
     /// The share's file on disk cannot be used.
     #[error("the share's file is damaged: {0}")]
     Damaged(#[from] Damage),
