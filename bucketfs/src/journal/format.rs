@@ -1,0 +1,590 @@
+//! The bytes of a journal file: a header, then batches, each at a multiple of [`BLOCK`].
+//!
+//! ```text
+//! header, in the first block, the rest of which is zero
+//! 0x00  8  "tahoejnl"
+//! 0x08  4  version: 1
+//! 0x0c  4  flags: bit 0, batches are written without a sync (relaxed durability)
+//! 0x10  8  generation: of two files the one with the lower number comes first
+//! 0x18  8  salt: random, new with every header
+//! 0x20  8  size of the file
+//! 0x28  4  CRC-32 of the 40 bytes before
+//!
+//! batch
+//! 0x00  4  CRC-32 of the batch from 0x04 to its end
+//! 0x04  4  size of the batch, this header included
+//! 0x08  8  salt of the file's header
+//! 0x10  8  index of the batch in this file, from 0
+//! 0x18  4  number of records
+//! 0x1c  4  zero
+//! 0x20     the records; then zeros up to the next block
+//!
+//! record
+//! 0x00  1  kind: 1 create, 2 patch, 3 remove, 4 fence
+//! 0x01  1  share number
+//! 0x02  2  zero
+//! 0x04  4  size of the body
+//! 0x08 16  storage index
+//! 0x18     body
+//!
+//! body of create: the whole container      body of remove, of fence: empty
+//! body of patch
+//! 0x00  8  size to cut the file to or extend it to after the writes, 2^64 - 1 for none
+//! 0x08     writes, to the body's end: offset 8, size 4, that many bytes
+//! ```
+//!
+//! Integers are big-endian. A batch is one append: torn, it fails its checksum and none of its
+//! records exists. Batches begin at blocks so that an append never rewrites a sector that holds
+//! acknowledged records, not even one of 4096 bytes.
+//!
+//! The salt is what makes stale bytes void: those of the batches before the file was retired, and
+//! those that clients chose. Records hold share bytes; with a number that can be guessed in the
+//! place of the salt, a client could upload a share that looks like a batch, and a crash at the
+//! right place would have the store obey it.
+
+use bytes::Bytes;
+use lafs::{ShareNumber, StorageIndex, num};
+
+use crate::container::{HEADER_SIZE, LEASE_SIZE};
+use crate::error::JournalDamage;
+use crate::layout::ShareKey;
+use crate::store::Limits;
+
+/// Where batches begin: the largest sector of any disk in use, and the page of the page cache.
+pub(crate) const BLOCK: u64 = 4096;
+
+/// [`BLOCK`] in memory.
+pub(crate) const BLOCK_LEN: usize = 4096;
+const _: () = assert!(BLOCK_LEN as u64 == BLOCK);
+
+/// The version this program writes and the only one it reads.
+const VERSION: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"tahoejnl";
+const FLAG_RELAXED: u32 = 1;
+const HEADER_LEN: usize = 0x2c;
+pub(crate) const BATCH_HEADER_LEN: usize = 0x20;
+const RECORD_HEADER_LEN: usize = 0x18;
+
+/// Most bytes of a batch: some 1500 shares of 600 bytes, a buffer that a small machine can keep.
+pub(crate) const BATCH_LEN_MAX: usize = 1 << 20;
+
+/// Largest batch of one record: the share of [`Limits::SMALL_SHARE_SIZE`] in its container.
+pub(crate) const SINGLE_BATCH_SIZE_MAX: u64 = (BATCH_HEADER_LEN + RECORD_HEADER_LEN) as u64
+    + HEADER_SIZE
+    + Limits::SMALL_SHARE_SIZE
+    + LEASE_SIZE;
+const _: () = assert!(SINGLE_BATCH_SIZE_MAX < BATCH_LEN_MAX as u64);
+
+/// The header of a journal file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    pub(crate) generation: u64,
+    pub(crate) salt: u64,
+    pub(crate) file_size: u64,
+    pub(crate) relaxed: bool,
+}
+
+impl FileHeader {
+    /// The first block of the file.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let flags = if self.relaxed { FLAG_RELAXED } else { 0 };
+        let mut block = Vec::with_capacity(BLOCK_LEN);
+        block.extend_from_slice(MAGIC);
+        block.extend_from_slice(&VERSION.to_be_bytes());
+        block.extend_from_slice(&flags.to_be_bytes());
+        block.extend_from_slice(&self.generation.to_be_bytes());
+        block.extend_from_slice(&self.salt.to_be_bytes());
+        block.extend_from_slice(&self.file_size.to_be_bytes());
+        let checksum = crc32fast::hash(&block);
+        block.extend_from_slice(&checksum.to_be_bytes());
+        block.resize(BLOCK_LEN, 0);
+        block
+    }
+
+    /// Takes the header from the front of a file of this size.
+    pub(crate) fn parse(front: &[u8], file_size: u64) -> Result<Self, JournalDamage> {
+        let header = front.get(..HEADER_LEN).ok_or(JournalDamage::Header)?;
+        let mut fields = Fields(header);
+        let magic = fields.take::<8>().ok_or(JournalDamage::Header)?;
+        let version = fields.u32().ok_or(JournalDamage::Header)?;
+        if magic != *MAGIC {
+            return Err(JournalDamage::Header);
+        }
+        // Before the checksum: a later version may have moved it.
+        if version > VERSION {
+            return Err(JournalDamage::NewerVersion(version));
+        }
+        let mut parse = || {
+            let flags = fields.u32()?;
+            let parsed = Self {
+                generation: fields.u64()?,
+                salt: fields.u64()?,
+                file_size: fields.u64()?,
+                relaxed: flags & FLAG_RELAXED != 0,
+            };
+            let checksum = fields.u32()?;
+            let valid = version == VERSION
+                && flags & !FLAG_RELAXED == 0
+                && checksum == crc32fast::hash(header.get(..HEADER_LEN - 4)?);
+            valid.then_some(parsed)
+        };
+        let header = parse().ok_or(JournalDamage::Header)?;
+        // Batches beyond a cut would be missing without a trace.
+        if header.file_size != file_size {
+            return Err(JournalDamage::Size);
+        }
+        Ok(header)
+    }
+}
+
+/// A batch being put together.
+#[derive(Debug)]
+pub(crate) struct BatchWriter {
+    buffer: Vec<u8>,
+    len_max: usize,
+    records: u32,
+}
+
+impl BatchWriter {
+    /// Begins a batch of at most this many bytes, in a buffer that was used before.
+    pub(crate) fn new(mut buffer: Vec<u8>, len_max: usize) -> Self {
+        buffer.clear();
+        buffer.resize(BATCH_HEADER_LEN, 0);
+        Self {
+            buffer,
+            len_max,
+            records: 0,
+        }
+    }
+
+    /// Adds a record, if it still fits.
+    pub(crate) fn push(&mut self, record: &Record) -> bool {
+        if self.buffer.len() + record.encoded_len() > self.len_max {
+            return false;
+        }
+        record.encode(&mut self.buffer);
+        self.records += 1;
+        true
+    }
+
+    /// How many records there are.
+    pub(crate) fn records(&self) -> u32 {
+        self.records
+    }
+
+    /// Completes the batch: header, checksum, zeros up to the next block.
+    pub(crate) fn finish(self, salt: u64, index: u64) -> Vec<u8> {
+        let mut buffer = self.buffer;
+        let size = u32::try_from(buffer.len()).expect("a batch is at most BATCH_LEN_MAX");
+        buffer[0x04..0x08].copy_from_slice(&size.to_be_bytes());
+        buffer[0x08..0x10].copy_from_slice(&salt.to_be_bytes());
+        buffer[0x10..0x18].copy_from_slice(&index.to_be_bytes());
+        buffer[0x18..0x1c].copy_from_slice(&self.records.to_be_bytes());
+        let checksum = crc32fast::hash(&buffer[0x04..]);
+        buffer[0x00..0x04].copy_from_slice(&checksum.to_be_bytes());
+        buffer.resize(buffer.len().next_multiple_of(BLOCK_LEN), 0);
+        buffer
+    }
+
+    /// Gives the buffer of a batch without records back.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+/// The header of a batch that carries its file's salt, its checksum not yet compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UncheckedBatch {
+    checksum: u32,
+    size: u32,
+    pub(crate) index: u64,
+    records: u32,
+}
+
+impl UncheckedBatch {
+    /// Takes the header of a batch from the front of a block, or `None` if none of this salt is there.
+    pub(crate) fn parse(front: &[u8], salt: u64) -> Option<Self> {
+        let mut fields = Fields(front);
+        let checksum = fields.u32()?;
+        let size = fields.u32()?;
+        let own = fields.u64()? == salt;
+        let index = fields.u64()?;
+        let records = fields.u32()?;
+        let len = usize::try_from(size).ok()?;
+        let plausible = own && (BATCH_HEADER_LEN..=BATCH_LEN_MAX).contains(&len);
+        plausible.then_some(Self {
+            checksum,
+            size,
+            index,
+            records,
+        })
+    }
+
+    /// The length of the batch without its padding.
+    pub(crate) fn len(&self) -> usize {
+        usize::try_from(self.size).expect("at most BATCH_LEN_MAX, parse compared")
+    }
+
+    /// Where the batch after this one begins, from where this one does.
+    pub(crate) fn padded_size(&self) -> u64 {
+        u64::from(self.size).next_multiple_of(BLOCK)
+    }
+
+    /// Returns the bytes of the batch's records, or `None` if the batch is torn.
+    pub(crate) fn check<'a>(&self, bytes: &'a [u8]) -> Option<UnparsedRecords<'a>> {
+        let batch = bytes.get(..self.len())?;
+        let checked = batch.get(0x04..)?;
+        (crc32fast::hash(checked) == self.checksum).then_some(UnparsedRecords {
+            bytes: batch.get(BATCH_HEADER_LEN..)?,
+            count: self.records,
+        })
+    }
+}
+
+/// The records of a batch whose checksum was right.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnparsedRecords<'a> {
+    bytes: &'a [u8],
+    count: u32,
+}
+
+impl UnparsedRecords<'_> {
+    /// Parses all of them.
+    pub(crate) fn parse(self) -> Result<Vec<Record>, JournalDamage> {
+        let mut fields = Fields(self.bytes);
+        let mut records = Vec::new();
+        while !fields.0.is_empty() {
+            records.push(Record::parse(&mut fields).ok_or(JournalDamage::Record)?);
+        }
+        if u32::try_from(records.len()) != Ok(self.count) {
+            return Err(JournalDamage::Record);
+        }
+        Ok(records)
+    }
+}
+
+/// One change to the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// The share exists, in exactly this container.
+    Create { key: ShareKey, container: Bytes },
+    /// The share's container has these bytes at these offsets, and is cut or extended to this size.
+    Patch {
+        key: ShareKey,
+        writes: Vec<(u64, Bytes)>,
+        size: Option<u64>,
+    },
+    /// The share does not exist.
+    Remove { key: ShareKey },
+    /// What records before this one say about the share is void: it is durable by itself.
+    Fence { key: ShareKey },
+}
+
+impl Record {
+    /// The share that the record is about.
+    pub(crate) fn key(&self) -> ShareKey {
+        match self {
+            Self::Create { key, .. }
+            | Self::Patch { key, .. }
+            | Self::Remove { key }
+            | Self::Fence { key } => *key,
+        }
+    }
+
+    fn body_len(&self) -> usize {
+        match self {
+            Self::Create { container, .. } => container.len(),
+            Self::Patch { writes, .. } => {
+                8 + writes
+                    .iter()
+                    .map(|(_, bytes)| 12 + bytes.len())
+                    .sum::<usize>()
+            }
+            Self::Remove { .. } | Self::Fence { .. } => 0,
+        }
+    }
+
+    /// How many bytes the record has in a batch.
+    pub(crate) fn encoded_len(&self) -> usize {
+        RECORD_HEADER_LEN + self.body_len()
+    }
+
+    fn encode(&self, buffer: &mut Vec<u8>) {
+        let size32 = |len: usize| u32::try_from(len).expect("a record fits into a batch");
+        let kind = match self {
+            Self::Create { .. } => 1,
+            Self::Patch { .. } => 2,
+            Self::Remove { .. } => 3,
+            Self::Fence { .. } => 4,
+        };
+        let key = self.key();
+        buffer.extend_from_slice(&[kind, key.share.as_u8(), 0, 0]);
+        buffer.extend_from_slice(&size32(self.body_len()).to_be_bytes());
+        buffer.extend_from_slice(key.storage_index.as_bytes());
+        match self {
+            Self::Create { container, .. } => buffer.extend_from_slice(container),
+            Self::Patch { writes, size, .. } => {
+                buffer.extend_from_slice(&size.unwrap_or(u64::MAX).to_be_bytes());
+                for (offset, bytes) in writes {
+                    buffer.extend_from_slice(&offset.to_be_bytes());
+                    buffer.extend_from_slice(&size32(bytes.len()).to_be_bytes());
+                    buffer.extend_from_slice(bytes);
+                }
+            }
+            Self::Remove { .. } | Self::Fence { .. } => {}
+        }
+    }
+
+    fn parse(fields: &mut Fields<'_>) -> Option<Self> {
+        let [kind, share, zero, also_zero] = fields.take()?;
+        if [zero, also_zero] != [0, 0] {
+            return None;
+        }
+        let size = fields.u32()?;
+        let key = ShareKey {
+            storage_index: StorageIndex::new(fields.take()?),
+            share: ShareNumber::new(share),
+        };
+        let mut body = Fields(fields.bytes(size)?);
+        match kind {
+            1 => Some(Self::Create {
+                key,
+                container: Bytes::copy_from_slice(body.0),
+            }),
+            2 => {
+                let size = Some(body.u64()?).filter(|size| *size != u64::MAX);
+                let mut writes = Vec::new();
+                while !body.0.is_empty() {
+                    let offset = body.u64()?;
+                    let size = body.u32()?;
+                    let bytes = Bytes::copy_from_slice(body.bytes(size)?);
+                    // Beyond this no file can have bytes; the kernel would refuse the write.
+                    let end = offset.checked_add(num::size(bytes.len()))?;
+                    i64::try_from(end).ok()?;
+                    writes.push((offset, bytes));
+                }
+                Some(Self::Patch { key, writes, size })
+            }
+            3 if body.0.is_empty() => Some(Self::Remove { key }),
+            4 if body.0.is_empty() => Some(Self::Fence { key }),
+            _ => None,
+        }
+    }
+}
+
+/// Takes fields off the front of bytes.
+struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*field)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn bytes(&mut self, size: u32) -> Option<&'a [u8]> {
+        let (field, rest) = self.0.split_at_checked(usize::try_from(size).ok()?)?;
+        self.0 = rest;
+        Some(field)
+    }
+}
+
+/// Meets whatever bytes a fuzzer makes: nothing panics, and records that parse print as read.
+pub fn fuzz(bytes: &[u8]) {
+    // Whatever the file's size really is; the comparison is a line of its own.
+    let _ = FileHeader::parse(bytes, BLOCK);
+    if let Some(batch) = UncheckedBatch::parse(bytes, 0) {
+        let _ = batch.check(bytes);
+        assert!(batch.padded_size() >= num::size(batch.len()));
+    }
+    // Past the checksum, which a fuzzer does not guess.
+    let mut fields = Fields(bytes);
+    let mut printed = Vec::new();
+    let mut count = 0_u32;
+    while let Some(record) = Record::parse(&mut fields) {
+        record.encode(&mut printed);
+        count += 1;
+        assert_eq!(printed.len() + fields.0.len(), bytes.len());
+    }
+    assert_eq!(printed, bytes[..printed.len()]);
+    let parsed = UnparsedRecords {
+        bytes: &printed,
+        count,
+    };
+    assert!(parsed.parse().is_ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(byte: u8) -> ShareKey {
+        ShareKey {
+            storage_index: StorageIndex::new([byte; 16]),
+            share: ShareNumber::new(byte),
+        }
+    }
+
+    fn records() -> Vec<Record> {
+        vec![
+            Record::Create {
+                key: key(1),
+                container: Bytes::from(vec![7; 5000]),
+            },
+            Record::Patch {
+                key: key(2),
+                writes: vec![(8, Bytes::from_static(b"count")), (1 << 40, Bytes::new())],
+                size: None,
+            },
+            Record::Patch {
+                key: key(3),
+                writes: vec![],
+                size: Some(0),
+            },
+            Record::Remove { key: key(4) },
+            Record::Fence { key: key(255) },
+        ]
+    }
+
+    fn batch(salt: u64, index: u64) -> Vec<u8> {
+        let mut writer = BatchWriter::new(vec![9; 100], BATCH_LEN_MAX);
+        for record in records() {
+            assert!(writer.push(&record));
+        }
+        writer.finish(salt, index)
+    }
+
+    fn header() -> FileHeader {
+        FileHeader {
+            generation: 5,
+            salt: 0x0123_4567_89ab_cdef,
+            file_size: 1 << 20,
+            relaxed: false,
+        }
+    }
+
+    // Written once; a store of this version must open for ever.
+    #[test]
+    fn the_first_bytes_of_header_batch_and_record_are_these() {
+        let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+        assert_eq!(
+            hex(&header().encode()[..HEADER_LEN]),
+            "7461686f656a6e6c000000010000000000000000000000050123456789abcdef0000000000100000\
+             7681d62f"
+        );
+        let mut writer = BatchWriter::new(Vec::new(), BATCH_LEN_MAX);
+        assert!(writer.push(&Record::Patch {
+            key: key(2),
+            writes: vec![(8, Bytes::from_static(b"abc"))],
+            size: Some(3),
+        }));
+        assert_eq!(
+            hex(&writer.finish(0xff, 3)[..0x20 + 0x18 + 8 + 12 + 3]),
+            "e56bfadd0000004f00000000000000ff00000000000000030000000100000000\
+             020200000000001702020202020202020202020202020202\
+             0000000000000003000000000000000800000003616263"
+        );
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let bytes = batch(42, 7);
+        assert_eq!(bytes.len() % BLOCK_LEN, 0);
+        let unchecked = UncheckedBatch::parse(&bytes, 42).unwrap();
+        assert_eq!(unchecked.index, 7);
+        assert_eq!(unchecked.padded_size(), num::size(bytes.len()));
+        let read = unchecked.check(&bytes).unwrap().parse().unwrap();
+        assert_eq!(read, records());
+        assert_eq!(FileHeader::parse(&header().encode(), 1 << 20), Ok(header()));
+    }
+
+    // Stale or chosen by a client: without the salt it is no batch.
+    #[test]
+    fn a_batch_of_another_salt_is_none() {
+        assert_eq!(UncheckedBatch::parse(&batch(42, 7), 43), None);
+    }
+
+    #[test]
+    fn no_bit_of_a_batch_can_flip_unnoticed() {
+        let bytes = batch(42, 7);
+        let len = UncheckedBatch::parse(&bytes, 42).unwrap().len();
+        for bit in 0..len * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let records = UncheckedBatch::parse(&bytes, 42)
+                .and_then(|batch| batch.check(&bytes).map(UnparsedRecords::parse));
+            assert!(records.is_none(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn no_bit_of_a_header_can_flip_unnoticed() {
+        for bit in 0..HEADER_LEN * 8 {
+            let mut bytes = header().encode();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(FileHeader::parse(&bytes, 1 << 20).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_header_of_a_later_version_or_of_another_size_is_named_so() {
+        let mut bytes = header().encode();
+        bytes[0x0b] = 2;
+        assert_eq!(
+            FileHeader::parse(&bytes, 1 << 20),
+            Err(JournalDamage::NewerVersion(2))
+        );
+        assert_eq!(
+            FileHeader::parse(&header().encode(), 1 << 19),
+            Err(JournalDamage::Size)
+        );
+    }
+
+    #[test]
+    fn records_cut_anywhere_are_refused() {
+        let bytes = batch(42, 7);
+        let len = UncheckedBatch::parse(&bytes, 42).unwrap().len();
+        for end in BATCH_HEADER_LEN..len {
+            let cut = UnparsedRecords {
+                bytes: &bytes[BATCH_HEADER_LEN..end],
+                count: 5,
+            };
+            assert_eq!(cut.parse(), Err(JournalDamage::Record), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_stays_out() {
+        let mut writer = BatchWriter::new(Vec::new(), 100);
+        assert!(!writer.push(&records()[0]));
+        assert!(writer.push(&records()[3]));
+        assert_eq!(writer.records(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn the_fuzz_target_holds(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            fuzz(&bytes);
+        }
+
+        #[test]
+        fn the_fuzz_target_holds_for_records_with_a_byte_changed(at in 0_usize..5200, to: u8) {
+            let mut bytes = batch(0, 0);
+            fuzz(&bytes);
+            bytes[at] = to;
+            fuzz(&bytes);
+            fuzz(&bytes[BATCH_HEADER_LEN..]);
+        }
+    }
+}

@@ -1,0 +1,593 @@
+//! What is appended to the journal when, and when a file of it is retired.
+//!
+//! One append is in flight at a time; what arrives meanwhile shares the next one (group commit). A
+//! record keeps a [`Hold`] on its file from its append until the tree has followed. A full file is
+//! retired in three steps that never overlap: no hold is left, the file system has been synced, a
+//! new header has been synced. Until then the other file takes the appends, and when that is full
+//! too they wait.
+//!
+//! The first failure ends it all: after a failed sync nobody knows what the file holds, so nothing
+//! is appended behind it, and nothing is retired.
+
+use std::collections::VecDeque;
+
+use blake2::digest::consts::U32;
+use blake2::{Blake2b, Digest};
+use lafs::num;
+
+use super::format::{BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, Record};
+use crate::disk::{Completion, FileId, Operation};
+use crate::durable::{Durable, Waiver};
+use crate::error::DiskError;
+
+/// The slots of the two journal files.
+pub(crate) const FILES: [FileId; 2] = [FileId(0), FileId(1)];
+
+/// Largest buffer that is kept for the next batch while the store idles.
+const KEPT_LEN_MAX: usize = 64 * 1024;
+
+/// The journal of an open store. `T` is whoever waits for a record to be durable.
+#[derive(Debug)]
+pub(crate) struct Log<T> {
+    files: [LogFile; 2],
+    active: usize,
+    queue: VecDeque<(Record, T)>,
+    appending: Option<Vec<T>>,
+    checkpoint: Checkpoint,
+    buffer: Vec<u8>,
+    salts: Salts,
+    waiver: Option<Waiver>,
+    closing: bool,
+    failed: bool,
+    /// What has been done since the store was opened.
+    pub(crate) counters: Counters,
+}
+
+/// One of the two files.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogFile {
+    header: FileHeader,
+    end: u64,
+    batches: u64,
+    /// Records whose changes the tree may still lack.
+    holds: usize,
+}
+
+/// What has been done since the store was opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) batches: u64,
+    pub(crate) records: u64,
+    pub(crate) checkpoints: u64,
+}
+
+/// Where the file that is not active stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checkpoint {
+    /// It is empty and may become active.
+    Ready,
+    /// It is full, and the tree has not followed all of its records.
+    ExpectTree,
+    /// The file system is being synced.
+    ExpectSync,
+    /// Its new header is being written.
+    ExpectHeader(FileHeader),
+}
+
+/// A record's claim on its journal file: while one is left, the file is not retired.
+///
+/// Given back by [`Log::release`] when the tree has followed, or never will.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Hold {
+    file: usize,
+}
+
+/// Which operation of the journal's a completion is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// A batch.
+    Append,
+    /// The sync before a file is retired.
+    Sync,
+    /// The header that retires a file.
+    Header,
+}
+
+/// What came of an append.
+#[derive(Debug)]
+pub(crate) enum Appended<T> {
+    /// These wait no longer; the tree may follow.
+    Durable(Vec<(T, Durable, Hold)>),
+    /// None of the append is known to be durable.
+    Failed(Failed<T>),
+}
+
+/// The log has failed: these waiters' records never will be durable, nor anything after them.
+#[derive(Debug)]
+pub(crate) struct Failed<T> {
+    pub(crate) waiters: Vec<T>,
+    pub(crate) error: DiskError,
+}
+
+impl<T> Log<T> {
+    /// Takes over two files without batches, of the headers that they have.
+    pub(crate) fn new(headers: [FileHeader; 2], salts: Salts, waiver: Option<Waiver>) -> Self {
+        let active = usize::from(headers[1].generation < headers[0].generation);
+        Self {
+            files: headers.map(LogFile::empty),
+            active,
+            queue: VecDeque::new(),
+            appending: None,
+            checkpoint: Checkpoint::Ready,
+            buffer: Vec::new(),
+            salts,
+            waiver,
+            closing: false,
+            failed: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Queues a record for the next batch. The log must not have failed.
+    pub(crate) fn append(&mut self, record: Record, waiter: T) {
+        assert!(!self.failed, "nothing is appended behind a failed sync");
+        self.queue.push_back((record, waiter));
+    }
+
+    /// Gives a record's hold back: the tree has followed, or never will.
+    pub(crate) fn release(&mut self, hold: Hold) {
+        let holds = &mut self.files[hold.file].holds;
+        *holds = holds.checked_sub(1).expect("a hold is given back once");
+    }
+
+    /// Whether a sync has failed; nothing is written any more.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Retires both files as soon as nothing waits, and stays so.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Whether everything has been appended, and retired or given up.
+    pub(crate) fn is_closed(&self) -> bool {
+        let idle = self.appending.is_none() && self.queue.is_empty();
+        let retired = self.checkpoint == Checkpoint::Ready && self.active_is_empty();
+        let given_up = !matches!(
+            self.checkpoint,
+            Checkpoint::ExpectSync | Checkpoint::ExpectHeader(_)
+        );
+        self.closing && idle && (retired || (self.failed && given_up))
+    }
+
+    /// Returns the next operation, if there is one to be done now.
+    pub(crate) fn poll(&mut self) -> Option<(Part, Operation)> {
+        if self.failed {
+            return None;
+        }
+        if self.closing && self.queue.is_empty() && self.appending.is_none() {
+            self.close_active();
+        }
+        if self.checkpoint == Checkpoint::ExpectTree && self.files[self.spare()].holds == 0 {
+            self.checkpoint = Checkpoint::ExpectSync;
+            return Some((Part::Sync, Operation::SyncFileSystem));
+        }
+        if self.appending.is_some() || self.queue.is_empty() {
+            return None;
+        }
+        self.next_batch()
+    }
+
+    /// Takes the completion of an append.
+    pub(crate) fn appended(&mut self, mut completion: Completion) -> Appended<T> {
+        let waiters = self.appending.take().expect("an append was in flight");
+        let durable = Durable::appended(&completion, self.waiver);
+        if let Operation::Append { bytes, .. } = &mut completion.operation {
+            if bytes.capacity() <= KEPT_LEN_MAX {
+                self.buffer = std::mem::take(bytes);
+            }
+        }
+        match durable {
+            Ok(durable) => {
+                self.counters.batches += 1;
+                self.counters.records += num::size(waiters.len());
+                let file = self.active;
+                let prove = |waiter| (waiter, durable.of_same_batch(), Hold { file });
+                Appended::Durable(waiters.into_iter().map(prove).collect())
+            }
+            Err(error) => {
+                self.failed = true;
+                let queued = self.queue.drain(..).map(|(_, waiter)| waiter);
+                let waiters = waiters.into_iter().chain(queued).collect();
+                Appended::Failed(Failed { waiters, error })
+            }
+        }
+    }
+
+    /// Takes the completion of a sync, and returns the operation that follows it at once, if the
+    /// log has not failed meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// The waiters of what was still queued, and what the disk said, if the log has failed by it.
+    pub(crate) fn synced(
+        &mut self,
+        completion: &Completion,
+    ) -> Result<Option<(Part, Operation)>, Failed<T>> {
+        assert_eq!(self.checkpoint, Checkpoint::ExpectSync);
+        if let Err(error) = completion.result {
+            return Err(self.fail(error));
+        }
+        if self.failed {
+            self.checkpoint = Checkpoint::ExpectTree;
+            return Ok(None);
+        }
+        let spare = self.spare();
+        let header = self.files[spare].header;
+        let header = self.salts.header(
+            self.files[self.active].header.generation + 1,
+            header.file_size,
+            self.waiver,
+        );
+        self.checkpoint = Checkpoint::ExpectHeader(header);
+        Ok(Some((
+            Part::Header,
+            write_header(spare, &header, self.waiver),
+        )))
+    }
+
+    /// Takes the completion of the header that retires a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::synced`].
+    pub(crate) fn retired(&mut self, completion: &Completion) -> Result<(), Failed<T>> {
+        let Checkpoint::ExpectHeader(header) = self.checkpoint else {
+            panic!("a header was in flight");
+        };
+        if let Err(error) = Durable::appended(completion, self.waiver) {
+            return Err(self.fail(error));
+        }
+        let spare = self.spare();
+        self.files[spare] = LogFile::empty(header);
+        self.checkpoint = Checkpoint::Ready;
+        self.counters.checkpoints += 1;
+        Ok(())
+    }
+
+    fn fail(&mut self, error: DiskError) -> Failed<T> {
+        self.failed = true;
+        self.checkpoint = Checkpoint::ExpectTree;
+        let queued = self.queue.drain(..).map(|(_, waiter)| waiter);
+        Failed {
+            waiters: queued.collect(),
+            error,
+        }
+    }
+
+    /// Puts what waits into a batch, in the active file or, if that is full, in the other one.
+    fn next_batch(&mut self) -> Option<(Part, Operation)> {
+        let mut batch = self.fill_batch();
+        if batch.records() == 0 {
+            self.buffer = batch.into_buffer();
+            if self.checkpoint != Checkpoint::Ready {
+                return None;
+            }
+            self.switch();
+            batch = self.fill_batch();
+            assert!(batch.records() > 0, "an empty file has room for any record");
+        }
+        let count = usize::try_from(batch.records()).expect("as many as were queued");
+        let waiters: Vec<T> = self
+            .queue
+            .drain(..count)
+            .map(|(_, waiter)| waiter)
+            .collect();
+        let file = &mut self.files[self.active];
+        let bytes = batch.finish(file.header.salt, file.batches);
+        let offset = file.end;
+        file.end += num::size(bytes.len());
+        file.batches += 1;
+        file.holds += count;
+        self.appending = Some(waiters);
+        let operation = Operation::Append {
+            file: FILES[self.active],
+            offset,
+            bytes,
+            sync: self.waiver.is_none(),
+        };
+        Some((Part::Append, operation))
+    }
+
+    /// Fills a batch with as much of the queue as the active file still takes.
+    fn fill_batch(&mut self) -> BatchWriter {
+        let file = &self.files[self.active];
+        let room = num::len(file.header.file_size - file.end).unwrap_or(usize::MAX);
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut batch = BatchWriter::new(buffer, room.min(BATCH_LEN_MAX));
+        for (record, _) in &self.queue {
+            if !batch.push(record) {
+                break;
+            }
+        }
+        batch
+    }
+
+    /// Makes the empty file the active one, and begins to retire the other.
+    fn switch(&mut self) {
+        assert_eq!(self.checkpoint, Checkpoint::Ready);
+        self.active = self.spare();
+        self.checkpoint = Checkpoint::ExpectTree;
+    }
+
+    /// When closing: retires the active file too.
+    fn close_active(&mut self) {
+        if self.checkpoint == Checkpoint::Ready && !self.active_is_empty() {
+            self.switch();
+        }
+    }
+
+    fn active_is_empty(&self) -> bool {
+        self.files[self.active].batches == 0
+    }
+
+    fn spare(&self) -> usize {
+        1 - self.active
+    }
+}
+
+impl LogFile {
+    fn empty(header: FileHeader) -> Self {
+        Self {
+            header,
+            end: BLOCK,
+            batches: 0,
+            holds: 0,
+        }
+    }
+}
+
+/// The operation that writes a file's header.
+pub(crate) fn write_header(file: usize, header: &FileHeader, waiver: Option<Waiver>) -> Operation {
+    Operation::Append {
+        file: FILES[file],
+        offset: 0,
+        bytes: header.encode(),
+        sync: waiver.is_none(),
+    }
+}
+
+/// Where salts come from: random bytes that only this run of the store knows.
+#[derive(Clone)]
+pub(crate) struct Salts([u8; 32]);
+
+impl Salts {
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self(seed)
+    }
+
+    /// A header that no header before it looks like.
+    pub(crate) fn header(
+        &self,
+        generation: u64,
+        file_size: u64,
+        waiver: Option<Waiver>,
+    ) -> FileHeader {
+        let digest = Blake2b::<U32>::new()
+            .chain_update(self.0)
+            .chain_update(generation.to_be_bytes())
+            .finalize();
+        let mut salt = [0; 8];
+        salt.copy_from_slice(&digest[..8]);
+        FileHeader {
+            generation,
+            salt: u64::from_be_bytes(salt),
+            file_size,
+            relaxed: waiver.is_some(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Salts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Salts(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use lafs::{ShareNumber, StorageIndex};
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::disk::{OperationId, Outcome};
+    use crate::layout::ShareKey;
+
+    /// Room for the header and three blocks.
+    const FILE_SIZE: u64 = 4 * BLOCK;
+
+    fn log() -> Log<u32> {
+        let salts = Salts::new([0; 32]);
+        let headers = [5, 6].map(|generation| salts.header(generation, FILE_SIZE, None));
+        Log::new(headers, salts, None)
+    }
+
+    fn record(len: usize) -> Record {
+        Record::Create {
+            key: ShareKey {
+                storage_index: StorageIndex::new([0; 16]),
+                share: ShareNumber::new(0),
+            },
+            container: Bytes::from(vec![0; len]),
+        }
+    }
+
+    fn completion(operation: Operation, result: Result<(), Errno>) -> Completion {
+        Completion {
+            id: OperationId(0),
+            operation,
+            result: match result {
+                Ok(()) => Ok(Outcome::Done),
+                Err(errno) => Err(DiskError {
+                    call: "fdatasync",
+                    errno,
+                }),
+            },
+        }
+    }
+
+    /// Appends one record, and returns who waited, with their holds, and where it went.
+    fn append(log: &mut Log<u32>, waiter: u32) -> (Vec<Hold>, FileId, u64) {
+        log.append(record(10), waiter);
+        let (part, operation) = log.poll().expect("a batch");
+        assert_eq!(part, Part::Append);
+        let Operation::Append { file, offset, .. } = operation else {
+            panic!("{operation:?}");
+        };
+        let Appended::Durable(durable) = log.appended(completion(operation, Ok(()))) else {
+            panic!("it succeeded");
+        };
+        assert_eq!(durable.len(), 1);
+        assert_eq!(durable[0].0, waiter);
+        let holds = durable.into_iter().map(|(_, _, hold)| hold).collect();
+        (holds, file, offset)
+    }
+
+    #[test]
+    fn what_arrives_during_an_append_shares_the_next_one() {
+        let mut log = log();
+        log.append(record(10), 1);
+        let (_, first) = log.poll().unwrap();
+        log.append(record(10), 2);
+        log.append(record(10), 3);
+        assert!(log.poll().is_none(), "one append at a time");
+        let Appended::Durable(durable) = log.appended(completion(first, Ok(()))) else {
+            panic!("it succeeded");
+        };
+        assert_eq!(durable.len(), 1);
+        let (_, second) = log.poll().unwrap();
+        let Appended::Durable(durable) = log.appended(completion(second, Ok(()))) else {
+            panic!("it succeeded");
+        };
+        assert_eq!(durable.len(), 2);
+        assert_eq!(log.counters.batches, 2);
+        assert_eq!(log.counters.records, 3);
+    }
+
+    // The file's records are all there is of shares whose rename is still under way: a sync of the
+    // file system before the rename, and a new header after it, would lose them.
+    #[test]
+    fn a_full_file_is_not_synced_while_the_tree_lags_behind_its_records() {
+        let mut log = log();
+        let mut holds = Vec::new();
+        for waiter in 0..3 {
+            let (more, file, _) = append(&mut log, waiter);
+            assert_eq!(file, FILES[0]);
+            holds.extend(more);
+        }
+        let (other, file, offset) = append(&mut log, 3);
+        assert_eq!((file, offset), (FILES[1], BLOCK));
+        while let Some(hold) = holds.pop() {
+            assert!(log.poll().is_none());
+            log.release(hold);
+        }
+        let (part, sync) = log.poll().unwrap();
+        assert_eq!((part, &sync), (Part::Sync, &Operation::SyncFileSystem));
+        let (part, header) = log.synced(&completion(sync, Ok(()))).unwrap().unwrap();
+        assert_eq!(part, Part::Header);
+        log.retired(&completion(header, Ok(()))).unwrap();
+        assert_eq!(log.counters.checkpoints, 1);
+        drop(other);
+    }
+
+    #[test]
+    fn with_both_files_full_appends_wait_for_the_checkpoint() {
+        let mut log = log();
+        let mut holds = Vec::new();
+        for waiter in 0..6 {
+            holds.extend(append(&mut log, waiter).0);
+        }
+        log.append(record(10), 6);
+        assert!(log.poll().is_none());
+        for hold in holds.drain(..3) {
+            log.release(hold);
+        }
+        let (_, sync) = log.poll().unwrap();
+        assert!(log.poll().is_none());
+        let (_, header) = log.synced(&completion(sync, Ok(()))).unwrap().unwrap();
+        assert!(log.poll().is_none());
+        let Operation::Append { bytes, file, .. } = &header else {
+            panic!("{header:?}");
+        };
+        assert_eq!(*file, FILES[0]);
+        // Generations 5 and 6 were the files': the retired one comes after both.
+        assert_eq!(FileHeader::parse(bytes, FILE_SIZE).unwrap().generation, 7);
+        log.retired(&completion(header, Ok(()))).unwrap();
+        let (_, append) = log.poll().unwrap();
+        assert!(matches!(append, Operation::Append { offset: BLOCK, .. }));
+    }
+
+    // The kernel reports a lost page once and then says "all is well".
+    #[test]
+    fn after_a_failed_append_nothing_is_written_again() {
+        let mut log = log();
+        log.append(record(10), 1);
+        let (_, operation) = log.poll().unwrap();
+        log.append(record(10), 2);
+        let Appended::Failed(failed) = log.appended(completion(operation, Err(Errno::IO))) else {
+            panic!("it failed");
+        };
+        assert_eq!(
+            (failed.waiters, failed.error.errno),
+            (vec![1, 2], Errno::IO)
+        );
+        assert!(log.has_failed());
+        assert!(log.poll().is_none());
+        log.close();
+        assert!(log.poll().is_none());
+        assert!(log.is_closed());
+    }
+
+    #[test]
+    fn after_a_failed_checkpoint_the_full_file_stays() {
+        let mut log = log();
+        for waiter in 0..4 {
+            for hold in append(&mut log, waiter).0 {
+                log.release(hold);
+            }
+        }
+        let (_, sync) = log.poll().unwrap();
+        log.append(record(10), 4);
+        let failed = log.synced(&completion(sync, Err(Errno::IO))).unwrap_err();
+        assert_eq!(failed.waiters, [4]);
+        assert!(log.poll().is_none());
+    }
+
+    #[test]
+    fn closing_retires_what_was_appended() {
+        let mut log = log();
+        let (holds, ..) = append(&mut log, 1);
+        log.close();
+        assert!(log.poll().is_none());
+        assert!(!log.is_closed());
+        for hold in holds {
+            log.release(hold);
+        }
+        let (_, sync) = log.poll().unwrap();
+        let (_, header) = log.synced(&completion(sync, Ok(()))).unwrap().unwrap();
+        assert!(!log.is_closed());
+        log.retired(&completion(header, Ok(()))).unwrap();
+        assert!(log.poll().is_none());
+        assert!(log.is_closed());
+    }
+
+    #[test]
+    fn salts_differ_by_generation_and_by_run() {
+        let salt = |seed, generation| Salts::new([seed; 32]).header(generation, 0, None).salt;
+        assert_ne!(salt(0, 1), salt(0, 2));
+        assert_ne!(salt(0, 1), salt(1, 1));
+    }
+}

@@ -1,0 +1,217 @@
+//! Does again what the journal records, after a crash or none.
+//!
+//! Records are applied in their order to whatever the tree is: doing one again changes nothing, so
+//! a crash during replay is followed by another replay. Records of a share before its last fence
+//! are left out. Nothing is synced here and no file retired; the caller does that once all is
+//! done, the older file first. (The newer one alone would be replayed onto a tree that holds its
+//! changes; the older one alone would undo them.)
+
+use std::collections::HashMap;
+
+use super::format::{BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, UncheckedBatch};
+use crate::disk::blocking::Blocking;
+use crate::disk::{ByteRange, Completion, Existing, Operation, Outcome, StorePath};
+use crate::error::{DiskError, JournalDamage, OpenError};
+use crate::layout::{Layout, ShareKey};
+use rustix::io::Errno;
+
+/// A journal file as it was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) path: StorePath,
+    pub(crate) header: FileHeader,
+}
+
+/// Replays both files, the one of the lower generation first. Returns how many records there were.
+pub(crate) fn replay(
+    disk: &mut Blocking<'_>,
+    layout: Layout,
+    mut files: [Found; 2],
+) -> Result<u64, OpenError> {
+    files.sort_by_key(|file| file.header.generation);
+    let mut fences = HashMap::new();
+    let mut count = 0_u64;
+    each_record(disk, &files, |_, record| {
+        if let Record::Fence { key } = record {
+            fences.insert(key, count);
+        }
+        count += 1;
+        Ok(())
+    })?;
+    let mut position = 0_u64;
+    each_batch(disk, &files, |disk, records| {
+        // Within a batch no two records are of one share, and only those could depend on order;
+        // should a journal hold such a batch anyway, the flights keep the order.
+        let mut flights = disk.flights();
+        for record in records {
+            let key = record.key();
+            let fenced = fences.get(&key).is_some_and(|fence| position < *fence);
+            position += 1;
+            if let Some(operation) = redo(layout, record).filter(|_| !fenced) {
+                flights.start(key, operation, |key, done| applied(layout, key, &done))?;
+            }
+        }
+        flights.finish(|key, done| applied(layout, key, &done))
+    })?;
+    Ok(count)
+}
+
+/// The operation that makes the tree what the record says.
+fn redo(layout: Layout, record: Record) -> Option<Operation> {
+    let path = layout.share(record.key());
+    match record {
+        // In place: should it be torn again, the record is still there.
+        Record::Create { container, .. } => Some(Operation::CreateFile {
+            path,
+            bytes: container,
+            existing: Existing::Overwrite,
+            unless: None,
+        }),
+        Record::Patch { writes, size, .. } => Some(Operation::Patch { path, writes, size }),
+        Record::Remove { .. } => Some(Operation::Remove {
+            path,
+            prune: layout.levels(),
+        }),
+        Record::Fence { .. } => None,
+    }
+}
+
+/// Judges what came of a record.
+fn applied(layout: Layout, key: ShareKey, done: &Completion) -> Result<(), OpenError> {
+    match (&done.operation, &done.result) {
+        (_, Ok(_)) => Ok(()),
+        // A share whose records begin with a patch was durable before it: if its file is gone, it
+        // was removed by a record to come, or by an operator; likewise for one removed already.
+        (Operation::Patch { .. } | Operation::Remove { .. }, Err(error))
+            if error.errno == Errno::NOENT =>
+        {
+            Ok(())
+        }
+        (_, Err(error)) => Err(OpenError::Disk {
+            path: layout.share(key),
+            error: *error,
+        }),
+    }
+}
+
+fn each_record(
+    disk: &mut Blocking<'_>,
+    files: &[Found],
+    mut with: impl FnMut(&mut Blocking<'_>, Record) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    each_batch(disk, files, |disk, records| {
+        records
+            .into_iter()
+            .try_for_each(|record| with(disk, record))
+    })
+}
+
+fn each_batch(
+    disk: &mut Blocking<'_>,
+    files: &[Found],
+    mut with: impl FnMut(&mut Blocking<'_>, Vec<Record>) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    for file in files {
+        let mut reader = Reader {
+            file,
+            offset: BLOCK,
+            index: 0,
+        };
+        while let Some(records) = reader.next_batch(disk)? {
+            with(disk, records)?;
+        }
+        reader.check_end(disk)?;
+    }
+    Ok(())
+}
+
+/// Reads the batches of a file one after the other.
+struct Reader<'a> {
+    file: &'a Found,
+    offset: u64,
+    index: u64,
+}
+
+impl Reader<'_> {
+    /// Reads the next batch, or returns `None` at the first one that is not there whole.
+    fn next_batch(&mut self, disk: &mut Blocking<'_>) -> Result<Option<Vec<Record>>, OpenError> {
+        let mut bytes = self.read(disk, self.offset, BLOCK_LEN)?;
+        let Some(batch) = UncheckedBatch::parse(&bytes, self.file.header.salt) else {
+            return Ok(None);
+        };
+        if batch.index != self.index {
+            return Ok(None);
+        }
+        if let Some(more) = batch.len().checked_sub(BLOCK_LEN).filter(|more| *more > 0) {
+            bytes.extend(self.read(disk, self.offset + BLOCK, more)?);
+        }
+        let Some(records) = batch.check(&bytes) else {
+            return Ok(None);
+        };
+        let records = records
+            .parse()
+            .map_err(|damage| self.damaged(self.offset, damage))?;
+        self.offset += batch.padded_size();
+        self.index += 1;
+        Ok(Some(records))
+    }
+
+    /// Tells a torn end from damage: behind an append that was torn, none was ever made.
+    ///
+    /// The batch after a damaged one begins at most the largest batch later; its header alone is
+    /// proof, since nobody outside knows the salt.
+    fn check_end(&self, disk: &mut Blocking<'_>) -> Result<(), OpenError> {
+        if self.file.header.relaxed {
+            return Ok(());
+        }
+        for step in 0..BATCH_LEN_MAX / TAIL_READ_LEN {
+            let start = self.offset + BLOCK + (step * TAIL_READ_LEN) as u64;
+            let bytes = self.read(disk, start, TAIL_READ_LEN)?;
+            for block in bytes.chunks(BLOCK_LEN) {
+                let batch = UncheckedBatch::parse(block, self.file.header.salt);
+                if batch.is_some_and(|batch| batch.index > self.index) {
+                    return Err(self.damaged(self.offset, JournalDamage::Batch));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, disk: &mut Blocking<'_>, offset: u64, len: usize) -> Result<Vec<u8>, OpenError> {
+        let range = ByteRange { offset, len };
+        read(disk, &self.file.path, range)
+            .map(|(_, bytes)| bytes)
+            .map_err(|error| OpenError::Disk {
+                path: self.file.path.clone(),
+                error,
+            })
+    }
+
+    fn damaged(&self, offset: u64, damage: JournalDamage) -> OpenError {
+        OpenError::JournalDamaged {
+            path: self.file.path.clone(),
+            offset,
+            damage,
+        }
+    }
+}
+
+/// How much is read at a time behind the last batch.
+const TAIL_READ_LEN: usize = 64 * 1024;
+const _: () = assert!(BATCH_LEN_MAX % TAIL_READ_LEN == 0);
+
+/// Reads one range of a file; returns the file's size with it.
+pub(crate) fn read(
+    disk: &mut Blocking<'_>,
+    path: &StorePath,
+    range: ByteRange,
+) -> Result<(u64, Vec<u8>), DiskError> {
+    let operation = Operation::Read {
+        path: path.clone(),
+        ranges: vec![range],
+    };
+    match disk.perform(operation)? {
+        Outcome::Read { size, mut pieces } => Ok((size, pieces.pop().unwrap_or_default())),
+        outcome => panic!("a read gave {outcome:?}"),
+    }
+}
