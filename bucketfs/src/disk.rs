@@ -16,6 +16,7 @@ use bytes::Bytes;
 
 use crate::error::DiskError;
 
+pub(crate) mod blocking;
 mod files;
 mod pool;
 mod program;

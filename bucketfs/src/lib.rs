@@ -4,12 +4,18 @@
 //! acknowledged. It is a state machine: requests and completions go in, [`disk::Operation`]s and
 //! answers come out, the time is an argument. A [`disk::Engine`] performs the operations.
 
+pub mod container;
 pub mod disk;
+mod durable;
 mod error;
+pub mod journal;
+mod layout;
 mod store;
+mod version;
 
 pub use error::{Damage, DiskError, JournalDamage, OpenError, Refusal};
+pub use layout::ShareKey;
 pub use store::{
-    Answer, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request, RequestId,
-    Rest, Status, Wanted,
+    Answer, Config, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request,
+    RequestId, Rest, Status, Store, Wanted,
 };

@@ -143,6 +143,16 @@ pub enum LeaseOwner {
     Renewal,
 }
 
+impl LeaseOwner {
+    /// The owner number in the lease record.
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Upload => 0,
+            Self::Renewal => 1,
+        }
+    }
+}
+
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {

@@ -1,0 +1,333 @@
+//! How a store is opened, and made if it is new.
+//!
+//! A new store comes to be in an order that tells how far it came: the version file is durable
+//! before the journal is made, and the journal before `shares`. So whoever finds `shares` without
+//! a journal knows that one was lost, and a crash in between only means to go on.
+//!
+//! Opening replays the journal and then syncs the file system, journal or none: a share that a
+//! killed process left in the tree may not have reached the disk, and is about to be believed.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use rustix::io::Errno;
+use slab::Slab;
+
+use super::locks::Locks;
+use super::space::SpaceAccount;
+use super::upload::Uploads;
+use super::{Durability, Now, Store};
+use crate::disk::blocking::Blocking;
+use crate::disk::{
+    ByteRange, Engine, EntryKind, Existing, OpenMode, Operation, Outcome, Space, StorePath,
+};
+use crate::error::{DiskError, OpenError};
+use crate::journal::format::{BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
+use crate::journal::log::{FILES, Log, Salts, write_header};
+use crate::journal::replay::{self, Found};
+use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARES};
+use crate::layout::{VERSION, VERSION_NEW};
+use crate::version;
+
+/// What an operator chooses.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Bytes to keep free on the file system.
+    pub reserved: u64,
+    /// Take no new shares.
+    pub read_only: bool,
+    /// When acknowledgements are sent.
+    pub durability: Durability,
+    /// Size of both journal files together; of a store that exists they keep the size they have.
+    pub journal_size: u64,
+    /// 32 random bytes, new for every start: nobody may guess what the journal is salted with.
+    pub seed: [u8; 32],
+}
+
+impl Config {
+    /// A journal of 64 MiB: at full load a checkpoint every few seconds, a replay of about as long.
+    pub const JOURNAL_SIZE: u64 = 64 << 20;
+    /// Smallest journal: each file holds its header and one share of any size.
+    pub const JOURNAL_SIZE_MIN: u64 = 2 * (BLOCK + SINGLE_BATCH_SIZE_MAX.next_multiple_of(BLOCK));
+    /// Largest journal: its replay takes minutes.
+    pub const JOURNAL_SIZE_MAX: u64 = 4 << 30;
+
+    /// The defaults: nothing reserved, durable.
+    #[must_use]
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self {
+            reserved: 0,
+            read_only: false,
+            durability: Durability::Full,
+            journal_size: Self::JOURNAL_SIZE,
+            seed,
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store that the engine works on, making it if there is none yet.
+    ///
+    /// Blocks until what the journal holds is done and durable.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; the journal is as it was, so that opening may be tried again.
+    pub fn open(engine: &mut dyn Engine, config: &Config, now: Now) -> Result<Self, OpenError> {
+        let mut opening = Opening {
+            disk: Blocking::new(engine),
+            config,
+            salts: Salts::new(config.seed),
+        };
+        let layout = opening.find_or_make()?;
+        let (headers, replayed) = opening.replay(layout)?;
+        opening.empty_incoming()?;
+        let space = opening.free_space()?;
+        Ok(Self {
+            layout,
+            engine: opening.disk.engine_name(),
+            read_only: config.read_only,
+            durability: config.durability,
+            now,
+            flights: Slab::new(),
+            ready: VecDeque::new(),
+            runnable: VecDeque::new(),
+            answers: VecDeque::new(),
+            pending: HashMap::new(),
+            pending_len: 0,
+            log: Log::new(headers, opening.salts, config.durability.waiver()),
+            locks: Locks::new(),
+            space: SpaceAccount::new(space, config.reserved, now.elapsed),
+            uploads: Uploads::new(),
+            leasings: Slab::new(),
+            readings: Slab::new(),
+            serial: 0,
+            replayed,
+            shutting_down: false,
+        })
+    }
+}
+
+/// A store being opened.
+struct Opening<'a> {
+    disk: Blocking<'a>,
+    config: &'a Config,
+    salts: Salts,
+}
+
+impl Opening<'_> {
+    /// Finds what is there, and makes what is not; returns with all of it durable.
+    fn find_or_make(&mut self) -> Result<Layout, OpenError> {
+        let size = self.config.journal_size;
+        let (min, max) = (Config::JOURNAL_SIZE_MIN, Config::JOURNAL_SIZE_MAX);
+        if !(min..=max).contains(&size) {
+            return Err(OpenError::JournalSize { size, min, max });
+        }
+        let root = StorePath::root();
+        let names = self.list(&root)?;
+        let has = |name: &str| names.iter().any(|(found, _)| found == name.as_bytes());
+        let layout = if has(VERSION) {
+            let path = StorePath::new(VERSION);
+            let len = version::LEN_MAX;
+            let text = replay::read(&mut self.disk, &path, ByteRange { offset: 0, len });
+            version::parse(&text.map_err(at(&path))?.1)?
+        } else if let Some(found) = [SHARES, JOURNAL].into_iter().find(|name| has(name)) {
+            return Err(OpenError::NotAStore { found });
+        } else {
+            self.make_version(Layout::TwoLevel)?;
+            Layout::TwoLevel
+        };
+        for (path, file) in JOURNAL_FILES.iter().zip(0..) {
+            let path = StorePath::new(path);
+            if self.exists(&path)? {
+                continue;
+            }
+            if has(SHARES) {
+                return Err(OpenError::JournalMissing { path });
+            }
+            self.make_journal(&path, file)?;
+        }
+        let incoming = StorePath::new(INCOMING);
+        self.perform(&incoming, |path| Operation::MakeDirectories { path })?;
+        self.sync_directories(&[SHARES])?;
+        Ok(layout)
+    }
+
+    fn make_version(&mut self, layout: Layout) -> Result<(), OpenError> {
+        let new = StorePath::new(VERSION_NEW);
+        self.remove_if_there(&new)?;
+        self.perform(&new, |path| Operation::CreateFile {
+            path,
+            bytes: Bytes::from(version::print(layout)),
+            existing: Existing::Refuse,
+            unless: None,
+        })?;
+        let file = FILES[0];
+        let mode = OpenMode::Existing;
+        self.perform(&new, |path| Operation::Open { file, path, mode })?;
+        self.perform(&new, |_| Operation::SyncFile { file })?;
+        self.perform(&new, |_| Operation::Close { file })?;
+        self.publish(&new, &StorePath::new(VERSION))?;
+        self.sync_directories(&[])
+    }
+
+    /// Makes a journal file, whole before it has its name.
+    fn make_journal(&mut self, path: &StorePath, index: u64) -> Result<(), OpenError> {
+        let new = StorePath::new(JOURNAL_NEW);
+        self.remove_if_there(&new)?;
+        let size = (self.config.journal_size / 2) / BLOCK * BLOCK;
+        self.perform(&new, |path| Operation::Preallocate { path, size })?;
+        let file = 0;
+        let mode = OpenMode::Existing;
+        let slot = FILES[file];
+        self.perform(&new, |path| Operation::Open {
+            file: slot,
+            path,
+            mode,
+        })?;
+        // Synced whatever the operator has waived: a journal without a header opens no more.
+        let header = self
+            .salts
+            .header(index, size, self.config.durability.waiver());
+        self.perform(&new, |_| write_header(file, &header, None))?;
+        self.perform(&new, |_| Operation::Close { file: slot })?;
+        self.publish(&new, path)?;
+        self.sync_directories(&[JOURNAL])
+    }
+
+    /// Replays the journal, makes the tree durable, and leaves both files open and empty.
+    fn replay(&mut self, layout: Layout) -> Result<([FileHeader; 2], u64), OpenError> {
+        let paths = JOURNAL_FILES.map(StorePath::new);
+        let found = [self.found(&paths[0])?, self.found(&paths[1])?];
+        let mut headers = [found[0].header, found[1].header];
+        let count = replay::replay(&mut self.disk, layout, found)?;
+        self.perform(&StorePath::root(), |_| Operation::SyncFileSystem)?;
+        for (path, file) in paths.iter().zip(FILES) {
+            let mode = OpenMode::Existing;
+            self.perform(path, |path| Operation::Open { file, path, mode })?;
+        }
+        let waiver = self.config.durability.waiver();
+        let other_promise = |header: &FileHeader| header.relaxed != waiver.is_some();
+        if count > 0 || headers.iter().any(other_promise) {
+            if count > 0 {
+                tracing::info!(records = count, "replayed the journal");
+            }
+            // The older file first, as `replay` has it.
+            let older = usize::from(headers[1].generation < headers[0].generation);
+            for file in [older, 1 - older] {
+                let last = headers[0].generation.max(headers[1].generation);
+                let size = headers[file].file_size;
+                headers[file] = self.salts.header(last + 1, size, waiver);
+                let header = headers[file];
+                self.perform(&paths[file], |_| write_header(file, &header, None))?;
+            }
+        }
+        Ok((headers, count))
+    }
+
+    fn found(&mut self, path: &StorePath) -> Result<Found, OpenError> {
+        let range = ByteRange {
+            offset: 0,
+            len: BLOCK_LEN,
+        };
+        let (size, front) = replay::read(&mut self.disk, path, range).map_err(at(path))?;
+        let header =
+            FileHeader::parse(&front, size).map_err(|damage| OpenError::JournalDamaged {
+                path: path.clone(),
+                offset: 0,
+                damage,
+            })?;
+        Ok(Found {
+            path: path.clone(),
+            header,
+        })
+    }
+
+    /// Removes the files of uploads that the last run of the store did not finish.
+    fn empty_incoming(&mut self) -> Result<(), OpenError> {
+        let incoming = StorePath::new(INCOMING);
+        for (name, kind) in self.list(&incoming)? {
+            // Directories are Tahoe's, from before this program served the store.
+            let ours = std::str::from_utf8(&name)
+                .ok()
+                .filter(|name| kind == EntryKind::File && u64::from_str_radix(name, 16).is_ok());
+            if let Some(name) = ours {
+                let path = StorePath::new(&format!("{INCOMING}/{name}"));
+                self.remove_if_there(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn free_space(&mut self) -> Result<Space, OpenError> {
+        match self.perform(&StorePath::root(), |_| Operation::FreeSpace)? {
+            Outcome::Space(space) => Ok(space),
+            outcome => panic!("the free space was asked for, not {outcome:?}"),
+        }
+    }
+
+    fn perform(
+        &mut self,
+        path: &StorePath,
+        operation: impl FnOnce(StorePath) -> Operation,
+    ) -> Result<Outcome, OpenError> {
+        self.disk.perform(operation(path.clone())).map_err(at(path))
+    }
+
+    fn list(&mut self, path: &StorePath) -> Result<Vec<(Vec<u8>, EntryKind)>, OpenError> {
+        match self.perform(path, |path| Operation::List { path })? {
+            Outcome::Listed(entries) => Ok(entries
+                .into_iter()
+                .map(|entry| (entry.name, entry.kind))
+                .collect()),
+            outcome => panic!("a listing gave {outcome:?}"),
+        }
+    }
+
+    fn exists(&mut self, path: &StorePath) -> Result<bool, OpenError> {
+        let ranges = Vec::new();
+        let operation = Operation::Read {
+            path: path.clone(),
+            ranges,
+        };
+        match self.disk.perform(operation) {
+            Ok(_) => Ok(true),
+            Err(error) if error.errno == Errno::NOENT => Ok(false),
+            Err(error) => Err(at(path)(error)),
+        }
+    }
+
+    fn remove_if_there(&mut self, path: &StorePath) -> Result<(), OpenError> {
+        let operation = Operation::Remove {
+            path: path.clone(),
+            prune: 0,
+        };
+        match self.disk.perform(operation) {
+            Err(error) if error.errno != Errno::NOENT => Err(at(path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn publish(&mut self, source: &StorePath, target: &StorePath) -> Result<(), OpenError> {
+        let source = source.clone();
+        self.perform(target, |target| Operation::Publish { source, target })?;
+        Ok(())
+    }
+
+    /// Syncs these directories and the store directory above them.
+    fn sync_directories(&mut self, names: &[&str]) -> Result<(), OpenError> {
+        let mut paths: Vec<_> = names.iter().map(|name| StorePath::new(name)).collect();
+        paths.push(StorePath::root());
+        self.perform(&StorePath::root(), |_| Operation::SyncDirectories { paths })?;
+        Ok(())
+    }
+}
+
+/// Says what was worked on when the disk failed.
+fn at(path: &StorePath) -> impl Fn(DiskError) -> OpenError {
+    let path = path.clone();
+    move |error| OpenError::Disk {
+        path: path.clone(),
+        error,
+    }
+}

@@ -1,0 +1,273 @@
+//! Parts of shares: what the bucket holds, then each share by itself.
+//!
+//! Reads look at the tree alone, never at the journal. A share that cannot be read is named and
+//! does not keep the others from being read.
+
+use bytes::Bytes;
+use lafs::{ShareNumber, StorageIndex, num};
+use rustix::io::Errno;
+
+use super::{
+    Answer, Extent, Flight as StoreFlight, Limits, Piece, ReadRequest, RequestId, Rest, Store,
+    Task, Wanted,
+};
+use crate::container::{HEADER_SIZE, Header, UncheckedHeader};
+use crate::disk::{ByteRange, Completion, EntryKind, Operation, Outcome};
+use crate::error::{DiskError, Refusal};
+use crate::layout::ShareKey;
+
+/// A read request, until the last of its shares is read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    request: RequestId,
+    extents: Vec<Extent>,
+    /// How many bytes of each share go into the answer.
+    share_len: usize,
+    remaining: usize,
+    held: Vec<(ShareNumber, u64)>,
+    unreadable: Vec<(ShareNumber, Refusal)>,
+    pieces: Vec<Piece>,
+    rest: Vec<Rest>,
+}
+
+/// One share of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShareRead {
+    reading: usize,
+    key: ShareKey,
+    /// Whether its bytes are asked for, or its size alone.
+    wanted: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Flight {
+    /// What the bucket holds.
+    List(RequestId, ReadRequest),
+    /// The header of a share, and the parts wanted.
+    Share(ShareRead),
+}
+
+impl Store {
+    pub(super) fn read(&mut self, request: RequestId, read: ReadRequest) {
+        let limit = Limits::EXTENTS;
+        if read.extents.len() > limit {
+            return self.refuse(request, Refusal::TooManyExtents { limit });
+        }
+        let path = self.layout.bucket(read.storage_index);
+        let flight = Flight::List(request, read);
+        self.start(StoreFlight::Read(flight), Operation::List { path });
+    }
+
+    pub(super) fn read_completed(&mut self, flight: Flight, completion: Completion) {
+        match flight {
+            Flight::List(request, read) => match share_numbers(completion.result) {
+                Ok(numbers) => self.read_shares(request, read, &numbers),
+                Err(error) => self.refuse(request, Refusal::Disk(error)),
+            },
+            Flight::Share(share) => {
+                let patch = self.locks.end_read(share.key);
+                self.runnable.extend(patch);
+                self.share_read(share, completion);
+            }
+        }
+    }
+
+    fn read_shares(&mut self, request: RequestId, read: ReadRequest, numbers: &[ShareNumber]) {
+        let wanted = |index: usize, number: &ShareNumber| match &read.wanted {
+            Wanted::Any(limit) => index < *limit,
+            Wanted::These(these) => these.contains(number),
+        };
+        let wanted: Vec<bool> = numbers
+            .iter()
+            .enumerate()
+            .map(|(index, number)| wanted(index, number))
+            .collect();
+        let count = wanted.iter().filter(|wanted| **wanted).count();
+        let reading = self.readings.insert(Reading {
+            request,
+            extents: read.extents,
+            share_len: Limits::READ_LEN / count.max(1),
+            remaining: numbers.len(),
+            held: Vec::new(),
+            unreadable: Vec::new(),
+            pieces: Vec::new(),
+            rest: Vec::new(),
+        });
+        for (share, wanted) in numbers.iter().zip(wanted) {
+            let read = ShareRead {
+                reading,
+                key: share_key(read.storage_index, *share),
+                wanted,
+            };
+            let ready = self.locks.begin_read(read.key, Task::Read(read));
+            self.runnable.extend(ready);
+        }
+        self.answer_reading_if_complete(reading);
+    }
+
+    pub(super) fn read_locked(&mut self, share: ShareRead) {
+        let reading = &self.readings[share.reading];
+        let ranges = if share.wanted {
+            plan(&reading.extents, reading.share_len)
+        } else {
+            plan(&[], 0)
+        };
+        let path = self.layout.share(share.key);
+        let operation = Operation::Read { path, ranges };
+        self.start(StoreFlight::Read(Flight::Share(share)), operation);
+    }
+
+    fn share_read(&mut self, share: ShareRead, completion: Completion) {
+        let reading = &mut self.readings[share.reading];
+        reading.remaining -= 1;
+        let number = share.key.share;
+        match completion.result {
+            Ok(Outcome::Read { size, pieces }) => {
+                let front = pieces.first().expect("the header was asked for");
+                match UncheckedHeader::parse(front).and_then(|header| header.check(size)) {
+                    Ok(header) => {
+                        reading.held.push((number, header.share_size()));
+                        if share.wanted {
+                            reading.take(number, &header, pieces);
+                        }
+                    }
+                    Err(damage) => {
+                        let refusal = Refusal::Damaged(damage);
+                        reading.unreadable.push((number, refusal));
+                    }
+                }
+            }
+            Ok(outcome) => panic!("a read gave {outcome:?}"),
+            // Gone between the listing and the read.
+            Err(error) if error.errno == Errno::NOENT => {}
+            Err(error) => reading.unreadable.push((number, Refusal::Disk(error))),
+        }
+        self.answer_reading_if_complete(share.reading);
+    }
+
+    fn answer_reading_if_complete(&mut self, index: usize) {
+        if self.readings[index].remaining > 0 {
+            return;
+        }
+        let mut reading = self.readings.remove(index);
+        reading.held.sort_unstable_by_key(|(share, _)| *share);
+        reading.unreadable.sort_unstable_by_key(|(share, _)| *share);
+        // Stable: the pieces of one share stay in the order of the extents.
+        reading.pieces.sort_by_key(|piece| piece.share);
+        reading.rest.sort_unstable_by_key(|rest| rest.share);
+        let answer = Answer::Read {
+            held: reading.held,
+            unreadable: reading.unreadable,
+            pieces: reading.pieces,
+            rest: reading.rest,
+        };
+        self.answer(reading.request, answer);
+    }
+}
+
+impl Reading {
+    /// Cuts what was read to the share's end, and notes what is left to read.
+    ///
+    /// What lies behind the share are leases, and their secrets are nobody's to read.
+    fn take(&mut self, share: ShareNumber, header: &Header, pieces: Vec<Vec<u8>>) {
+        let mut pieces = pieces.into_iter().map(Bytes::from);
+        let mut front = pieces.next().expect("the header was asked for");
+        let front = front.split_off(front.len().min(12));
+        let mut front = Some(front).filter(|_| starts_with_front(&self.extents));
+        let mut rest = Vec::new();
+        let mut budget = self.share_len;
+        for extent in &self.extents {
+            let Some(len) = planned_len(extent, &mut budget) else {
+                continue;
+            };
+            let read = match front.take() {
+                Some(front) => Some(front),
+                None if len > 0 => pieces.next(),
+                None => None,
+            };
+            let end = extent.offset.saturating_add(extent.size);
+            let size = end.min(header.share_size()).saturating_sub(extent.offset);
+            let mut bytes = read.unwrap_or_default();
+            bytes.truncate(num::len(size).unwrap_or(usize::MAX));
+            let taken = num::size(bytes.len());
+            if taken < size {
+                rest.push(Extent {
+                    offset: extent.offset + taken,
+                    size: size - taken,
+                });
+            }
+            if !bytes.is_empty() {
+                self.pieces.push(Piece {
+                    share,
+                    offset: extent.offset,
+                    bytes,
+                });
+            }
+        }
+        if !rest.is_empty() {
+            self.rest.push(Rest {
+                share,
+                extents: rest,
+            });
+        }
+    }
+}
+
+/// The ranges of a container's file to read: its header, then each extent of the share that the
+/// budget allows. An extent at the very front is read together with the header.
+fn plan(extents: &[Extent], mut budget: usize) -> Vec<ByteRange> {
+    let mut ranges = vec![ByteRange { offset: 0, len: 12 }];
+    for (index, extent) in extents.iter().enumerate() {
+        match planned_len(extent, &mut budget) {
+            Some(len) if index == 0 && starts_with_front(extents) => ranges[0].len += len,
+            Some(len) if len > 0 => ranges.push(ByteRange {
+                offset: HEADER_SIZE + extent.offset,
+                len,
+            }),
+            _ => {}
+        }
+    }
+    ranges
+}
+
+/// How many bytes of an extent are read; `None` if no share can have any of them.
+fn planned_len(extent: &Extent, budget: &mut usize) -> Option<usize> {
+    if extent.size == 0 || extent.offset >= Limits::SHARE_SIZE {
+        return None;
+    }
+    let len = num::len(extent.size).unwrap_or(usize::MAX).min(*budget);
+    *budget -= len;
+    Some(len)
+}
+
+fn starts_with_front(extents: &[Extent]) -> bool {
+    extents
+        .first()
+        .is_some_and(|extent| extent.offset == 0 && extent.size > 0)
+}
+
+fn share_key(storage_index: StorageIndex, share: ShareNumber) -> ShareKey {
+    ShareKey {
+        storage_index,
+        share,
+    }
+}
+
+/// The share numbers among a bucket's entries, in ascending order; other files are left alone.
+pub(super) fn share_numbers(
+    listed: Result<Outcome, DiskError>,
+) -> Result<Vec<ShareNumber>, DiskError> {
+    let entries = match listed {
+        Ok(Outcome::Listed(entries)) => entries,
+        Ok(outcome) => panic!("a listing gave {outcome:?}"),
+        Err(error) if error.errno == Errno::NOENT => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let mut numbers: Vec<ShareNumber> = entries
+        .iter()
+        .filter(|entry| entry.kind == EntryKind::File)
+        .filter_map(|entry| std::str::from_utf8(&entry.name).ok()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}

@@ -1,0 +1,165 @@
+//! How much the store may still write.
+//!
+//! The file system is asked now and then; in between the store counts what it has promised and
+//! written itself. Whatever races with a measurement is counted twice, never not at all.
+
+use std::time::Duration;
+
+use crate::disk::Space;
+
+/// What is free, and what of it is spoken for.
+#[derive(Debug)]
+pub(super) struct SpaceAccount {
+    /// At the last measurement.
+    free: u64,
+    /// What [`SpaceAccount::written`] was when that was asked for.
+    free_at: u64,
+    reserved: u64,
+    promised: u64,
+    /// Written since the store was opened.
+    written: u64,
+    measuring: bool,
+    measured: Duration,
+}
+
+/// A measurement that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measurement {
+    written: u64,
+}
+
+/// How old a measurement may get while the store is written to. Others fill the disk, too.
+const AGE_MAX: Duration = Duration::from_secs(1);
+
+/// What a small file costs beside its bytes: the rest of its last block, and one of its directory.
+const FILE_COST: u64 = 2 * 4096;
+
+/// What a file of this size takes from the disk.
+pub(super) fn cost(size: u64) -> u64 {
+    size.saturating_add(FILE_COST)
+}
+
+impl SpaceAccount {
+    pub(super) fn new(space: Space, reserved: u64, now: Duration) -> Self {
+        Self {
+            free: space.free,
+            free_at: 0,
+            reserved,
+            promised: 0,
+            written: 0,
+            measuring: false,
+            measured: now,
+        }
+    }
+
+    /// What may still be promised.
+    pub(super) fn available(&self) -> u64 {
+        let spoken_for = (self.written - self.free_at)
+            .saturating_add(self.promised)
+            .saturating_add(self.reserved);
+        self.free.saturating_sub(spoken_for)
+    }
+
+    /// What uploads in progress may still write.
+    pub(super) fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    /// What is kept free.
+    pub(super) fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    /// Promises so many bytes, or returns false if they are not there.
+    #[must_use]
+    pub(super) fn promise(&mut self, size: u64) -> bool {
+        let fits = size <= self.available();
+        if fits {
+            self.promised += size;
+        }
+        fits
+    }
+
+    /// Takes a promise back.
+    pub(super) fn cancel(&mut self, size: u64) {
+        let promised = self.promised.checked_sub(size);
+        self.promised = promised.expect("it was promised");
+    }
+
+    /// Turns a promise into bytes written.
+    pub(super) fn keep(&mut self, size: u64) {
+        self.cancel(size);
+        self.written = self.written.saturating_add(size);
+    }
+
+    /// Begins a measurement if it is time for one; the caller then asks the file system.
+    #[must_use]
+    pub(super) fn begin_if_due(&mut self, now: Duration) -> Option<Measurement> {
+        let due = !self.measuring && now.saturating_sub(self.measured) >= AGE_MAX;
+        due.then(|| {
+            self.measuring = true;
+            self.begin()
+        })
+    }
+
+    /// Begins a measurement.
+    pub(super) fn begin(&self) -> Measurement {
+        Measurement {
+            written: self.written,
+        }
+    }
+
+    /// Ends a measurement. If the file system gave no answer, the old one stays.
+    pub(super) fn end(&mut self, measurement: Measurement, space: Option<Space>, now: Duration) {
+        self.measuring = false;
+        self.measured = now;
+        // An answer that was overtaken by a later one says less than that one.
+        if let Some(space) = space.filter(|_| measurement.written >= self.free_at) {
+            self.free = space.free;
+            self.free_at = measurement.written;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(free: u64) -> Space {
+        Space { free, total: 1000 }
+    }
+
+    #[test]
+    fn what_is_promised_or_reserved_is_not_promised_again() {
+        let mut account = SpaceAccount::new(space(1000), 100, Duration::ZERO);
+        assert!(account.promise(600));
+        assert!(!account.promise(301));
+        assert!(account.promise(300));
+        account.cancel(300);
+        account.keep(600);
+        assert_eq!(account.available(), 300);
+    }
+
+    // The bytes may or may not be in the answer; a share too many would eat the reserve.
+    #[test]
+    fn what_is_written_during_a_measurement_is_counted_twice() {
+        let mut account = SpaceAccount::new(space(1000), 0, Duration::ZERO);
+        assert!(account.promise(100));
+        let measurement = account.begin_if_due(AGE_MAX).unwrap();
+        assert!(account.begin_if_due(AGE_MAX).is_none());
+        account.keep(100);
+        account.end(measurement, Some(space(900)), AGE_MAX);
+        assert_eq!(account.available(), 800);
+        let later = account.begin();
+        account.end(later, Some(space(900)), AGE_MAX);
+        assert_eq!(account.available(), 900);
+        account.end(measurement, Some(space(5000)), AGE_MAX);
+        assert_eq!(account.available(), 900, "overtaken");
+    }
+
+    #[test]
+    fn a_reserve_larger_than_the_disk_leaves_nothing() {
+        let account = SpaceAccount::new(space(1000), u64::MAX, Duration::ZERO);
+        assert_eq!(account.available(), 0);
+    }
+}

@@ -1,0 +1,575 @@
+//! Uploads in progress: opened, written front to back, resumed, given up.
+//!
+//! An upload is a file in incoming that is kept open, with room for the header in front. It is of
+//! one share, and whoever knows its upload secret may go on with it, over any connection: the one
+//! that opened or resumed it last is its owner, and earlier ones have lost it. What nobody writes
+//! to for [`Limits::UPLOAD_IDLE`] is given up. Finishing one is told in `close`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lafs::{LeaseSecrets, UploadSecret, num};
+use slab::Slab;
+
+use super::lease::{Renew, Then};
+use super::space::{Measurement, cost};
+use super::{
+    Answer, Flight as StoreFlight, LeaseOwner, Limits, RequestId, Store, Task, close, is_held,
+    refusal,
+};
+use crate::container::{self, HEADER_SIZE};
+use crate::disk::{Completion, FileId, OPEN_FILES_MAX, OpenMode, Operation, StorePath};
+use crate::error::Refusal;
+use crate::journal::log;
+use crate::layout::ShareKey;
+
+/// A request to begin or resume an upload.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) request: RequestId,
+    pub(super) key: ShareKey,
+    pub(super) secret: UploadSecret,
+    pub(super) lease: Box<LeaseSecrets>,
+    pub(super) size: Option<u64>,
+    pub(super) resume: bool,
+}
+
+/// The next bytes of an upload.
+#[derive(Debug)]
+pub(super) struct Write {
+    request: RequestId,
+    offset: u64,
+    bytes: Bytes,
+}
+
+impl Write {
+    pub(super) fn new(request: RequestId, offset: u64, bytes: Bytes) -> Self {
+        Self {
+            request,
+            offset,
+            bytes,
+        }
+    }
+}
+
+/// An upload in progress.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) key: ShareKey,
+    pub(super) file: FileId,
+    pub(super) incoming: StorePath,
+    pub(super) lease: Box<LeaseSecrets>,
+    secret: UploadSecret,
+    size: Option<u64>,
+    owner: Option<RequestId>,
+    touched: Duration,
+    /// Where the next write must begin.
+    accepted: u64,
+    /// Writes that the disk has not ended.
+    writing: usize,
+    /// What the space account has promised and the disk does not have yet.
+    promised: u64,
+    failure: Option<Refusal>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Writing,
+    /// Waits for its lock, or its last writes.
+    Closing(Option<close::Closing>),
+    /// Waits for its last writes, then goes; this request wants to know.
+    Ending(Option<RequestId>),
+}
+
+/// All uploads.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    table: Slab<Upload>,
+    by_key: HashMap<ShareKey, usize>,
+    handles: HashMap<RequestId, Handle>,
+    free_files: Vec<FileId>,
+    /// No upload expires before this.
+    next_expiry: Option<Duration>,
+}
+
+/// What the id of an open request leads to.
+#[derive(Debug)]
+enum Handle {
+    /// Not open yet; these requests came meanwhile.
+    Opening(Vec<Queued>),
+    Open(usize),
+}
+
+/// A request for an upload that is being opened.
+#[derive(Debug)]
+enum Queued {
+    Write(Write),
+    Close(RequestId, u64),
+    Abort(RequestId),
+    Detach(RequestId),
+}
+
+#[derive(Debug)]
+pub(super) enum Flight {
+    /// Whether the share is held.
+    Probe(Open),
+    /// Nothing seemed free; the file system is asked once more.
+    Space(Open, Measurement),
+    /// The new file in incoming.
+    File(Open, FileId, StorePath),
+    /// So many bytes of an upload, for a request.
+    Write(usize, RequestId, u64),
+    /// The file of an upload that is given up is closed, then removed.
+    Closed(usize),
+    Removed(usize),
+}
+
+// Opening.
+impl Store {
+    pub(super) fn open_upload(&mut self, open: Open) {
+        if open.size.is_some_and(|size| size > Limits::SHARE_SIZE) {
+            let limit = Limits::SHARE_SIZE;
+            return self.refuse(open.request, Refusal::TooLarge { limit });
+        }
+        let handle = Handle::Opening(Vec::new());
+        self.uploads.handles.insert(open.request, handle);
+        self.acquire(open.key, Task::Open(open));
+    }
+
+    pub(super) fn open_locked(&mut self, open: Open) {
+        if let Some(refusal) = self.write_refusal() {
+            return self.open_refused(&open, refusal);
+        }
+        if let Some(&index) = self.uploads.by_key.get(&open.key) {
+            let upload = &self.uploads.table[index];
+            if upload.secret != open.secret {
+                return self.open_refused(&open, Refusal::InProgress);
+            }
+            if matches!(upload.state, State::Closing(_)) {
+                // Its close is next in line, or it would hold the lock.
+                let key = open.key;
+                let at_once = self.locks.acquire(key, Task::Open(open));
+                assert!(at_once.is_none(), "this task holds the lock");
+                return self.release(key);
+            }
+            let same_size = open.size.is_none() || upload.size == open.size;
+            if open.resume && same_size && upload.failure.is_none() {
+                return self.resume_upload(open, index);
+            }
+            self.end_upload(index, None);
+        }
+        let operation = self.probe(open.key);
+        let flight = Flight::Probe(open);
+        self.start(StoreFlight::Upload(flight), operation);
+    }
+
+    fn resume_upload(&mut self, open: Open, index: usize) {
+        let upload = &mut self.uploads.table[index];
+        let before = upload.owner.replace(open.request);
+        upload.lease = open.lease;
+        upload.touched = self.now.elapsed;
+        let offset = upload.accepted;
+        if let Some(before) = before {
+            self.uploads.handles.remove(&before);
+        }
+        self.opened(open.request, index, offset);
+        self.release(open.key);
+    }
+
+    fn probed(&mut self, open: Open, completion: &Completion) {
+        match is_held(completion) {
+            Err(error) => self.open_refused(&open, Refusal::Disk(error)),
+            Ok(true) => self.renew_locked(Renew {
+                key: open.key,
+                secrets: open.lease,
+                owner: LeaseOwner::Upload,
+                expiration: container::expiration(self.now.unix),
+                then: Then::AlreadyHeld(open.request),
+            }),
+            Ok(false) if self.read_only => self.open_refused(&open, Refusal::ReadOnly),
+            Ok(false) if self.uploads.len() >= Limits::UPLOADS => {
+                self.open_refused(&open, Refusal::TooManyUploads);
+            }
+            Ok(false) => {
+                self.measure_space_if_due();
+                if self.space.promise(open.cost()) {
+                    return self.open_file(open);
+                }
+                let flight = Flight::Space(open, self.space.begin());
+                self.start(StoreFlight::Upload(flight), Operation::FreeSpace);
+            }
+        }
+    }
+
+    fn open_file(&mut self, open: Open) {
+        let Some(file) = self.uploads.free_files.pop() else {
+            self.space.cancel(open.cost());
+            return self.open_refused(&open, Refusal::TooManyUploads);
+        };
+        let incoming = self.next_incoming();
+        let operation = Operation::Open {
+            file,
+            path: incoming.clone(),
+            mode: OpenMode::New,
+        };
+        let flight = Flight::File(open, file, incoming);
+        self.start(StoreFlight::Upload(flight), operation);
+    }
+
+    fn file_opened(
+        &mut self,
+        open: Open,
+        file: FileId,
+        incoming: StorePath,
+        completion: &Completion,
+    ) {
+        if let Err(error) = completion.result {
+            self.space.cancel(open.cost());
+            self.uploads.free_files.push(file);
+            return self.open_refused(&open, refusal(error));
+        }
+        let index = self.uploads.table.insert(Upload {
+            key: open.key,
+            file,
+            incoming,
+            promised: open.cost(),
+            lease: open.lease,
+            secret: open.secret,
+            size: open.size,
+            owner: Some(open.request),
+            touched: self.now.elapsed,
+            accepted: 0,
+            writing: 0,
+            failure: None,
+            state: State::Writing,
+        });
+        self.uploads.by_key.insert(open.key, index);
+        let expiry = self.now.elapsed + Limits::UPLOAD_IDLE;
+        let next = self.uploads.next_expiry;
+        self.uploads.next_expiry = Some(next.map_or(expiry, |next| next.min(expiry)));
+        self.opened(open.request, index, 0);
+        self.release(open.key);
+        if self.shutting_down {
+            self.end_all_uploads();
+        }
+    }
+
+    fn open_refused(&mut self, open: &Open, refusal: Refusal) {
+        self.refuse(open.request, refusal);
+        self.forget_handle(open.request);
+        self.release(open.key);
+    }
+
+    /// Answers, and takes up what was asked of the upload meanwhile.
+    fn opened(&mut self, request: RequestId, index: usize, offset: u64) {
+        self.answer(request, Answer::Opened { offset });
+        let handle = self.uploads.handles.insert(request, Handle::Open(index));
+        let Some(Handle::Opening(queued)) = handle else {
+            panic!("an upload is opened once");
+        };
+        for queued in queued {
+            match queued {
+                Queued::Write(write) => self.write(request, write),
+                Queued::Close(id, size) => self.close(request, id, size),
+                Queued::Abort(id) => self.abort(request, id),
+                Queued::Detach(id) => self.detach(request, id),
+            }
+        }
+    }
+
+    /// Ends what was asked of an upload that will never be open.
+    pub(super) fn forget_handle(&mut self, request: RequestId) {
+        let Some(Handle::Opening(queued)) = self.uploads.handles.remove(&request) else {
+            return;
+        };
+        for queued in queued {
+            match queued {
+                Queued::Write(Write { request, .. })
+                | Queued::Close(request, _)
+                | Queued::Abort(request) => self.refuse(request, Refusal::UnknownUpload),
+                Queued::Detach(request) => self.answer(request, Answer::Detached),
+            }
+        }
+    }
+}
+
+// Writing.
+impl Store {
+    pub(super) fn write(&mut self, upload: RequestId, write: Write) {
+        let index = match self.uploads.handles.get_mut(&upload) {
+            None => return self.refuse(write.request, Refusal::UnknownUpload),
+            Some(Handle::Opening(queued)) => return queued.push(Queued::Write(write)),
+            Some(Handle::Open(index)) => *index,
+        };
+        let size = num::size(write.bytes.len());
+        let upload = &mut self.uploads.table[index];
+        upload.touched = self.now.elapsed;
+        if let Err(refusal) = upload.check_write(&write) {
+            return self.refuse(write.request, refusal);
+        }
+        if size == 0 {
+            return self.answer(write.request, Answer::Written);
+        }
+        // Of an announced size everything is promised already.
+        let more = size.saturating_sub(upload.promised);
+        if !self.space.promise(more) {
+            upload.failure = Some(Refusal::Full);
+            return self.refuse(write.request, Refusal::Full);
+        }
+        upload.promised = upload.promised - size.min(upload.promised);
+        upload.accepted += size;
+        upload.writing += 1;
+        let operation = Operation::WriteAt {
+            file: upload.file,
+            offset: HEADER_SIZE + write.offset,
+            bytes: write.bytes,
+        };
+        let flight = Flight::Write(index, write.request, size);
+        self.start(StoreFlight::Upload(flight), operation);
+        self.measure_space_if_due();
+    }
+
+    fn written(&mut self, index: usize, request: RequestId, size: u64, completion: &Completion) {
+        self.space.keep(size);
+        let upload = &mut self.uploads.table[index];
+        upload.writing -= 1;
+        match completion.result {
+            Ok(_) => self.answer(request, Answer::Written),
+            Err(error) => {
+                let path = &upload.incoming;
+                tracing::warn!(%path, %error, "cannot write to an upload");
+                let refusal = refusal(error);
+                upload.failure = Some(refusal.clone());
+                self.refuse(request, refusal);
+            }
+        }
+        self.go_on_if_written(index);
+    }
+
+    /// Takes up what waited for the last write to end.
+    fn go_on_if_written(&mut self, index: usize) {
+        let upload = &mut self.uploads.table[index];
+        if upload.writing > 0 {
+            return;
+        }
+        match &mut upload.state {
+            State::Writing => {}
+            State::Closing(closing) => {
+                if let Some(closing) = closing.take() {
+                    self.close_written(closing);
+                }
+            }
+            State::Ending(_) => {
+                let operation = Operation::Close { file: upload.file };
+                let flight = Flight::Closed(index);
+                self.start(StoreFlight::Upload(flight), operation);
+            }
+        }
+    }
+
+    pub(super) fn upload_completed(&mut self, flight: Flight, completion: Completion) {
+        match flight {
+            Flight::Probe(open) => self.probed(open, &completion),
+            Flight::Space(open, measurement) => {
+                self.space_completed(measurement, &completion);
+                if self.space.promise(open.cost()) {
+                    self.open_file(open);
+                } else {
+                    self.open_refused(&open, Refusal::Full);
+                }
+            }
+            Flight::File(open, file, incoming) => {
+                self.file_opened(open, file, incoming, &completion);
+            }
+            Flight::Write(index, request, size) => {
+                self.written(index, request, size, &completion);
+            }
+            Flight::Closed(index) => {
+                let upload = &self.uploads.table[index];
+                self.uploads.free_files.push(upload.file);
+                let path = upload.incoming.clone();
+                let operation = Operation::Remove { path, prune: 0 };
+                let flight = Flight::Removed(index);
+                self.start(StoreFlight::Upload(flight), operation);
+            }
+            Flight::Removed(index) => {
+                self.cleaned_up(&completion);
+                let upload = self.uploads.table.remove(index);
+                if let State::Ending(Some(request)) = upload.state {
+                    self.answer(request, Answer::Aborted);
+                }
+            }
+        }
+    }
+}
+
+// Ending.
+impl Store {
+    pub(super) fn close(&mut self, upload: RequestId, request: RequestId, size: u64) {
+        let index = match self.uploads.handles.get_mut(&upload) {
+            None => return self.refuse(request, Refusal::UnknownUpload),
+            Some(Handle::Opening(queued)) => return queued.push(Queued::Close(request, size)),
+            Some(Handle::Open(index)) => *index,
+        };
+        self.uploads.handles.remove(&upload);
+        let upload = &mut self.uploads.table[index];
+        upload.owner = None;
+        let written = upload.accepted;
+        let announced = upload.size.unwrap_or(size);
+        let refusal = match &upload.failure {
+            Some(failure) => Some(failure.clone()),
+            None if size != written || size != announced => Some(Refusal::WrongSize { written }),
+            None => None,
+        };
+        if let Some(refusal) = refusal {
+            self.refuse(request, refusal);
+            return self.end_upload(index, None);
+        }
+        upload.state = State::Closing(None);
+        let key = upload.key;
+        let closing = close::Closing::new(request, index, key, size);
+        self.acquire(key, Task::Close(closing));
+    }
+
+    pub(super) fn close_locked(&mut self, closing: close::Closing) {
+        let index = closing.upload();
+        let upload = &mut self.uploads.table[index];
+        upload.state = State::Closing(Some(closing));
+        self.go_on_if_written(index);
+    }
+
+    pub(super) fn abort(&mut self, upload: RequestId, request: RequestId) {
+        match self.uploads.handles.get_mut(&upload) {
+            None => self.refuse(request, Refusal::UnknownUpload),
+            Some(Handle::Opening(queued)) => queued.push(Queued::Abort(request)),
+            Some(Handle::Open(index)) => {
+                let index = *index;
+                self.end_upload(index, Some(request));
+            }
+        }
+    }
+
+    pub(super) fn detach(&mut self, upload: RequestId, request: RequestId) {
+        match self.uploads.handles.get_mut(&upload) {
+            Some(Handle::Opening(queued)) => return queued.push(Queued::Detach(request)),
+            Some(Handle::Open(index)) => self.uploads.table[*index].owner = None,
+            None => {}
+        }
+        self.uploads.handles.remove(&upload);
+        self.answer(request, Answer::Detached);
+    }
+
+    /// Gives an upload up. Its share may be uploaded anew at once, in another file.
+    pub(super) fn end_upload(&mut self, index: usize, tell: Option<RequestId>) {
+        let upload = &mut self.uploads.table[index];
+        if let Some(owner) = upload.owner.take() {
+            self.uploads.handles.remove(&owner);
+        }
+        self.uploads.by_key.remove(&upload.key);
+        self.space.cancel(std::mem::take(&mut upload.promised));
+        upload.state = State::Ending(tell);
+        self.go_on_if_written(index);
+    }
+
+    /// Takes an upload out that has become a share, its file closed.
+    pub(super) fn upload_finished(&mut self, index: usize) -> Upload {
+        let upload = self.uploads.table.remove(index);
+        self.uploads.by_key.remove(&upload.key);
+        self.uploads.free_files.push(upload.file);
+        self.space.cancel(upload.promised);
+        upload
+    }
+
+    pub(super) fn end_all_uploads(&mut self) {
+        self.end_uploads(|_| true);
+    }
+
+    pub(super) fn expire_uploads(&mut self) {
+        let now = self.now.elapsed;
+        self.end_uploads(|upload| now >= upload.touched + Limits::UPLOAD_IDLE);
+        let writing = self.uploads.table.iter().map(|(_, upload)| upload);
+        let writing = writing.filter(|upload| matches!(upload.state, State::Writing));
+        let next = writing.map(|upload| upload.touched + Limits::UPLOAD_IDLE);
+        self.uploads.next_expiry = next.min();
+    }
+
+    fn end_uploads(&mut self, which: impl Fn(&Upload) -> bool) {
+        let ends = |upload: &Upload| matches!(upload.state, State::Writing) && which(upload);
+        let table = self.uploads.table.iter();
+        let indexes: Vec<_> = table
+            .filter_map(|(index, upload)| ends(upload).then_some(index))
+            .collect();
+        for index in indexes {
+            self.end_upload(index, None);
+        }
+    }
+}
+
+impl Open {
+    fn cost(&self) -> u64 {
+        cost(self.size.unwrap_or(0))
+    }
+}
+
+impl Upload {
+    fn check_write(&self, write: &Write) -> Result<(), Refusal> {
+        let size = num::size(write.bytes.len());
+        let end = self.accepted.saturating_add(size);
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        if write.offset != self.accepted {
+            let expected = self.accepted;
+            return Err(Refusal::Gap { expected });
+        }
+        if write.bytes.len() > Limits::WRITE_LEN {
+            let limit = num::size(Limits::WRITE_LEN);
+            return Err(Refusal::TooLarge { limit });
+        }
+        let limit = self.size.unwrap_or(Limits::SHARE_SIZE);
+        if end > limit {
+            return Err(Refusal::TooLarge { limit });
+        }
+        Ok(())
+    }
+}
+
+impl Uploads {
+    pub(super) fn new() -> Self {
+        let first = log::FILES.map(|file| file.0 + 1).into_iter().max();
+        let slots = first.unwrap_or(0)..OPEN_FILES_MAX;
+        Self {
+            table: Slab::new(),
+            by_key: HashMap::new(),
+            handles: HashMap::new(),
+            free_files: slots.rev().map(FileId).collect(),
+            next_expiry: None,
+        }
+    }
+
+    /// How many there are, those that are ending included.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn is_in_progress(&self, key: ShareKey) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Duration> {
+        self.next_expiry
+    }
+
+    pub(super) fn get(&self, index: usize) -> &Upload {
+        &self.table[index]
+    }
+
+    /// What went wrong with the writes of an upload.
+    pub(super) fn failure(&self, index: usize) -> Option<Refusal> {
+        self.table[index].failure.clone()
+    }
+}
+
+const _: () = assert!(Limits::UPLOADS + 2 <= OPEN_FILES_MAX as usize);
