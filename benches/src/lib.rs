@@ -1,3 +1,10 @@
 //! Measurements that anyone can rerun.
 
+pub mod fit;
+pub mod hosts;
+pub mod http;
 pub mod line;
+pub mod peers;
+pub mod plot;
+pub mod process;
+pub mod results;

@@ -1,0 +1,111 @@
+//! This project beside its peers, in one run: prints ratios and writes `docs/results.md` with plots.
+//!
+//! Everything runs on this machine's loopback or in the two hosts of a simulated line, in private
+//! instances with their files in one temporary directory, and is gone afterwards.
+
+mod small;
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use clap::{Parser, Subcommand};
+
+use benches::results::repository;
+
+/// Compare this project with Tahoe-LAFS, scp and rsync
+#[derive(Parser)]
+struct Arguments {
+    /// Where temporary files go; default the system's directory for them
+    #[arg(long)]
+    directory: Option<PathBuf>,
+    /// Print the figures and leave docs/results.md as it is
+    #[arg(long)]
+    dry_run: bool,
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Many small files over a slow line
+    Small(small::Options),
+}
+
+/// What every part of the comparison needs.
+struct Context {
+    directory: tempfile::TempDir,
+    dry_run: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let parent = arguments
+        .directory
+        .clone()
+        .unwrap_or_else(std::env::temp_dir);
+    let directory = tempfile::Builder::new()
+        .prefix("compare-")
+        .tempdir_in(parent)?;
+    let context = Context {
+        directory,
+        dry_run: arguments.dry_run,
+    };
+    match &arguments.part {
+        Part::Small(options) => small::run(&context, options),
+    }
+}
+
+impl Context {
+    /// A new directory for one program's files.
+    fn directory(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.directory.path().join(name);
+        fs::create_dir(&path)?;
+        Ok(path)
+    }
+
+    /// A directory of files whose bytes no program can compress.
+    fn random_files(&self, name: &str, count: u32, size: u64) -> io::Result<Vec<PathBuf>> {
+        let directory = self.directory(name)?;
+        (0..count)
+            .map(|index| {
+                let path = directory.join(format!("{index:06}"));
+                random_file(&path, size)?;
+                Ok(path)
+            })
+            .collect()
+    }
+}
+
+fn random_file(path: &Path, size: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    io::copy(&mut File::open("/dev/urandom")?.take(size), &mut file)?;
+    file.flush()
+}
+
+/// Runs a script of `ci/` and returns what it prints: where it put something.
+fn prepared(script: &str, arguments: &[&str]) -> io::Result<PathBuf> {
+    let output = Command::new(repository().join("ci").join(script))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()?;
+    if !output.status.success() {
+        return Err(io::Error::other(format!("ci/{script}: {}", output.status)));
+    }
+    Ok(PathBuf::from(
+        String::from_utf8_lossy(&output.stdout).trim(),
+    ))
+}
