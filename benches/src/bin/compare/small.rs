@@ -141,9 +141,6 @@ fn tahoe(context: &Context, hosts: &Hosts, files: &[PathBuf]) -> io::Result<Vec<
     let count = u32::try_from(files.len()).unwrap_or(u32::MAX);
     let halves = files.split_at(files.len() / 2);
     let remark = "fewer files; not synced to the disk";
-    // Its connections are open before anything is measured: the first file is not counted.
-    let first = context.random_files("first", 1, FILE_SIZE)?;
-    upload_all(&grid, &first, 1)?;
     Ok(vec![
         measured(
             hosts,
