@@ -19,6 +19,7 @@ use crate::error::DiskError;
 pub(crate) mod blocking;
 mod files;
 mod pool;
+mod probe;
 mod program;
 mod ring;
 mod root;
@@ -27,6 +28,7 @@ mod syscall;
 mod workers;
 
 pub use pool::Pool;
+pub use probe::{EngineChoice, EngineError, RingRefusal, UnknownEngine, start_engine};
 pub use ring::{Ring, RingError};
 pub use root::Root;
 
