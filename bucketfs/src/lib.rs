@@ -2,18 +2,24 @@
 //!
 //! [`Store`] decides: what is written, what must be synced before what, and when a share may be
 //! acknowledged. It is a state machine: requests and completions go in, [`disk::Operation`]s and
-//! answers come out, the time is an argument. A [`disk::Engine`] performs the operations.
+//! answers come out, the time is an argument. A [`disk::Engine`] performs the operations, and a
+//! [`Driver`] carries things between them and whoever holds a [`StoreHandle`]. [`open`] makes all
+//! of it.
 
 pub mod container;
 pub mod disk;
+mod driver;
 mod durable;
 mod error;
+mod handle;
 pub mod journal;
 mod layout;
 mod store;
 mod version;
 
+pub use driver::{Driver, StartError, open};
 pub use error::{Damage, DiskError, JournalDamage, OpenError, Refusal};
+pub use handle::{Pending, StoreHandle, Upload, UploadStart};
 pub use layout::ShareKey;
 pub use store::{
     Answer, Config, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request,

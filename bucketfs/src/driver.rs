@@ -1,0 +1,251 @@
+//! The driver: carries requests, operations, completions and the time between the store, its
+//! engine and whoever asks. It decides nothing.
+//!
+//! [`open`] gives the two ends. [`Driver::run`] is one task on a current-thread runtime, and stays
+//! on the thread that opened it: a ring answers to no other. Every [`StoreHandle`] is a way to ask,
+//! from any thread. The queue between them is bounded, and the driver takes from it only while the
+//! store has room, so whoever asks too much waits.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+use crate::disk::{Completion, Engine, EngineChoice, EngineError, FLIGHT_MAX, Root, start_engine};
+use crate::error::OpenError;
+use crate::handle::{Inbox, Message, StoreHandle};
+use crate::store::{Answer, Config, Now, Request, RequestId, Store};
+
+/// Opens the store in a directory, and makes it if there is none.
+///
+/// Blocks until the journal is replayed. The driver has to be run for the handle to be of use.
+///
+/// # Errors
+///
+/// [`StartError`]; nothing of the store is lost by it.
+pub fn open(
+    path: &Path,
+    engine: EngineChoice,
+    config: &Config,
+) -> Result<(StoreHandle, Driver), StartError> {
+    let root = Arc::new(Root::open(path)?);
+    let mut engine = start_engine(&root, engine)?;
+    let clock = Clock::start();
+    let store = Store::open(engine.as_mut(), config, clock.now())?;
+    let (handle, inbox) = StoreHandle::new();
+    let driver = Driver {
+        store,
+        engine,
+        clock,
+        inbox,
+        replies: HashMap::new(),
+        completions: Vec::new(),
+        ending: None,
+    };
+    Ok((handle, driver))
+}
+
+/// Why a store cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store itself.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Its engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The store, its engine, and what goes between them.
+pub struct Driver {
+    store: Store,
+    engine: Box<dyn Engine>,
+    clock: Clock,
+    inbox: Inbox,
+    /// Who asked.
+    replies: HashMap<RequestId, oneshot::Sender<Answer>>,
+    completions: Vec<Completion>,
+    /// Who wants to know when it has ended; `Some` once it is ending.
+    ending: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Driver {
+    /// Drives the store until somebody shuts it down, or nobody is left who could ask.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime cannot watch the engine's descriptor. What was acknowledged is safe.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with its I/O and time drivers enabled.
+    pub async fn run(mut self) -> io::Result<()> {
+        let readiness = self.readiness()?;
+        while !self.store.is_shut_down() {
+            if !self.carry() {
+                self.wait(readiness.as_ref()).await?;
+            }
+            // Those who ask live on this thread too; what they ask meanwhile joins the next batch.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
+    /// Carries everything there is to where it belongs, once around; returns whether there was
+    /// anything.
+    fn carry(&mut self) -> bool {
+        let now = self.clock.now();
+        let mut carried = self.take_completions(now);
+        carried |= self.take_requests(now);
+        if self
+            .store
+            .poll_timeout()
+            .is_some_and(|at| at <= now.elapsed)
+        {
+            self.store.handle_timeout(now);
+        }
+        while self.engine.in_flight() < FLIGHT_MAX {
+            let Some((id, operation)) = self.store.poll_operation() else {
+                break;
+            };
+            self.engine.submit(id, operation);
+        }
+        self.engine.flush();
+        while let Some((id, answer)) = self.store.poll_answer() {
+            if let Some(reply) = self.replies.remove(&id) {
+                // Whoever asked may be gone; what was asked is done all the same.
+                let _ = reply.send(answer);
+            }
+        }
+        carried
+    }
+
+    fn take_completions(&mut self, now: Now) -> bool {
+        self.engine.reap(&mut self.completions);
+        let any = !self.completions.is_empty();
+        for completion in self.completions.drain(..) {
+            self.store.handle_completion(now, completion);
+        }
+        any
+    }
+
+    fn take_requests(&mut self, now: Now) -> bool {
+        let mut any = false;
+        while let Ok(upload) = self.inbox.left.try_recv() {
+            self.detach(now, upload);
+            any = true;
+        }
+        while self.store.has_room() {
+            match self.inbox.messages.try_recv() {
+                Ok(message) => self.take(now, message),
+                Err(_) => break,
+            }
+            any = true;
+        }
+        any
+    }
+
+    fn take(&mut self, now: Now, message: Message) {
+        match message {
+            Message::Ask { id, request, reply } => {
+                self.replies.insert(id, reply);
+                self.store.handle_request(now, id, request);
+            }
+            Message::ShutDown(ended) => self.end(now, Some(ended)),
+        }
+    }
+
+    fn detach(&mut self, now: Now, upload: RequestId) {
+        let id = self.inbox.next_id();
+        let request = Request::Detach { upload };
+        self.store.handle_request(now, id, request);
+    }
+
+    fn end(&mut self, now: Now, ended: Option<oneshot::Sender<()>>) {
+        if self.ending.is_none() {
+            self.store.shut_down(now);
+        }
+        self.ending.get_or_insert_default().extend(ended);
+    }
+
+    /// Waits until there is something to carry.
+    async fn wait(&mut self, readiness: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
+        let now = self.clock.now();
+        let timeout = self.store.poll_timeout();
+        let timeout = timeout.map(|at| at.saturating_sub(now.elapsed));
+        let has_room = self.store.has_room();
+        let open = self.ending.is_none();
+        tokio::select! {
+            ready = signal(readiness) => ready?,
+            message = self.inbox.messages.recv(), if has_room && open => match message {
+                Some(message) => self.take(now, message),
+                None => self.end(now, None),
+            },
+            Some(upload) = self.inbox.left.recv(), if open => self.detach(now, upload),
+            () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
+        }
+        Ok(())
+    }
+
+    /// The engine's descriptor, watched by the runtime.
+    fn readiness(&self) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+        let Some(readiness) = self.engine.readiness() else {
+            return Ok(None);
+        };
+        let readiness = readiness.try_clone_to_owned()?;
+        // SAFETY: the `AsyncFd` owns the descriptor, which nothing closes or replaces before it.
+        #[expect(unsafe_code, reason = "tokio asks for this promise")]
+        let watched = unsafe { AsyncFd::register_with_interest(readiness, Interest::READABLE) };
+        Ok(Some(watched?))
+    }
+}
+
+impl Drop for Driver {
+    /// Leaves the engine idle, and lets those know who wait for the end.
+    fn drop(&mut self) {
+        while self.engine.in_flight() > 0 {
+            self.engine.wait();
+            self.engine.reap(&mut self.completions);
+            self.completions.clear();
+        }
+    }
+}
+
+/// Waits for an edge of the engine's descriptor; nobody reads it, every signal makes one.
+async fn signal(readiness: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
+    match readiness {
+        Some(readiness) => {
+            readiness.readable().await?.clear_ready();
+            Ok(())
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The two clocks that the store reckons by.
+#[derive(Debug)]
+struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let started = Instant::now();
+        Self { started }
+    }
+
+    fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Now {
+            elapsed: self.started.elapsed(),
+            // A clock set before 1970 reads as 1970: leases never move back.
+            unix: unix.unwrap_or(Duration::ZERO).as_secs(),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The store as others see it: something that can be asked, from any task and any thread.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Refusal;
+use crate::store::{Answer, Request, RequestId};
+
+/// A way to ask the store. Cheap to clone.
+///
+/// Requests are taken in the order in which `send` is awaited, from one handle or several.
+#[derive(Clone, Debug)]
+pub struct StoreHandle {
+    inbox: mpsc::Sender<Message>,
+    left: mpsc::UnboundedSender<RequestId>,
+    next: Arc<AtomicU64>,
+}
+
+/// What comes to the driver.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Ask {
+        id: RequestId,
+        request: Request,
+        reply: oneshot::Sender<Answer>,
+    },
+    /// Ends the driver. The sender is dropped when it has ended.
+    ShutDown(oneshot::Sender<()>),
+}
+
+/// The driver's end.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    pub(crate) messages: mpsc::Receiver<Message>,
+    /// Uploads whose uploader is gone. As many as there are uploads, at most.
+    pub(crate) left: mpsc::UnboundedReceiver<RequestId>,
+    next: Arc<AtomicU64>,
+}
+
+/// An answer to come. Dropping it takes nothing back: the request is carried out all the same.
+#[derive(Debug)]
+#[must_use = "the request was sent, but nobody will know its answer"]
+pub struct Pending {
+    id: RequestId,
+    reply: oneshot::Receiver<Answer>,
+}
+
+/// What an upload begins with.
+#[derive(Debug)]
+pub struct UploadStart {
+    /// The bucket.
+    pub storage_index: StorageIndex,
+    /// The share.
+    pub share: ShareNumber,
+    /// Who may resume or abort.
+    pub secret: UploadSecret,
+    /// For its first lease.
+    pub lease: LeaseSecrets,
+    /// Size of the share, if known already.
+    pub size: Option<u64>,
+    /// Go on where an upload with the same secret ended, if there is one.
+    pub resume: bool,
+}
+
+/// An upload in progress.
+///
+/// Writes may follow at once, without waiting for an answer. Dropped before `close` or `abort`,
+/// the upload stays in the store for a while, to be resumed.
+#[derive(Debug)]
+pub struct Upload {
+    id: RequestId,
+    handle: StoreHandle,
+    over: bool,
+}
+
+impl StoreHandle {
+    /// Makes the two ends of a queue of [`QUEUE_LEN`] requests.
+    pub(crate) fn new() -> (Self, Inbox) {
+        let (inbox, messages) = mpsc::channel(QUEUE_LEN);
+        let (left, uploads) = mpsc::unbounded_channel();
+        let next = Arc::new(AtomicU64::new(0));
+        let end = Inbox {
+            messages,
+            left: uploads,
+            next: Arc::clone(&next),
+        };
+        (Self { inbox, left, next }, end)
+    }
+
+    /// Asks, and waits for the answer.
+    pub async fn ask(&self, request: Request) -> Answer {
+        self.send(request).await.await
+    }
+
+    /// Asks, waiting only for a place in the queue.
+    pub async fn send(&self, request: Request) -> Pending {
+        let id = next_id(&self.next);
+        let (reply, pending) = oneshot::channel();
+        let message = Message::Ask { id, request, reply };
+        // A queue that is closed drops the message, and the answer is that nobody is there.
+        let _ = self.inbox.send(message).await;
+        Pending { id, reply: pending }
+    }
+
+    /// Begins or resumes an upload; the answer to come is that to [`Request::OpenUpload`].
+    pub async fn upload(&self, start: UploadStart) -> (Upload, Pending) {
+        let UploadStart {
+            storage_index,
+            share,
+            secret,
+            lease,
+            size,
+            resume,
+        } = start;
+        let request = Request::OpenUpload {
+            storage_index,
+            share,
+            secret,
+            lease,
+            size,
+            resume,
+        };
+        let pending = self.send(request).await;
+        let upload = Upload {
+            id: pending.id,
+            handle: self.clone(),
+            over: false,
+        };
+        (upload, pending)
+    }
+
+    /// Lets the store finish what it has begun, refuse the rest and end; returns when it has.
+    pub async fn shut_down(&self) {
+        let (sender, ended) = oneshot::channel();
+        if self.inbox.send(Message::ShutDown(sender)).await.is_ok() {
+            let _ = ended.await;
+        }
+    }
+}
+
+impl Upload {
+    /// Writes the next bytes; see [`Request::Write`].
+    pub async fn write(&self, offset: u64, bytes: Bytes) -> Pending {
+        let upload = self.id;
+        self.handle
+            .send(Request::Write {
+                upload,
+                offset,
+                bytes,
+            })
+            .await
+    }
+
+    /// Finishes the upload; see [`Request::Close`].
+    pub async fn close(mut self, size: u64) -> Pending {
+        let upload = self.id;
+        let pending = self.handle.send(Request::Close { upload, size }).await;
+        self.over = true;
+        pending
+    }
+
+    /// Gives the upload up; see [`Request::Abort`].
+    pub async fn abort(mut self) -> Pending {
+        let upload = self.id;
+        let pending = self.handle.send(Request::Abort { upload }).await;
+        self.over = true;
+        pending
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.over {
+            // Without a driver there is no upload either.
+            let _ = self.handle.left.send(self.id);
+        }
+    }
+}
+
+impl Future for Pending {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        Pin::new(&mut self.reply)
+            .poll(context)
+            .map(|answer| answer.unwrap_or(Answer::Refused(Refusal::ShuttingDown)))
+    }
+}
+
+impl Inbox {
+    /// An id for a request of the driver's own.
+    pub(crate) fn next_id(&self) -> RequestId {
+        next_id(&self.next)
+    }
+}
+
+fn next_id(next: &AtomicU64) -> RequestId {
+    RequestId(next.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Requests that wait to be taken by the store; their frames are at most 64 KiB each.
+const QUEUE_LEN: usize = 64;

@@ -1,0 +1,195 @@
+//! The driver between tasks that ask and a store on a real disk, with either engine.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+
+use bucketfs::disk::EngineChoice;
+use bucketfs::{
+    Answer, Config, Extent, ReadRequest, Refusal, Request, StoreHandle, UploadStart, Wanted,
+};
+use bytes::Bytes;
+use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
+use tokio::task::{JoinSet, LocalSet};
+
+const ENGINES: [EngineChoice; 2] = [EngineChoice::Ring, EngineChoice::Pool];
+
+/// Opens the store in `directory`, lets `client` ask, and shuts the store down.
+fn with_store<F: Future<Output = ()>>(
+    directory: &Path,
+    engine: EngineChoice,
+    client: impl FnOnce(StoreHandle) -> F,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (handle, driver) = bucketfs::open(directory, engine, &Config::new([7; 32])).unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let driver = tokio::task::spawn_local(driver.run());
+        client(handle.clone()).await;
+        handle.shut_down().await;
+        driver.await.unwrap().unwrap();
+        let late = handle.ask(Request::Status).await;
+        assert_eq!(late, Answer::Refused(Refusal::ShuttingDown));
+    });
+}
+
+fn storage_index(number: u16) -> StorageIndex {
+    let mut bytes = [0; StorageIndex::LEN];
+    bytes[..2].copy_from_slice(&number.to_be_bytes());
+    StorageIndex::new(bytes)
+}
+
+fn lease() -> LeaseSecrets {
+    LeaseSecrets {
+        renew: RenewSecret::new([1; 32]),
+        cancel: CancelSecret::new([2; 32]),
+    }
+}
+
+fn share(number: u16) -> Bytes {
+    Bytes::from(number.to_be_bytes().repeat(200))
+}
+
+fn put(number: u16) -> Request {
+    Request::Put {
+        storage_index: storage_index(number),
+        share: ShareNumber::new(3),
+        bytes: share(number),
+        lease: lease(),
+    }
+}
+
+fn read(number: u16) -> Request {
+    Request::Read(ReadRequest {
+        storage_index: storage_index(number),
+        wanted: Wanted::Any(10),
+        extents: vec![Extent {
+            offset: 0,
+            size: 1 << 16,
+        }],
+    })
+}
+
+async fn assert_is_held(store: &StoreHandle, number: u16, bytes: &Bytes) {
+    let Answer::Read { held, pieces, .. } = store.ask(read(number)).await else {
+        panic!("share {number} cannot be read");
+    };
+    assert_eq!(held.len(), 1, "share {number}");
+    assert_eq!(&pieces[0].bytes, bytes, "share {number}");
+}
+
+// The queue and the store are bounded: what does not fit waits, and is never refused for it.
+#[test]
+fn more_askers_than_the_store_has_room_for_are_all_answered() {
+    for engine in ENGINES {
+        let directory = tempfile::tempdir().unwrap();
+        with_store(directory.path(), engine, |store| async move {
+            let mut askers = JoinSet::new();
+            for number in 0..2000 {
+                let store = store.clone();
+                askers.spawn(async move { store.ask(put(number)).await });
+            }
+            while let Some(answer) = askers.join_next().await {
+                assert_eq!(answer.unwrap(), Answer::Stored);
+            }
+        });
+        with_store(directory.path(), engine, |store| async move {
+            for number in (0..2000).step_by(97) {
+                assert_is_held(&store, number, &share(number)).await;
+            }
+        });
+    }
+}
+
+// A client that hangs up after sending must not leave its share half there.
+#[test]
+fn what_was_asked_is_done_though_the_asker_is_gone() {
+    for engine in ENGINES {
+        let directory = tempfile::tempdir().unwrap();
+        with_store(directory.path(), engine, |store| async move {
+            for number in 0..100 {
+                drop(store.send(put(number)).await);
+            }
+        });
+        with_store(directory.path(), engine, |store| async move {
+            for number in 0..100 {
+                assert_is_held(&store, number, &share(number)).await;
+            }
+        });
+    }
+}
+
+#[test]
+fn other_threads_ask_too() {
+    let directory = tempfile::tempdir().unwrap();
+    with_store(directory.path(), EngineChoice::Auto, |store| async move {
+        let mut threads = JoinSet::new();
+        for thread in 0..4 {
+            let store = store.clone();
+            threads.spawn_blocking(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = { runtime }.build().unwrap();
+                runtime.block_on(async {
+                    for number in thread * 50..thread * 50 + 50 {
+                        assert_eq!(store.ask(put(number)).await, Answer::Stored);
+                        assert_is_held(&store, number, &share(number)).await;
+                    }
+                });
+            });
+        }
+        while let Some(ended) = threads.join_next().await {
+            ended.unwrap();
+        }
+    });
+}
+
+// The bytes of an upload are sent behind its opening without waiting; if the connection breaks,
+// the uploader comes back and goes on where it was.
+#[test]
+fn an_upload_that_was_dropped_is_resumed_where_it_ended() {
+    for engine in ENGINES {
+        let directory = tempfile::tempdir().unwrap();
+        with_store(directory.path(), engine, |store| async move {
+            let bytes = Bytes::from(share(9).repeat(1000));
+            let start = |resume| UploadStart {
+                storage_index: storage_index(9),
+                share: ShareNumber::new(0),
+                secret: UploadSecret::new([3; 32]),
+                lease: lease(),
+                size: None,
+                resume,
+            };
+            let (upload, opened) = store.upload(start(false)).await;
+            let written = upload.write(0, bytes.slice(..100_000)).await;
+            assert_eq!(opened.await, Answer::Opened { offset: 0 });
+            assert_eq!(written.await, Answer::Written);
+            drop(upload);
+
+            let (upload, opened) = store.upload(start(true)).await;
+            assert_eq!(opened.await, Answer::Opened { offset: 100_000 });
+            let written = upload.write(100_000, bytes.slice(100_000..)).await;
+            let size = u64::try_from(bytes.len()).unwrap();
+            assert_eq!(upload.close(size).await.await, Answer::Stored);
+            assert_eq!(written.await, Answer::Written);
+
+            let Answer::Read { pieces, .. } = store.ask(read(9)).await else {
+                panic!("cannot be read");
+            };
+            assert_eq!(pieces[0].bytes, bytes.slice(..1 << 16));
+        });
+    }
+}
+
+#[test]
+fn a_driver_that_nobody_can_ask_any_more_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (handle, driver) =
+        bucketfs::open(directory.path(), EngineChoice::Auto, &Config::new([7; 32])).unwrap();
+    drop(handle);
+    runtime.block_on(driver.run()).unwrap();
+}
