@@ -6,7 +6,7 @@ use lafs::{Parameters, ReadKey, ShareNumber, StorageIndex, num};
 use crate::cipher::Cipher;
 use crate::codec::{Blocks, Code};
 use crate::geometry::{Geometry, block_size};
-use crate::hash::{self, Hash, PlaintextLeaves};
+use crate::hash::{self, EMPTY_ROOT, Hash, PlaintextLeaves};
 use crate::node::{Node, Top};
 use crate::share_tree::ShareTree;
 use crate::tree::Frontier;
@@ -30,9 +30,9 @@ pub struct Encoder {
     segment_count: u64,
     /// A segment shorter than the others has been encoded: it was the last.
     ended: bool,
-    block_trees: Vec<Frontier>,
-    crypttext_tree: Frontier,
-    plaintext_tree: Frontier,
+    block_trees: Vec<Frontier<Hash>>,
+    crypttext_tree: Frontier<Hash>,
+    plaintext_tree: Frontier<Hash>,
     /// The nodes that the segment before the one at hand completed.
     nodes: Nodes,
     /// The nodes that the segment at hand completed. They are held back until the next one, because
@@ -123,25 +123,29 @@ impl Encoder {
         let mut nodes = Nodes::default();
         let crypttext_root = self
             .crypttext_tree
-            .finish(|node| nodes.crypttext.push(*node));
+            .finish(|node| nodes.crypttext.push(*node))
+            .unwrap_or(EMPTY_ROOT);
         let plaintext_root = self
             .plaintext_tree
-            .finish(|node| nodes.plaintext.push(*node));
-        let storage_index = self.read_key.storage_index();
-        let mut share_leaves = Vec::with_capacity(self.parameters.total());
-        for (number, tree) in numbers(self.parameters).zip(std::mem::take(&mut self.block_trees)) {
-            let mut completed = nodes.share();
-            let root = tree.finish(|node| completed.push(node));
-            share_leaves.push(hash::share_leaf(storage_index, number, &root));
-        }
-        let share_tree = ShareTree::new(&share_leaves);
-        let ueb = Ueb {
+            .finish(|node| nodes.plaintext.push(*node))
+            .unwrap_or(EMPTY_ROOT);
+        let mut ueb = Ueb {
             geometry: Geometry::new(self.parameters, self.file_size)
                 .expect("admit checked the size"),
             crypttext_root,
             plaintext_root,
-            share_root: *share_tree.root(),
+            share_root: EMPTY_ROOT,
         };
+        let storage_index = self.read_key.storage_index();
+        let mut share_leaves = Vec::with_capacity(self.parameters.total());
+        for (number, tree) in numbers(self.parameters).zip(&mut self.block_trees) {
+            let mut completed = nodes.share();
+            let root = tree.finish(|node| completed.push(node));
+            let root = root.unwrap_or(EMPTY_ROOT);
+            share_leaves.push(hash::share_leaf(storage_index, number, &ueb.head(), &root));
+        }
+        let share_tree = ShareTree::new(&share_leaves);
+        ueb.share_root = *share_tree.root();
         let ueb_bytes = ueb.to_bytes();
         let cap = ReadCap::new(
             self.read_key,

@@ -22,6 +22,9 @@ pub(crate) type ShortHash = [u8; SHORT_LEN];
 /// uploader could look for, are kept from changing a file by the crypttext tree, which has none.
 pub(crate) const SHORT_LEN: usize = 16;
 
+/// The root of each segment tree of an empty file, which has no leaves.
+pub(crate) const EMPTY_ROOT: Hash = [0; 32];
+
 /// Returns the part of a hash that is stored.
 pub(crate) fn short(hash: &Hash) -> &ShortHash {
     hash.first_chunk().expect("16 is less than 32")
@@ -30,6 +33,11 @@ pub(crate) fn short(hash: &Hash) -> &ShortHash {
 /// Leaf of a block hash tree: one block of one share.
 pub(crate) fn block_leaf(segment: u64, block: &[u8]) -> Hash {
     leaf(&DOMAINS.block_leaf, segment, [block])
+}
+
+/// Begins the leaf of a block hash tree whose block comes in pieces; [`end_leaf`] ends it.
+pub(crate) fn begin_block_leaf() -> blake3::Hasher {
+    blake3::Hasher::new_keyed(&DOMAINS.block_leaf)
 }
 
 /// Leaf of the crypttext hash tree: the leaf hashes of all primary blocks of a segment.
@@ -88,18 +96,21 @@ pub(crate) fn plaintext_node(left: &ShortHash, right: &ShortHash) -> Hash {
 
 /// Leaf of the share hash tree.
 ///
-/// It says whose share this is: a share in another file's bucket or under another number is
-/// recognised even by those who have no capability, as fsck.
+/// It says whose share this is, and repeats the UEB as far as that goes. So a share in another
+/// file's bucket, under another number, or with anything changed in it, is recognised even by those
+/// who have no capability, as fsck.
 pub(crate) fn share_leaf(
     storage_index: StorageIndex,
     number: ShareNumber,
+    ueb_head: &[u8; Ueb::HEAD_SIZE],
     block_root: &Hash,
 ) -> Hash {
-    let mut input = [0; StorageIndex::LEN + 1 + 32];
-    input[..16].copy_from_slice(storage_index.as_bytes());
-    input[16] = number.as_u8();
-    input[17..].copy_from_slice(block_root);
-    keyed(&DOMAINS.share_leaf, &input)
+    let mut hasher = blake3::Hasher::new_keyed(&DOMAINS.share_leaf);
+    hasher.update(storage_index.as_bytes());
+    hasher.update(&[number.as_u8()]);
+    hasher.update(ueb_head);
+    hasher.update(block_root);
+    hasher.finalize().into()
 }
 
 /// Inner node of the share hash tree.
@@ -163,6 +174,11 @@ fn leaf<'a>(key: &Hash, segment: u64, content: impl IntoIterator<Item = &'a [u8]
     for part in content {
         hasher.update(part);
     }
+    end_leaf(hasher, segment)
+}
+
+/// Ends the leaf of a segment.
+pub(crate) fn end_leaf(mut hasher: blake3::Hasher, segment: u64) -> Hash {
     hasher.update(&segment.to_be_bytes());
     hasher.finalize().into()
 }

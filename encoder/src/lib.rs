@@ -17,6 +17,7 @@ mod share_tree;
 mod trailer;
 mod tree;
 mod ueb;
+mod verify;
 
 pub use lafs::{Parameters, ParametersError};
 
@@ -26,3 +27,4 @@ pub use crate::error::{BadShare, Damage, Inconsistent};
 pub use crate::geometry::Geometry;
 pub use crate::key::ConvergentKey;
 pub use crate::ueb::{Ueb, UebError};
+pub use crate::verify::ShareVerifier;

@@ -6,6 +6,7 @@
 //! 48  16  plaintext hash tree
 //! ```
 
+use crate::error::Damage;
 use crate::hash::{self, Hash, SHORT_LEN, ShortHash};
 
 /// A node as it is stored.
@@ -38,6 +39,21 @@ impl Node {
         bytes
     }
 
+    /// Says what is wrong if this is not the node that it should be.
+    ///
+    /// `segment` is for the report: where to look for the damage.
+    pub(crate) fn check(&self, expected: &Self, segment: u64) -> Result<(), Damage> {
+        if self.block != expected.block {
+            Err(Damage::Block { segment })
+        } else if self.crypttext != expected.crypttext {
+            Err(Damage::Crypttext { segment })
+        } else if self.plaintext != expected.plaintext {
+            Err(Damage::Plaintext { segment })
+        } else {
+            Ok(())
+        }
+    }
+
     /// The node above two others.
     pub(crate) fn join(left: &Self, right: &Self) -> Top {
         Top {
@@ -57,6 +73,20 @@ pub(crate) struct Top {
 }
 
 impl Top {
+    /// As much of a whole node as is stored; the rest is zeros, and of no use to anyone.
+    pub(crate) fn from_stored(node: Node) -> Self {
+        let whole = |short: &ShortHash| {
+            let mut hash = [0; 32];
+            hash[..SHORT_LEN].copy_from_slice(short);
+            hash
+        };
+        Self {
+            block: whole(&node.block),
+            crypttext: node.crypttext,
+            plaintext: whole(&node.plaintext),
+        }
+    }
+
     pub(crate) fn to_stored(self) -> Node {
         Node {
             block: *hash::short(&self.block),

@@ -115,16 +115,7 @@ impl Proof {
         };
         let segment = self.run.start;
         if let Some((subtree, expected)) = self.base {
-            let found = check.node(subtree)?;
-            if found.crypttext != expected.crypttext {
-                return Err(Damage::Crypttext { segment });
-            }
-            if found.plaintext != expected.plaintext {
-                return Err(Damage::Plaintext { segment });
-            }
-            if found.block != expected.block {
-                return Err(Damage::Block { segment });
-            }
+            check.node(subtree)?.check(&expected, segment)?;
             return Ok(check.proved);
         }
         let trailer = Trailer::check(name, bytes.slice(self.geometry.trailer()))?;

@@ -102,7 +102,7 @@ impl<'a> Trailer<'a> {
     }
 
     fn leads_to_root(&self, name: &ShareName, number: ShareNumber, block_root: &Hash) -> bool {
-        let leaf = hash::share_leaf(name.storage_index, number, block_root);
+        let leaf = hash::share_leaf(name.storage_index, number, &self.ueb.head(), block_root);
         share_tree::root_of(number, leaf, self.chain) == self.ueb.share_root
     }
 }

@@ -6,8 +6,6 @@
 
 use std::ops::Range;
 
-use crate::hash::Hash;
-
 /// Some consecutive leaves that stand under one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Subtree {
@@ -80,16 +78,16 @@ pub(crate) fn nodes_before(leaf: u64) -> u64 {
 }
 
 /// A tree of which only the right edge is remembered.
-pub(crate) struct Frontier {
-    join: fn(&Hash, &Hash) -> Hash,
+pub(crate) struct Frontier<T> {
+    join: fn(&T, &T) -> T,
     /// Roots of the perfect subtrees so far, the largest first: one for each bit of `leaf_count`.
-    peaks: Vec<Hash>,
+    peaks: Vec<T>,
     leaf_count: u64,
 }
 
-impl Frontier {
+impl<T> Frontier<T> {
     /// A tree without leaves, whose inner nodes are made by `join`.
-    pub(crate) fn new(join: fn(&Hash, &Hash) -> Hash) -> Self {
+    pub(crate) fn new(join: fn(&T, &T) -> T) -> Self {
         Self {
             join,
             peaks: Vec::new(),
@@ -98,7 +96,7 @@ impl Frontier {
     }
 
     /// Adds a leaf, and shows each node that it completes, beginning with itself.
-    pub(crate) fn push(&mut self, leaf: Hash, mut completed: impl FnMut(&Hash)) {
+    pub(crate) fn push(&mut self, leaf: T, mut completed: impl FnMut(&T)) {
         completed(&leaf);
         let mut node = leaf;
         for _ in 0..self.leaf_count.trailing_ones() {
@@ -110,26 +108,24 @@ impl Frontier {
         self.leaf_count += 1;
     }
 
-    /// Joins what is left, shows each node that this completes, and returns the root.
+    /// Joins what is left, shows each node that this completes, and returns the root, if there are
+    /// leaves.
     ///
-    /// The last node shown, here or by the last [`push`](Self::push), is the root. A tree without
-    /// leaves has a root of zeros.
-    pub(crate) fn finish(mut self, mut completed: impl FnMut(&Hash)) -> Hash {
-        let Some(mut node) = self.peaks.pop() else {
-            return [0; 32];
-        };
+    /// The last node shown, here or by the last [`push`](Self::push), is the root.
+    pub(crate) fn finish(&mut self, mut completed: impl FnMut(&T)) -> Option<T> {
+        let mut node = self.peaks.pop()?;
         while let Some(left) = self.peaks.pop() {
             node = (self.join)(&left, &node);
             completed(&node);
         }
-        node
+        Some(node)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::{self, short};
+    use crate::hash::{self, Hash, short};
 
     fn block_node(left: &Hash, right: &Hash) -> Hash {
         hash::block_node(short(left), short(right))
@@ -138,7 +134,6 @@ mod tests {
     /// RFC 6962 section 2.1, as it is written there.
     fn root_by_definition(leaves: &[Hash]) -> Hash {
         match leaves {
-            [] => [0; 32],
             [leaf] => *leaf,
             _ => {
                 let middle = leaves.len().next_power_of_two() / 2;
@@ -162,7 +157,11 @@ mod tests {
                 frontier.push(*leaf, |node| completed.push(*node));
             }
             let root = frontier.finish(|node| completed.push(*node));
-            assert_eq!(root, root_by_definition(leaves), "{count} leaves");
+            assert_eq!(
+                root,
+                (count > 0).then(|| root_by_definition(leaves)),
+                "{count} leaves"
+            );
             assert_eq!(completed.len(), (2 * count).saturating_sub(1));
 
             let mut open = vec![Subtree::root(leaves.len().try_into().unwrap())];

@@ -33,6 +33,9 @@ impl Ueb {
     pub const SIZE: usize = 114;
     const _SIZE: () = assert!(Self::SIZE == 4 + 1 + 1 + 4 + 8 + 3 * 32);
 
+    /// Size of all but the root of the share hash tree, whose leaves repeat it.
+    pub(crate) const HEAD_SIZE: usize = Self::SIZE - 32;
+
     const MAGIC: [u8; 4] = *b"TLN1";
 
     /// Parses the last bytes of a share.
@@ -65,6 +68,12 @@ impl Ueb {
     #[must_use]
     pub fn geometry(&self) -> Geometry {
         self.geometry
+    }
+
+    /// The bytes before the root of the share hash tree.
+    pub(crate) fn head(&self) -> [u8; Self::HEAD_SIZE] {
+        let bytes = self.to_bytes();
+        *bytes.first_chunk().expect("a head is shorter than a UEB")
     }
 
     /// The bytes that a share ends with.

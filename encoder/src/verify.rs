@@ -1,0 +1,250 @@
+//! Verifies one share without its key: every byte of it, in one pass from front to back.
+
+use std::collections::VecDeque;
+
+use lafs::cap::VerifyCap;
+use lafs::{ShareNumber, StorageIndex, num};
+
+use crate::error::Damage;
+use crate::hash::{self, EMPTY_ROOT, Hash};
+use crate::node::{Node, Top};
+use crate::trailer::{ShareName, Trailer};
+use crate::tree::Frontier;
+use crate::ueb::Ueb;
+
+/// Verifies one share as its bytes go by.
+///
+/// With a verify cap it proves that this is the share that was uploaded. Without one, as fsck must,
+/// it proves that the share is whole: that it belongs in this bucket under this number, and that
+/// nothing in it was changed by anyone who cannot make shares. What only a reader can find out is
+/// that shares are as they were uploaded, but make no sense together.
+pub struct ShareVerifier {
+    name: ShareName,
+    /// How many bytes have come.
+    offset: u64,
+    expect: Expect,
+    /// How many bytes of what is expected are missing.
+    missing: usize,
+    /// Those that have come, unless it is a block.
+    gathered: Vec<u8>,
+    /// The segment at hand.
+    segment: u64,
+    block_hasher: blake3::Hasher,
+    block_leaf: Hash,
+    tree: Frontier<Top>,
+    /// What the next nodes must be.
+    nodes: VecDeque<Node>,
+    /// What the trees lead to, as far as one share can tell.
+    root: Option<Top>,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expect {
+    /// The block of the segment at hand.
+    Block,
+    /// The leaf of the block before it.
+    Leaf,
+    /// The first of `nodes`.
+    Node,
+    /// The trailer.
+    Trailer,
+    /// Nothing: the share has ended, and is right.
+    End,
+}
+
+impl ShareVerifier {
+    /// Begins to verify the share with this number of the file that the cap names.
+    ///
+    /// # Errors
+    ///
+    /// [`Damage::NoSuchShare`] if there is none.
+    pub fn new(cap: &VerifyCap, number: ShareNumber) -> Result<Self, Damage> {
+        ShareName::of_cap(cap, number).map(Self::begin)
+    }
+
+    /// Begins to verify a share by what it says about itself.
+    ///
+    /// `ueb` is what its last bytes parse to ([`Ueb::parse`]); the storage index and the number are
+    /// where it was found.
+    ///
+    /// # Errors
+    ///
+    /// [`Damage::NoSuchShare`] if its UEB says that there is none with this number.
+    pub fn without_cap(
+        storage_index: StorageIndex,
+        number: ShareNumber,
+        ueb: &Ueb,
+    ) -> Result<Self, Damage> {
+        let name = ShareName {
+            geometry: ueb.geometry(),
+            storage_index,
+            number,
+            ueb_hash: None,
+        };
+        name.exists().map(Self::begin)
+    }
+
+    fn begin(name: ShareName) -> Self {
+        let segment_count = name.geometry.segment_count();
+        let empty = Top {
+            block: EMPTY_ROOT,
+            crypttext: EMPTY_ROOT,
+            plaintext: EMPTY_ROOT,
+        };
+        let mut verifier = Self {
+            name,
+            offset: 0,
+            expect: Expect::Trailer,
+            missing: 0,
+            gathered: Vec::new(),
+            segment: 0,
+            block_hasher: hash::begin_block_leaf(),
+            block_leaf: EMPTY_ROOT,
+            tree: Frontier::new(|left, right| Node::join(&left.to_stored(), &right.to_stored())),
+            nodes: VecDeque::new(),
+            root: (segment_count == 0).then_some(empty),
+        };
+        verifier.expect(match segment_count {
+            0 => Expect::Trailer,
+            _ => Expect::Block,
+        });
+        verifier
+    }
+
+    /// Takes the next bytes of the share; it is fastest with 64 KiB and more.
+    ///
+    /// # Errors
+    ///
+    /// The first [`Damage`] that shows. There is no going on after it.
+    pub fn update(&mut self, mut bytes: &[u8]) -> Result<(), Damage> {
+        while !bytes.is_empty() {
+            if self.expect == Expect::End {
+                return Err(self.wrong_size(self.offset + num::size(bytes.len())));
+            }
+            let (now, later) = bytes.split_at(bytes.len().min(self.missing));
+            if self.expect == Expect::Block {
+                self.block_hasher.update(now);
+            } else {
+                self.gathered.extend_from_slice(now);
+            }
+            self.missing -= now.len();
+            self.offset += num::size(now.len());
+            bytes = later;
+            if self.missing == 0 {
+                self.complete()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the share.
+    ///
+    /// # Errors
+    ///
+    /// [`Damage::Size`] if it ends too early.
+    pub fn finish(self) -> Result<(), Damage> {
+        match self.expect {
+            Expect::End => Ok(()),
+            _ => Err(self.wrong_size(self.offset)),
+        }
+    }
+
+    /// What was expected has come.
+    fn complete(&mut self) -> Result<(), Damage> {
+        match self.expect {
+            Expect::Block => {
+                let hasher = std::mem::replace(&mut self.block_hasher, hash::begin_block_leaf());
+                self.block_leaf = hash::end_leaf(hasher, self.segment);
+                let has_leaf = self.name.geometry.leaf(self.segment).is_some();
+                self.expect(if has_leaf {
+                    Expect::Leaf
+                } else {
+                    Expect::Trailer
+                });
+            }
+            Expect::Leaf => {
+                let leaf = self.node();
+                if leaf.block != *hash::short(&self.block_leaf) {
+                    let segment = self.segment;
+                    return Err(Damage::Block { segment });
+                }
+                self.push(leaf);
+                self.expect_after_node();
+            }
+            Expect::Node => {
+                let expected = self.nodes.pop_front().expect("a node was expected");
+                self.node().check(&expected, self.segment)?;
+                self.expect_after_node();
+            }
+            Expect::Trailer => {
+                let trailer = Trailer::check(&self.name, &self.gathered)?;
+                // Of an only segment, nothing but the UEB has the other two hashes.
+                let top = self.root.unwrap_or(Top {
+                    block: self.block_leaf,
+                    crypttext: trailer.ueb.crypttext_root,
+                    plaintext: trailer.ueb.plaintext_root,
+                });
+                trailer.check_roots(&self.name, &top, self.segment)?;
+                self.expect(Expect::End);
+            }
+            Expect::End => unreachable!("nothing was expected"),
+        }
+        Ok(())
+    }
+
+    /// Adds a leaf to the trees. The nodes that it completes must come next.
+    fn push(&mut self, leaf: Node) {
+        let top = Top {
+            block: self.block_leaf,
+            ..Top::from_stored(leaf)
+        };
+        let nodes = &mut self.nodes;
+        self.tree
+            .push(top, |node| nodes.push_back(node.to_stored()));
+        if self.segment + 1 == self.name.geometry.segment_count() {
+            self.root = self.tree.finish(|node| nodes.push_back(node.to_stored()));
+            // It is not stored.
+            nodes.pop_back();
+        }
+        // It has come already.
+        nodes.pop_front();
+    }
+
+    fn expect_after_node(&mut self) {
+        let last = self.segment + 1 == self.name.geometry.segment_count();
+        let next = match (self.nodes.is_empty(), last) {
+            (false, _) => Expect::Node,
+            (true, true) => Expect::Trailer,
+            (true, false) => {
+                self.segment += 1;
+                Expect::Block
+            }
+        };
+        self.expect(next);
+    }
+
+    fn expect(&mut self, expect: Expect) {
+        self.expect = expect;
+        self.gathered.clear();
+        self.missing = match expect {
+            Expect::Block => self.name.geometry.block_size(self.segment),
+            Expect::Leaf | Expect::Node => Node::LEN,
+            Expect::Trailer => self.name.geometry.trailer_len(),
+            Expect::End => 0,
+        };
+    }
+
+    /// The node that has come.
+    fn node(&self) -> Node {
+        let bytes = self.gathered.as_slice().try_into();
+        Node::from_bytes(bytes.expect("as much was expected"))
+    }
+
+    fn wrong_size(&self, found: u64) -> Damage {
+        Damage::Size {
+            expected: self.name.geometry.share_size(),
+            found,
+        }
+    }
+}
