@@ -91,81 +91,9 @@ const VALID: &str = "up to 256 shards of an even length are within the codec's b
 
 #[cfg(test)]
 mod tests {
-    use super::engine::tests::Field;
     use super::*;
 
-    /// The coefficient of primary block `column` in secondary block `row`, as the format defines it.
-    fn coefficient(field: &Field, parameters: Parameters, row: usize, column: usize) -> u16 {
-        let needed = parameters.needed();
-        let secondary_count = parameters.total() - needed;
-        let (needed_up, secondary_up) = (
-            needed.next_power_of_two(),
-            secondary_count.next_power_of_two(),
-        );
-        let high_rate =
-            needed_up > secondary_up || (needed_up == secondary_up && needed <= secondary_count);
-        let (points, to, from) = if high_rate {
-            let start = secondary_up * (1 + column / secondary_up);
-            (start..start + secondary_up, row, secondary_up + column)
-        } else {
-            (0..needed_up, needed_up + row, column)
-        };
-        field.lagrange(points, from, to)
-    }
-
-    // The code is defined by a formula in our document, not by a library's source: other libraries,
-    // and later versions of this one, can be held to it.
-    #[test]
-    fn secondary_blocks_are_what_the_definition_says() {
-        let field = Field::new();
-        for (needed, total) in [
-            (2, 3),
-            (3, 10),
-            (3, 6),
-            (4, 7),
-            (5, 8),
-            (7, 10),
-            (8, 16),
-            (10, 30),
-            (16, 17),
-            (17, 33),
-            (60, 64),
-            (5, 256),
-            (128, 256),
-            (129, 256),
-            (200, 256),
-            (255, 256),
-        ] {
-            let parameters = Parameters::default_for(needed, total).unwrap();
-            // Every length of a last chunk, and one that follows a whole chunk.
-            for block_len in [2, 4, 30, 32, 34, 62, 64, 66, 130] {
-                let primary: Vec<u8> = (0..needed * block_len)
-                    .map(|index| u8::try_from(index * 7 % 251).unwrap())
-                    .collect();
-                let mut code = Code::new(parameters);
-                let blocks = code.encode(&primary, block_len);
-                for row in [0, 1, total - needed - 1] {
-                    if row >= total - needed {
-                        continue;
-                    }
-                    let coefficients: Vec<u16> = (0..needed)
-                        .map(|column| coefficient(&field, parameters, row, column))
-                        .collect();
-                    let mut expected = vec![0; block_len];
-                    for (column, coefficient) in coefficients.iter().enumerate() {
-                        field.add_product(&mut expected, blocks.block(column), *coefficient);
-                    }
-                    assert_eq!(
-                        blocks.block(needed + row),
-                        expected,
-                        "block {row} of {needed}-of-{total}, {block_len} bytes"
-                    );
-                }
-            }
-        }
-    }
-
-    // Readers may decode the blocks of several segments in one call, because of this.
+    // Readers may decode the blocks of several segments at once, because of this.
     #[test]
     fn blocks_laid_end_to_end_are_one_block() {
         let parameters = Parameters::default_for(3, 10).unwrap();

@@ -19,6 +19,8 @@ use lafs::{Parameters, ParametersError};
 use crate::geometry::Geometry;
 use crate::hash::Hash;
 
+const _: () = assert!(Ueb::SIZE == 4 + 1 + 1 + 4 + 8 + 3 * 32);
+
 /// What a cap's hash binds: the parameters of a file and the roots of its trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ueb {
@@ -31,7 +33,6 @@ pub struct Ueb {
 impl Ueb {
     /// Size of a UEB.
     pub const SIZE: usize = 114;
-    const _SIZE: () = assert!(Self::SIZE == 4 + 1 + 1 + 4 + 8 + 3 * 32);
 
     /// Size of all but the root of the share hash tree, whose leaves repeat it.
     pub(crate) const HEAD_SIZE: usize = Self::SIZE - 32;

@@ -24,8 +24,8 @@ pub(crate) fn noise(len: usize, seed: u8) -> Vec<u8> {
 }
 
 /// Encodes a file.
-pub(crate) fn upload(plaintext: Vec<u8>, parameters: Parameters, key: u8) -> Uploaded {
-    let mut encoder = Encoder::new(ReadKey::new([key; 32]), parameters);
+pub(crate) fn upload(plaintext: Vec<u8>, parameters: Parameters, key: &ReadKey) -> Uploaded {
+    let mut encoder = Encoder::new(key.clone(), parameters);
     let mut shares = vec![Vec::new(); parameters.total()];
     let segment_len = usize::try_from(parameters.segment_size()).unwrap();
     for segment in plaintext.chunks(segment_len) {
@@ -45,6 +45,11 @@ pub(crate) fn upload(plaintext: Vec<u8>, parameters: Parameters, key: u8) -> Upl
         plaintext,
         shares,
     }
+}
+
+/// A key that is not derived from the file.
+pub(crate) fn key(byte: u8) -> ReadKey {
+    ReadKey::new([byte; 32])
 }
 
 pub(crate) fn number_of(index: usize) -> ShareNumber {

@@ -7,7 +7,7 @@ use lafs::ShareNumber;
 use lafs::cap::{Cap, ReadCap, VerifyCap};
 use proptest::prelude::*;
 
-use crate::grid::{Downloaded, Held, Manner, Uploaded, download, noise, number_of, upload};
+use crate::grid::{Downloaded, Held, Manner, Uploaded, download, key, noise, number_of, upload};
 
 const SMALL: Limits = Limits {
     window_size: 256,
@@ -17,12 +17,12 @@ const SMALL: Limits = Limits {
 /// Seven segments, so that its trees have peaks of three heights.
 fn file() -> Uploaded {
     let parameters = Parameters::new(2, 4, 128).unwrap();
-    upload(noise(6 * 128 + 77, 1), parameters, 1)
+    upload(noise(6 * 128 + 77, 1), parameters, &key(1))
 }
 
 fn one_segment() -> Uploaded {
     let parameters = Parameters::default_for(2, 4).unwrap();
-    upload(noise(77, 1), parameters, 1)
+    upload(noise(77, 1), parameters, &key(1))
 }
 
 fn verify(cap: &VerifyCap, held: &Held) -> Result<(), Damage> {
@@ -166,7 +166,7 @@ fn swapped_shares_and_wrong_numbers_are_named_as_what_they_are() {
 #[test]
 fn a_share_in_another_files_bucket_is_found_even_without_a_cap() {
     let (file, parameters) = (file(), file().cap.parameters());
-    let other = upload(file.plaintext.clone(), parameters, 2);
+    let other = upload(file.plaintext.clone(), parameters, &key(2));
     let cap = file.cap.verify_cap();
     let stray = other.held().remove(0);
     assert_eq!(verify(&cap, &stray), Err(Damage::OtherFile));

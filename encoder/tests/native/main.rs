@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod golden;
 mod grid;
 mod hostile;
+mod reference;
 mod roundtrip;

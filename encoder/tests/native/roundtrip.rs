@@ -4,7 +4,7 @@ use encoder::{Geometry, Limits, Parameters};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use crate::grid::{Downloaded, Manner, download, noise, upload};
+use crate::grid::{Downloaded, Manner, download, key, noise, upload};
 
 /// Small windows, so that a file of a few kilobytes has many.
 const SMALL: Limits = Limits {
@@ -30,7 +30,7 @@ proptest! {
         order in proptest::collection::vec(any::<u32>(), 20),
         open in any::<bool>(),
     ) {
-        let file = upload(noise(len, 1), parameters, 7);
+        let file = upload(noise(len, 1), parameters, &key(7));
         let geometry = Geometry::from(&file.cap);
         for share in &file.shares {
             prop_assert_eq!(u64::try_from(share.len()).unwrap(), geometry.share_size());
@@ -51,7 +51,7 @@ proptest! {
         ends in any::<(u16, u16)>(),
         open in any::<bool>(),
     ) {
-        let file = upload(noise(len, 2), parameters, 7);
+        let file = upload(noise(len, 2), parameters, &key(7));
         let start = usize::from(ends.0 % 6500).min(len);
         let end = usize::from(ends.1 % 6500).clamp(start, 6500);
         let range = u64::try_from(start).unwrap()..u64::try_from(end).unwrap();
@@ -72,7 +72,7 @@ fn sizes_around_every_boundary_come_back() {
             Parameters::new(needed, total, u32::try_from(segment_size).unwrap()).unwrap();
         for segments in [0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17] {
             for len in (segments * segment_size).saturating_sub(2)..=segments * segment_size + 2 {
-                let file = upload(noise(len, 3), parameters, 9);
+                let file = upload(noise(len, 3), parameters, &key(9));
                 let mut servers = file.held();
                 servers.reverse();
                 servers.truncate(needed);
@@ -93,7 +93,7 @@ fn sizes_around_every_boundary_come_back() {
 fn files_of_the_usual_parameters_come_back() {
     let parameters = Parameters::default_for(3, 10).unwrap();
     for len in [1, 1000, 196_607, 196_608, 196_609, 5_000_000] {
-        let file = upload(noise(len, 4), parameters, 1);
+        let file = upload(noise(len, 4), parameters, &key(1));
         for first in [0, 5] {
             let servers = &file.held()[first..first + 5];
             let limits = Limits::default();
@@ -113,7 +113,7 @@ fn extreme_counts_come_back() {
     for (needed, total) in [(1, 256), (2, 256), (128, 256), (255, 256), (256, 256)] {
         let segment_size = u32::try_from(64 * needed).unwrap();
         let parameters = Parameters::new(needed, total, segment_size).unwrap();
-        let file = upload(noise(64 * needed * 2 + 777, 5), parameters, 1);
+        let file = upload(noise(64 * needed * 2 + 777, 5), parameters, &key(1));
         let mut servers = file.held();
         servers.drain(..total - needed);
         let (downloaded, bad) = download(&file.cap, 0..u64::MAX, &servers, Manner::Offers, SMALL);

@@ -1,0 +1,134 @@
+//! Bytes that must never change: what version 1 of the format made of these files when it was
+//! settled, and what the second implementation makes of them.
+//!
+//! `tests/golden/native-1.txt` was written once. A cap printed years ago must still find and read its
+//! file: a difference here is a new version of the format, not a new file to compare with.
+
+use encoder::{ConvergentKey, Parameters};
+use lafs::{ConvergenceSecret, ReadKey};
+
+use crate::grid::{Uploaded, upload};
+use crate::reference::{self, Field};
+
+/// Needed, total, segment size, and the sizes of files.
+const TABLE: &[(usize, usize, u32, &[usize])] = &[
+    (
+        3,
+        10,
+        196_608,
+        &[
+            0, 1, 2, 6, 7, 55, 56, 190, 193, 1000, 65_536, 196_607, 196_608, 196_609,
+        ],
+    ),
+    (
+        3,
+        10,
+        192,
+        &[191, 192, 193, 384, 385, 576, 768, 1344, 3000, 3073],
+    ),
+    (1, 1, 64, &[1, 64, 65, 300]),
+    (1, 4, 64, &[1, 64, 65, 300]),
+    (4, 4, 256, &[1, 256, 257, 1300]),
+    (2, 3, 128, &[1000]),
+    (5, 7, 640, &[1999]),
+    (7, 10, 448, &[2000]),
+    (10, 30, 1280, &[5000]),
+    (16, 17, 1024, &[3000]),
+    (17, 33, 1088, &[3000]),
+    (64, 128, 4096, &[5000]),
+    (1, 256, 64, &[100]),
+    (2, 256, 128, &[300]),
+    (128, 256, 8192, &[9000]),
+    (200, 256, 12_800, &[13_000]),
+    (255, 256, 16_320, &[16_321]),
+    (256, 256, 16_384, &[20_000]),
+];
+
+/// Byte i is 7 i + 13 (i / 256), modulo 256.
+fn plaintext(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|index| u8::try_from((7 * index + 13 * (index / 256)) % 256).unwrap())
+        .collect()
+}
+
+/// Bytes 0 to 31.
+fn secret() -> [u8; 32] {
+    std::array::from_fn(|index| u8::try_from(index).unwrap())
+}
+
+fn files() -> impl Iterator<Item = Uploaded> {
+    TABLE
+        .iter()
+        .flat_map(|(needed, total, segment_size, lens)| {
+            let parameters = Parameters::new(*needed, *total, *segment_size).unwrap();
+            lens.iter().map(move |len| {
+                let plaintext = plaintext(*len);
+                let mut key = ConvergentKey::new(&ConvergenceSecret::new(secret()), parameters);
+                for piece in plaintext.chunks(333) {
+                    key.update(piece);
+                }
+                upload(plaintext, parameters, &key.finish())
+            })
+        })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn caps_and_shares_are_those_of_version_1() {
+    let mut computed = String::new();
+    for file in files() {
+        let digest = blake3::hash(&file.shares.concat());
+        let ueb = file.shares[0].last_chunk::<114>().unwrap();
+        computed += &format!("{}\n", file.cap);
+        computed += &format!("    {}\n", file.cap.verify_cap());
+        computed += &format!("    UEB {}\n", hex(ueb));
+        computed += &format!("    shares {} {}\n", file.shares[0].len(), digest.to_hex());
+    }
+    let golden = include_str!("../golden/native-1.txt");
+    assert!(computed == golden, "now it is\n{computed}");
+}
+
+#[test]
+fn small_shares_are_those_of_version_1_to_the_byte() {
+    let mut computed = String::new();
+    for (needed, total, segment_size, len) in [(3, 10, 196_608, 1000), (2, 3, 128, 1000)] {
+        let parameters = Parameters::new(needed, total, segment_size).unwrap();
+        let file = upload(plaintext(len), parameters, &ReadKey::new(secret()));
+        computed += &format!("{}\n", file.cap);
+        for share in &file.shares {
+            for line in share.chunks(64) {
+                computed += &format!("    {}\n", hex(line));
+            }
+            computed += "\n";
+        }
+    }
+    let golden = include_str!("../golden/native-1-shares.txt");
+    assert!(
+        computed.trim_end() == golden.trim_end(),
+        "now it is\n{computed}"
+    );
+}
+
+#[test]
+fn a_second_implementation_makes_the_same_shares() {
+    let field = Field::new();
+    for file in files() {
+        let parameters = file.cap.parameters();
+        let segment_size = usize::try_from(parameters.segment_size()).unwrap();
+        let numbers = (parameters.needed(), parameters.total(), segment_size);
+        let key = reference::convergent_key(&secret(), numbers, &file.plaintext);
+        assert_eq!(&key, file.cap.read_key().as_bytes(), "{:?}", file.cap);
+        let expected = reference::encode(&field, &key, numbers, &file.plaintext);
+        let storage_index = file.cap.storage_index();
+        assert_eq!(&expected.storage_index, storage_index.as_bytes());
+        assert_eq!(&expected.ueb_hash, file.cap.ueb_hash().as_bytes());
+        for (number, share) in file.shares.iter().enumerate() {
+            let len = file.plaintext.len();
+            let same = *share == expected.shares[number];
+            assert!(same, "share {number} of {len} bytes at {numbers:?}");
+        }
+    }
+}
