@@ -84,8 +84,8 @@ pub struct FileId(pub u16);
 pub enum Operation {
     /// Makes a file with these bytes, and the directories above it; nothing is synced.
     ///
-    /// First, if `unless` is given and exists, fails with `EXIST` and does nothing. If the bytes
-    /// cannot all be written, removes the file again as far as the disk lets it.
+    /// If `unless` is given and exists, fails with `EXIST`, whatever else there is to fail. An
+    /// operation that fails removes the file that it made, as far as the disk lets it.
     CreateFile {
         /// Where.
         path: StorePath,
@@ -319,6 +319,12 @@ impl StorePath {
         );
         let path = CString::new(path).expect("a store path holds no NUL");
         Self(Arc::from(path))
+    }
+
+    /// Whether this is the store directory itself.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        &*self.0 == c"."
     }
 
     /// The path as the kernel takes it.

@@ -34,7 +34,7 @@ mod flight;
 #[expect(unsafe_code, reason = "hands pointers to the kernel")]
 mod kernel;
 
-use entry::{Place, entry};
+use entry::{Place, Where, entry};
 use flight::{Flight, Plan};
 use kernel::{Handed, Kernel, SLOTS};
 
@@ -156,7 +156,7 @@ impl Ring {
 
     fn send_errand(&mut self, key: usize, index: usize) {
         let flight = &mut self.flights[key];
-        let absent = Link::new(Step::Close);
+        let absent = Link::from(Step::Close);
         let link = std::mem::replace(&mut flight.chain.links[index], absent);
         let current = flight.current.take_descriptor();
         self.helpers.give(Errand {
@@ -190,10 +190,10 @@ impl Ring {
         };
         self.entries.clear();
         for index in index {
-            let mut current = flight.current.place();
-            if flight.plan == Plan::Whole && current == entry::Where::Nowhere {
-                current = entry::Where::Slot(slot(key));
-            }
+            let current = match flight.current.place() {
+                Where::Nowhere if flight.uses_slot() => Where::Slot(slot(key)),
+                current => current,
+            };
             let link = &mut flight.chain.links[index];
             if matches!(link.step, Step::Examine { .. }) {
                 flight.status = Some(Box::new(MaybeUninit::zeroed()));

@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::{Entry, EntryKind, Space, StorePath};
+use crate::error::DiskError;
 
 /// Performs chains of steps; one for each operation in flight.
 ///
@@ -158,34 +159,42 @@ pub(crate) fn open_flags(flags: OFlags) -> OFlags {
 
 impl Chain {
     /// One step after the other.
-    pub(crate) fn linked(steps: Vec<Step>) -> Self {
-        Self::of(steps, Order::Linked)
-    }
-
-    /// Steps that do not depend on each other.
-    pub(crate) fn together(steps: Vec<Step>) -> Self {
-        Self::of(steps, Order::Together)
-    }
-
-    fn of(steps: Vec<Step>, order: Order) -> Self {
-        let links = steps.into_iter().map(Link::new).collect();
+    pub(crate) fn linked(links: Vec<Link>) -> Self {
+        let order = Order::Linked;
         Self { links, order }
     }
 
-    /// Lets the chain go on if its first step fails.
-    pub(crate) fn optional_first(mut self) -> Self {
-        self.links[0].optional = true;
-        self
+    /// Steps that do not depend on each other.
+    pub(crate) fn together(links: Vec<Link>) -> Self {
+        let order = Order::Together;
+        Self { links, order }
     }
 }
 
-impl Link {
-    pub(crate) fn new(step: Step) -> Self {
+impl From<Step> for Link {
+    fn from(step: Step) -> Self {
         Self {
             step,
             optional: false,
             result: None,
         }
+    }
+}
+
+impl Link {
+    /// A step whose failure does not end its chain.
+    pub(crate) fn optional(step: Step) -> Self {
+        Self {
+            optional: true,
+            ..Self::from(step)
+        }
+    }
+
+    /// How the step failed, if it ran and did.
+    pub(crate) fn failure(&self) -> Option<DiskError> {
+        let errno = self.result?.err()?;
+        let call = self.step.call();
+        Some(DiskError { call, errno })
     }
 
     /// Whether a linked chain stops here.
@@ -257,6 +266,15 @@ impl Step {
             _ => return false,
         };
         usize::try_from(count).is_ok_and(|count| count < wanted)
+    }
+
+    /// Whether a step that failed so may be tried again.
+    ///
+    /// A sync never is, whatever it says: the kernel may have dropped what it could not write, and
+    /// the second sync would find nothing to complain about.
+    pub(crate) fn may_be_repeated_after(&self, errno: Errno) -> bool {
+        let syncs = matches!(self, Self::Sync { .. } | Self::SyncFileSystem);
+        matches!(errno, Errno::INTR | Errno::AGAIN) && !syncs
     }
 
     /// Moves a write on by what was written; returns whether some of it is left.

@@ -146,6 +146,15 @@ impl Flight {
         }
     }
 
+    /// Whether the chain opens its file into a slot of the ring.
+    ///
+    /// The steps behind the open find the file there before anybody has heard of it. An open with
+    /// none behind it is to give a descriptor.
+    pub(super) fn uses_slot(&self) -> bool {
+        let last = self.chain.links.last();
+        self.plan == Plan::Whole && !last.is_some_and(|link| matches!(link.step, Step::Open { .. }))
+    }
+
     /// Moves on to the next step of a chain that is performed one by one.
     pub(super) fn step_on(&mut self, index: usize) {
         let Chain { links, order } = &self.chain;
@@ -170,6 +179,7 @@ impl Flight {
 
     /// Notes the kernel's result of a link, and what it means for the flight.
     fn record(&mut self, index: usize, result: i32, slot: u32) {
+        let uses_slot = self.uses_slot();
         let link = &mut self.chain.links[index];
         assert!(link.result.is_none(), "a step completes once");
         if result == CANCELED {
@@ -186,10 +196,10 @@ impl Flight {
         let mut count = u64::from(count);
         match &mut link.step {
             Step::Open { .. } => {
-                self.current = match self.plan {
-                    Plan::Whole => Current::Slot(slot),
+                self.current = match uses_slot {
+                    true => Current::Slot(slot),
                     // SAFETY: the kernel has just opened it for this flight, which alone knows it.
-                    _ => Current::Descriptor(unsafe { OwnedFd::from_raw_fd(result) }),
+                    false => Current::Descriptor(unsafe { OwnedFd::from_raw_fd(result) }),
                 };
                 count = 0;
             }

@@ -1,0 +1,122 @@
+//! Names made in directories that may have to be made first.
+
+use rustix::io::Errno;
+
+use super::super::step::{Chain, Link, Perform, Step};
+use super::super::{EntryKind, StorePath};
+use super::chain::{answered, one, outcome, run};
+use crate::error::DiskError;
+
+/// Makes a name, and those of the directories above that are missing.
+///
+/// `steps` begin with the one that makes the name `path`. The `expected` directories above it that
+/// are probably missing are made in the same chain; the others only if it turns out that they are.
+/// A directory that somebody removes meanwhile is made again, a bounded number of times.
+pub(super) async fn below_directories<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+    expected: usize,
+    steps: impl Fn() -> Vec<Link>,
+) -> Result<Chain, (Chain, DiskError)> {
+    let mut levels = expected;
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let mut links: Vec<_> = above(path).take(levels).map(make).collect();
+        links.reverse();
+        let makes = links.len();
+        links.extend(steps());
+        let mut ran = run(on, Chain::linked(links)).await;
+        let mut makes = ran.links.drain(..makes);
+        let refused = makes.find_map(|make| make.failure().filter(is_not_about_names));
+        drop(makes);
+        match (outcome(ran), refused) {
+            (Err((ran, error)), None) if error.errno == Errno::NOENT => {
+                if attempts == ATTEMPTS_MAX {
+                    return Err((ran, error));
+                }
+                levels = usize::MAX;
+            }
+            (Err((ran, error)), Some(refused)) if error.errno == Errno::NOENT => {
+                return Err((ran, refused));
+            }
+            (result, _) => return result,
+        }
+    }
+}
+
+/// Makes directories, as `mkdir -p`.
+pub(super) async fn make_directories<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+) -> Result<(), DiskError> {
+    let step = || Step::MakeDirectory { path: path.clone() };
+    let made = below_directories(on, path, 0, || vec![step().into()]).await;
+    match made {
+        Ok(_) => Ok(()),
+        Err((_, error)) if error.errno == Errno::EXIST => must_be_directory(on, path, error).await,
+        Err((_, error)) => Err(error),
+    }
+}
+
+async fn must_be_directory<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+    error: DiskError,
+) -> Result<(), DiskError> {
+    match examine(on, path).await? {
+        EntryKind::File => Err(error),
+        // A symbolic link may lead to one; an operator may have moved the shares to another disk.
+        EntryKind::Directory | EntryKind::Other => Ok(()),
+    }
+}
+
+/// What a name names.
+pub(super) async fn examine<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+) -> Result<EntryKind, DiskError> {
+    let path = path.clone();
+    match answered(on, Step::Examine { path, kind: None }).await? {
+        (
+            _,
+            Step::Examine {
+                kind: Some(kind), ..
+            },
+        ) => Ok(kind),
+        _ => unreachable!("a step that succeeded has its answer"),
+    }
+}
+
+/// Removes a file, and then the directories above it as far as they are empty.
+pub(super) async fn remove<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+    prune: u8,
+) -> Result<(), DiskError> {
+    one(on, Step::Unlink { path: path.clone() }).await?;
+    for path in above(path).take(usize::from(prune)) {
+        if one(on, Step::RemoveDirectory { path }).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The directories above a path, the nearest first; the store directory is always there.
+fn above(path: &StorePath) -> impl Iterator<Item = StorePath> {
+    std::iter::successors(path.parent(), StorePath::parent).take_while(|path| !path.is_root())
+}
+
+fn make(path: StorePath) -> Link {
+    Link::optional(Step::MakeDirectory { path })
+}
+
+/// Whether making a directory failed for a reason other than that it, or the one above it, is
+/// there or is not.
+fn is_not_about_names(error: &DiskError) -> bool {
+    !matches!(error.errno, Errno::EXIST | Errno::NOENT)
+}
+
+/// How often a name is tried that other operations take the directory away from.
+const ATTEMPTS_MAX: usize = 4;
