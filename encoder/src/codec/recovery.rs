@@ -22,7 +22,7 @@ pub(crate) struct Recovery {
     matrix: Option<Matrix>,
     engine: EitherEngine,
     /// A strip of a block, between being read and being added.
-    strip: Vec<[u8; CHUNK_LEN]>,
+    strip: Box<[[u8; CHUNK_LEN]; STRIP_LEN / CHUNK_LEN]>,
 }
 
 impl Recovery {
@@ -31,7 +31,7 @@ impl Recovery {
             parameters,
             matrix: None,
             engine: EitherEngine::Unchosen,
-            strip: Vec::new(),
+            strip: Box::new([[0; CHUNK_LEN]; STRIP_LEN / CHUNK_LEN]),
         }
     }
 
@@ -66,26 +66,25 @@ impl Recovery {
 
     /// Adds to `sum` the product of a strip with a coefficient, given by its logarithm.
     fn add_product(&mut self, sum: &mut [u8], strip: &[u8], log: GfElement) {
-        self.strip.clear();
-        for chunk in strip.chunks(CHUNK_LEN) {
-            let mut whole = [0; CHUNK_LEN];
-            match chunk.try_into() {
-                Ok(chunk) => whole = chunk,
-                // The halves of a short chunk are where the halves of a whole one would begin.
-                Err(_) => {
-                    let (low, high) = chunk.split_at(chunk.len() / 2);
-                    whole[..low.len()].copy_from_slice(low);
-                    whole[CHUNK_LEN / 2..][..high.len()].copy_from_slice(high);
-                }
-            }
-            self.strip.push(whole);
-        }
-        self.engine.mul(&mut self.strip, log);
-        for (sum, product) in sum.chunks_mut(CHUNK_LEN).zip(&self.strip) {
-            let half = sum.len() / 2;
-            let (low, high) = sum.split_at_mut(half);
-            add(low, &product[..half]);
-            add(high, &product[CHUNK_LEN / 2..][..half]);
+        let whole_len = strip.len() / CHUNK_LEN * CHUNK_LEN;
+        let (whole, short) = strip.split_at(whole_len);
+        let (whole_sum, short_sum) = sum.split_at_mut(whole_len);
+
+        let product = &mut self.strip[..whole_len / CHUNK_LEN];
+        product.as_flattened_mut().copy_from_slice(whole);
+        self.engine.mul(product, log);
+        add(whole_sum, product.as_flattened());
+
+        if !short.is_empty() {
+            // Its halves are where the halves of a whole chunk begin.
+            let half = short.len() / 2;
+            let high = CHUNK_LEN / 2..CHUNK_LEN / 2 + half;
+            let mut chunk = [0; CHUNK_LEN];
+            chunk[..half].copy_from_slice(&short[..half]);
+            chunk[high.clone()].copy_from_slice(&short[half..]);
+            self.engine.mul(std::slice::from_mut(&mut chunk), log);
+            add(&mut short_sum[..half], &chunk[..half]);
+            add(&mut short_sum[half..], &chunk[high]);
         }
     }
 }
