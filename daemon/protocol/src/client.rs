@@ -101,7 +101,7 @@ pub enum Event {
     Held {
         /// Which.
         request: RequestNumber,
-        /// Why not everything that was asked for was sent or leased.
+        /// Why one of the shares could not be read or leased.
         failure: Option<Reason>,
         /// The shares asked for that are held, ascending.
         shares: Vec<HeldShare>,

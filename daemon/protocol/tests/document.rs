@@ -44,7 +44,7 @@ fn identity() -> (ConnectionSecret, Swissnum) {
     for (byte, value) in secret.iter_mut().zip(0x20..) {
         *byte = value;
     }
-    let swissnum = Swissnum::new("hnww5p2racujw5eabvftfkgmhxpjbzy2").unwrap();
+    let swissnum = Swissnum::new("hnww5p2racujw5eabvftfkgmhxpjbzy2").expect("base32 is a swissnum");
     (ConnectionSecret::new(secret), swissnum)
 }
 

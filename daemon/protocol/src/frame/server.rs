@@ -55,7 +55,7 @@ pub enum ServerFrame {
     Held {
         /// The READ or LEASE.
         request: RequestNumber,
-        /// Why not everything asked for was sent or leased.
+        /// Why one of the shares could not be read or leased.
         failure: Option<Reason>,
         /// The shares asked for that are held, ascending.
         shares: Vec<HeldShare>,
