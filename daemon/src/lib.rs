@@ -1,1 +1,28 @@
 //! A storage server: sockets, TLS, configuration.
+//!
+//! It carries things between the wire protocol ([`protocol`]) and the store ([`bucketfs`]), which
+//! decide. A daemon lives in a [`Directory`] that [`init`] makes; [`Daemon::start`] opens the store and the
+//! sockets, [`Daemon::run`] serves until told to stop.
+
+pub mod config;
+mod connection;
+mod crew;
+mod daemon;
+mod directory;
+mod error;
+mod identity;
+mod init;
+pub mod log;
+mod patience;
+mod pipeline;
+mod shared;
+mod store;
+mod throttle;
+mod tls;
+mod work;
+
+pub use daemon::Daemon;
+pub use directory::Directory;
+pub use error::{DirectoryError, Failed, InitError, RunError};
+pub use identity::{Identity, IdentityError};
+pub use init::init;

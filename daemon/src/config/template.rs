@@ -1,0 +1,163 @@
+//! The configuration file that `tahoed init` writes: every key, with what it means.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use super::Location;
+
+/// The port of a server whose operator chose none.
+pub const PORT_DEFAULT: u16 = 3457;
+
+/// What the operator chose at `tahoed init`.
+#[derive(Clone, Debug)]
+pub struct Choices {
+    /// A name for people.
+    pub nickname: String,
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// Where clients are told to connect.
+    pub location: Vec<Location>,
+}
+
+/// Returns the text of a configuration file with these choices.
+#[must_use]
+pub fn render(choices: &Choices) -> String {
+    TEMPLATE
+        .replace("{nickname}", &quote(&choices.nickname))
+        .replace("{listen}", &list(&choices.listen))
+        .replace("{location}", &list(&choices.location))
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(|item| quote(&item.to_string())).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A TOML basic string.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(character);
+            }
+            control if control.is_control() => {
+                write!(quoted, "\\u{:04X}", u32::from(control)).expect("a string takes it");
+            }
+            plain => quoted.push(plain),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+const TEMPLATE: &str = r#"# The configuration of this tahoed. It is read once, at start.
+# A key in a comment shows its default.
+
+# A name for people to know this server by. It is no secret and need not be unique.
+nickname = {nickname}
+
+# The addresses to listen on. Port 0 is any free one, printed at start.
+listen = {listen}
+
+# Where clients are told to connect, HOST or HOST:PORT: the name or address of this machine as
+# others see it. Without a port it is the one listened on. `tahoed nurl` prints one NURL for each.
+location = {location}
+
+[store]
+# The directory that holds the shares, relative to the directory of this file. It should be on
+# the disk that is meant to fill up.
+#path = "storage"
+
+# Space to leave free on that disk: 500M, 1G, 2GiB. When no more is left, new shares are refused;
+# reads, renewals and deletions go on.
+#reserved_space = "1G"
+
+# Take no new shares.
+#read_only = false
+
+# "durable": a share is acknowledged when it would survive a power cut.
+# "relaxed": when the kernel has it. A power cut may lose what was acknowledged shortly before.
+# Clients are told.
+#durability = "durable"
+
+# "ring": io_uring. "pool": plain calls on a few threads. "auto": the ring where the kernel allows it.
+#io_engine = "auto"
+
+# Disk space of the journal, which makes small shares durable quickly.
+#journal_size = "64MiB"
+
+[limits]
+# Threads that serve connections. One serves a gigabit.
+#threads = 1
+
+# Connections at once. Each takes less than 20 KiB of memory while idle.
+#connections = 1024
+
+# How long a client may take to finish TLS and say who it is.
+#handshake_timeout_seconds = 20
+
+# How long a connection may be idle.
+#idle_timeout_seconds = 600
+
+# How long a client may take to move 4 KiB in the middle of something.
+#progress_timeout_seconds = 60
+
+# How long a stopping server waits for what is in flight.
+#stop_timeout_seconds = 20
+
+[log]
+# "error", "warn", "info" (starting, stopping, trouble), "debug" (connections), "trace" (requests).
+#level = "info"
+
+# "text" or "json", on standard error.
+#format = "text"
+"#;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn choices(nickname: &str) -> Choices {
+        Choices {
+            nickname: nickname.to_owned(),
+            listen: vec!["127.0.0.1:7".parse().unwrap(), "[::]:7".parse().unwrap()],
+            location: vec!["storage.example".parse().unwrap()],
+        }
+    }
+
+    #[test]
+    fn what_init_writes_is_what_run_reads() {
+        for nickname in ["alice", "", "a \"quoted\" \\ \u{1b} n\u{e4}me\n"] {
+            let text = render(&choices(nickname));
+            let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
+            assert_eq!(config.nickname, nickname);
+            assert_eq!(config.listen, choices("").listen);
+            assert_eq!(config.location, choices("").location);
+        }
+    }
+
+    // The comments promise defaults; with each key taken out of its comment nothing may change.
+    #[test]
+    fn the_defaults_in_comments_are_the_defaults() {
+        let text = render(&choices("alice"));
+        let uncommented: String = text
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(key) if key.contains(" = ") && !key.starts_with(' ') => format!("{key}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        assert_eq!(
+            uncommented.matches("\n# ").count(),
+            text.matches("\n# ").count()
+        );
+        assert_ne!(uncommented, text);
+        let parse = |text: &str| Config::parse(text, Path::new("tahoed.toml")).unwrap();
+        assert_eq!(parse(&uncommented), parse(&text));
+    }
+}

@@ -1,0 +1,63 @@
+//! A new connection: TLS, then whichever protocol the client named.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::server::Acceptor;
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+use tracing::{debug, info};
+
+use crate::pipeline::Pipeline;
+use crate::shared::{Peer, Shared, StopSignal};
+use crate::tls::Protocol;
+
+/// Serves one connection until it ends. `turned_away`: only to say that there are too many.
+pub(crate) async fn serve(
+    socket: TcpStream,
+    shared: Arc<Shared>,
+    stop: StopSignal,
+    turned_away: bool,
+) {
+    let peer = Peer::of(&socket);
+    // Every write of ours is a whole flight; waiting for more would cost a round trip.
+    let _ = socket.set_nodelay(true);
+    let due = Instant::now() + shared.limits().handshake_timeout;
+    // Boxed: what a handshake needs is given back before the connection's long idle life.
+    let handshake = Box::pin(timeout_at(due.into(), handshake(socket, &shared)));
+    let stream = tokio::select! {
+        shaken = handshake => match shaken {
+            Ok(Ok(Some(stream))) => stream,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => return debug!(%peer, %error, "TLS failed"),
+            Err(_) => return debug!(%peer, "TLS took too long"),
+        },
+        () = stop.clone().stopped() => return,
+    };
+    debug!(%peer, "connected");
+    // Boxed for the same reason: this future is only as large as the larger of the two.
+    Box::pin(Pipeline::serve(stream, shared, stop, due, turned_away)).await;
+}
+
+/// TLS for the protocol that the client names; `None` if it is not served.
+async fn handshake(socket: TcpStream, shared: &Shared) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+    let protocol = Protocol::of(&start.client_hello());
+    match protocol {
+        Protocol::Pipeline => {
+            let config = Arc::clone(shared.pipeline_tls());
+            start.into_stream(config).await.map(Some)
+        }
+        // GBS will be served from here.
+        Protocol::Gbs | Protocol::Unknown => {
+            let peer = Peer::of(&start.io);
+            shared.refused().say(|more| {
+                info!(%peer, more, "closed: the client does not speak tahoe-pipeline/1 (ALPN)");
+            });
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The server's identity: a private key, and one self-signed certificate of it.
+//!
+//! Clients pin the hash of the public key and look at nothing else, so the certificate is whatever
+//! Tahoe's client accepts (reference: storage server, section 2.2) and may be as old as it likes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lafs::nurl::KeyHash;
+use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+
+/// Key and certificate, ready to serve.
+#[derive(Clone)]
+pub struct Identity {
+    certified: Arc<CertifiedKey>,
+    key_hash: KeyHash,
+}
+
+impl Identity {
+    /// Makes a new P-256 key and its certificate, as the PEM text of a `node.pem`.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Generate`] if the system gives no randomness.
+    pub fn generate() -> Result<String, IdentityError> {
+        let generate = |_| IdentityError::Generate;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(generate)?;
+        let mut parameters = CertificateParams::new(Vec::new()).map_err(generate)?;
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, "tahoed");
+        let certificate = parameters.self_signed(&key).map_err(generate)?;
+        // The order that Tahoe keeps: certificate, then key.
+        Ok(certificate.pem() + &key.serialize_pem())
+    }
+
+    /// Reads the text of a `node.pem`.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError`], which says which part is missing or wrong.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, IdentityError> {
+        let certificate =
+            CertificateDer::from_pem_slice(pem).map_err(|_| IdentityError::NoCertificate)?;
+        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| IdentityError::NoKey)?;
+        let key = any_supported_type(&key).map_err(|_| IdentityError::UnusableKey)?;
+        let public = key.public_key().ok_or(IdentityError::UnusableKey)?;
+        let key_hash = KeyHash::new(Sha256::digest(public.as_ref()).into());
+        let certified = CertifiedKey::new(vec![certificate], key);
+        // Another key's certificate would be served and refused by every client.
+        certified
+            .keys_match()
+            .map_err(|_| IdentityError::Mismatch)?;
+        Ok(Self {
+            certified: Arc::new(certified),
+            key_hash,
+        })
+    }
+
+    /// The hash of the public key, which clients pin.
+    #[must_use]
+    pub fn key_hash(&self) -> &KeyHash {
+        &self.key_hash
+    }
+
+    pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.certified
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.key_hash)
+    }
+}
+
+/// Key and certificate cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// No key could be made.
+    #[error("no key could be made: the system gave no randomness")]
+    Generate,
+    /// No certificate in the file.
+    #[error("it holds no certificate in PEM; restore it from a backup")]
+    NoCertificate,
+    /// No private key in the file.
+    #[error("it holds no private key in PEM; restore it from a backup")]
+    NoKey,
+    /// A key of a kind that TLS here cannot use.
+    #[error("its private key is not one of P-256, P-384, Ed25519, or RSA of 2048 bits or more")]
+    UnusableKey,
+    /// The certificate is of another key.
+    #[error("its certificate is not of its private key; restore it from a backup")]
+    Mismatch,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generated_identity_reads_back_and_its_hash_is_of_the_certificates_key() {
+        let pem = Identity::generate().unwrap();
+        let identity = Identity::from_pem(pem.as_bytes()).unwrap();
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        let end_entity = webpki::EndEntityCert::try_from(&certificate).unwrap();
+        let public = end_entity.subject_public_key_info();
+        let hash: [u8; 32] = Sha256::digest(public.as_ref()).into();
+        assert_eq!(identity.key_hash().as_bytes(), &hash);
+    }
+
+    #[test]
+    fn each_part_that_is_missing_or_wrong_is_named() {
+        let (one, two) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+        let split = one.find("-----BEGIN PRIVATE KEY").unwrap();
+        let (certificate, key) = one.split_at(split);
+        let other_key = &two[two.find("-----BEGIN PRIVATE KEY").unwrap()..];
+        for (pem, error) in [
+            (String::new(), IdentityError::NoCertificate),
+            (key.to_owned(), IdentityError::NoCertificate),
+            (certificate.to_owned(), IdentityError::NoKey),
+            (format!("{certificate}{other_key}"), IdentityError::Mismatch),
+        ] {
+            assert_eq!(Identity::from_pem(pem.as_bytes()).unwrap_err(), error);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! `tahoed`: the storage server.
+
+use std::io::{IsTerminal, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use daemon::config::{Choices, Location, PORT_DEFAULT};
+use daemon::{Daemon, Directory};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
+
+/// Store other people's shares, and your own
+///
+/// A server of a storage grid. It keeps shares, which are pieces of encrypted files, and can read
+/// none of them. Make a directory for it once, then run it, and give its NURL to the clients:
+///
+///     tahoed init /srv/tahoed --location storage.example.org
+///     tahoed run /srv/tahoed
+///     tahoed nurl /srv/tahoed
+#[derive(Parser)]
+#[command(version, name = "tahoed", verbatim_doc_comment)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a server's directory: key, certificate, swissnum, configuration
+    ///
+    /// The directory may exist, but must not hold a server yet. Nothing is ever overwritten.
+    Init(Init),
+    /// Serve until SIGTERM or SIGINT
+    ///
+    /// Prints one line for each address listened on. The log goes to standard error.
+    Run {
+        /// A directory that `tahoed init` made
+        directory: PathBuf,
+    },
+    /// Print the NURLs, which let clients in
+    ///
+    /// One for each `location` of the configuration. They hold the swissnum: give them to those who
+    /// may store here, and to nobody else.
+    Nurl {
+        /// A directory that `tahoed init` made
+        directory: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Init {
+    /// The directory to make
+    directory: PathBuf,
+    /// The port to listen on, on all addresses of this machine; 0 is any free one
+    #[arg(long, default_value_t = PORT_DEFAULT)]
+    port: u16,
+    /// An address to listen on instead, with its port; may be repeated
+    #[arg(long, conflicts_with = "port", value_name = "ADDRESS:PORT")]
+    listen: Vec<SocketAddr>,
+    /// Where clients are told to connect; may be repeated [default: this machine's name]
+    #[arg(long, alias = "host", value_name = "HOST[:PORT]")]
+    location: Vec<Location>,
+    /// A name for people [default: this machine's name]
+    #[arg(long)]
+    nickname: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = std::panic::catch_unwind(|| match arguments.command {
+        Command::Init(init) => make(init),
+        Command::Run { directory } => run(&Directory::new(directory)),
+        Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
+    });
+    match done {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("tahoed: {error}");
+            ExitCode::from(COULD_NOT)
+        }
+        Err(_) => ExitCode::from(OUR_BUG),
+    }
+}
+
+fn make(init: Init) -> Result<(), Box<dyn std::error::Error>> {
+    let name = machine_name();
+    let listen = match init.listen {
+        given if !given.is_empty() => given,
+        _ => vec![
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, init.port)),
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, init.port)),
+        ],
+    };
+    let location = match init.location {
+        given if !given.is_empty() => given,
+        _ => name.parse().into_iter().collect(),
+    };
+    let directory = Directory::new(init.directory);
+    let choices = Choices {
+        nickname: init.nickname.unwrap_or(name),
+        listen,
+        location,
+    };
+    daemon::init(&directory, &choices)?;
+    let path = directory.path().display();
+    if std::io::stdout().is_terminal() {
+        println!(
+            "Made {path}. Look at {}, then:",
+            directory.config_path().display()
+        );
+        println!("    tahoed run {path}");
+        println!("    tahoed nurl {path}");
+    }
+    Ok(())
+}
+
+fn run(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> {
+    // The log's own settings are in the configuration; until it is read, mistakes are printed.
+    daemon::log::start(directory.config()?.log);
+    let daemon = Daemon::start(directory)?;
+    let mut stdout = std::io::stdout().lock();
+    for address in daemon.addresses() {
+        // Nobody may be listening to standard output, which is no reason not to serve.
+        let _ = writeln!(stdout, "listening on {address}");
+    }
+    let _ = stdout.flush();
+    drop(stdout);
+    daemon.run(stop_signal())?;
+    Ok(())
+}
+
+/// Is done on SIGTERM or SIGINT.
+async fn stop_signal() {
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            warn!(%error, "cannot watch for signals: SIGTERM will stop at once");
+            return std::future::pending().await;
+        }
+    };
+    notify(&sd_notify::NotifyState::Ready);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    notify(&sd_notify::NotifyState::Stopping);
+}
+
+/// Tells systemd, if it started us.
+fn notify(state: &sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(false, std::slice::from_ref(state)) {
+        warn!(%error, "cannot tell systemd");
+    }
+}
+
+fn print_nurls(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> {
+    let config = directory.config()?;
+    for nurl in directory.nurls(&config, None)? {
+        println!("{nurl}");
+    }
+    Ok(())
+}
+
+fn machine_name() -> String {
+    let name = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    match name.is_empty() {
+        true => "localhost".to_owned(),
+        false => name,
+    }
+}
+
+/// Exit code: it was understood and could not be done. (Clap exits with 2 for what was not.)
+const COULD_NOT: u8 = 3;
+
+/// Exit code: we panicked.
+const OUR_BUG: u8 = 70;

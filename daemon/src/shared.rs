@@ -1,0 +1,158 @@
+//! What all connections of a daemon share.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use bucketfs::{Answer, Durability, Request, Status, StoreHandle};
+use lafs::Swissnum;
+use protocol::{Welcome, limits};
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::config::Limits;
+use crate::throttle::Throttle;
+
+/// The store, the secrets, and the counts that bound all connections together.
+pub(crate) struct Shared {
+    store: StoreHandle,
+    swissnum: Swissnum,
+    pipeline_tls: Arc<ServerConfig>,
+    limits: Limits,
+    relaxed: bool,
+    /// From the store's last status.
+    read_only: AtomicBool,
+    space_free: AtomicU64,
+    /// A status is being asked for.
+    asking: AtomicBool,
+    bytes_in_flight: AtomicUsize,
+    /// Lines about clients that are not served.
+    refused: Throttle,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        store: StoreHandle,
+        swissnum: Swissnum,
+        pipeline_tls: Arc<ServerConfig>,
+        limits: Limits,
+        status: &Status,
+    ) -> Self {
+        Self {
+            store,
+            swissnum,
+            pipeline_tls,
+            limits,
+            relaxed: status.durability == Durability::Relaxed,
+            read_only: AtomicBool::new(status.read_only || status.failed),
+            space_free: AtomicU64::new(status.available),
+            asking: AtomicBool::new(false),
+            bytes_in_flight: AtomicUsize::new(0),
+            refused: Throttle::new(),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &StoreHandle {
+        &self.store
+    }
+
+    pub(crate) fn swissnum(&self) -> &Swissnum {
+        &self.swissnum
+    }
+
+    pub(crate) fn pipeline_tls(&self) -> &Arc<ServerConfig> {
+        &self.pipeline_tls
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(crate) fn refused(&self) -> &Throttle {
+        &self.refused
+    }
+
+    /// What a new client is told. WELCOME waits for nothing, so the space is what it was when the
+    /// last client came.
+    pub(crate) fn welcome(self: &Arc<Self>) -> Welcome {
+        self.refresh_status();
+        Welcome {
+            relaxed: self.relaxed,
+            read_only: self.read_only.load(Ordering::Relaxed),
+            space_free: self.space_free.load(Ordering::Relaxed),
+            share_size_max: limits::SHARE_SIZE_MAX,
+            uploads_max: lafs::num::size(limits::UPLOADS_MAX),
+            requests_max: lafs::num::size(limits::REQUESTS_MAX),
+        }
+    }
+
+    fn refresh_status(self: &Arc<Self>) {
+        if self.asking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Answer::Status(status) = shared.store.ask(Request::Status).await {
+                let read_only = status.read_only || status.failed;
+                shared.read_only.store(read_only, Ordering::Relaxed);
+                shared.space_free.store(status.available, Ordering::Relaxed);
+            }
+            shared.asking.store(false, Ordering::Relaxed);
+        });
+    }
+
+    /// Share bytes in flight over all connections.
+    pub(crate) fn bytes_in_flight(&self) -> usize {
+        self.bytes_in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A connection that had `before` bytes in flight has `after`.
+    pub(crate) fn recount_bytes(&self, before: usize, after: usize) {
+        if after > before {
+            self.bytes_in_flight
+                .fetch_add(after - before, Ordering::Relaxed);
+        } else if before > after {
+            self.bytes_in_flight
+                .fetch_sub(before - after, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Tells connections that the daemon stops.
+#[derive(Clone, Debug)]
+pub(crate) struct StopSignal(watch::Receiver<bool>);
+
+impl StopSignal {
+    /// The signal, and what gives it.
+    pub(crate) fn new() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
+    /// Waits for it.
+    pub(crate) async fn stopped(mut self) {
+        // A daemon that is gone has stopped.
+        let _ = self.0.wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// A peer, in a log line.
+pub(crate) struct Peer(Option<SocketAddr>);
+
+impl Peer {
+    pub(crate) fn of(socket: &TcpStream) -> Self {
+        Self(socket.peer_addr().ok())
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "{address}"),
+            // It hung up before we asked.
+            None => f.write_str("unknown"),
+        }
+    }
+}
