@@ -52,10 +52,7 @@ impl Daemon {
         }
         raise_descriptor_limit(config.limits.connections);
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| RunError::System {
-            action: "get random bytes",
-            error: io::Error::other(error),
-        })?;
+        getrandom::fill(&mut seed).map_err(|_| RunError::Random)?;
         // The store first: its lock says best that this daemon runs already.
         let (store, driver) = store::open(&directory.store_path(&config), &config.store, seed)?;
         let mut listeners = Vec::new();

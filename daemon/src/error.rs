@@ -129,6 +129,9 @@ pub enum RunError {
         /// Why.
         error: io::Error,
     },
+    /// The system gave no randomness.
+    #[error("cannot start: the system gave no randomness")]
+    Random,
     /// The operating system refuses something that every process needs.
     #[error("cannot {action}: {error}")]
     System {
