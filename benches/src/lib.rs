@@ -1,5 +1,6 @@
 //! Measurements that anyone can rerun.
 
+pub mod disk_limits;
 pub mod fit;
 pub mod hosts;
 pub mod http;
@@ -8,3 +9,4 @@ pub mod peers;
 pub mod plot;
 pub mod process;
 pub mod results;
+pub mod store_load;

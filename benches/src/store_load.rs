@@ -1,0 +1,131 @@
+//! Many askers storing small shares in one store, through the driver and a real engine.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bucketfs::disk::EngineChoice;
+use bucketfs::{Answer, Config, Request, StartError, Status, StoreHandle};
+use bytes::Bytes;
+use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex};
+use tokio::task::{JoinSet, LocalSet};
+
+use crate::disk_limits::rate;
+use crate::fit::quantile;
+use crate::process;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Load {
+    /// Shares acknowledged a second.
+    pub rate: f64,
+    /// The middle time from asking to the acknowledgement.
+    pub ack_p50: Duration,
+    /// What one in a hundred waits longer than.
+    pub ack_p99: Duration,
+    /// Processor time a share, of this process and of the kernel's threads that work for it.
+    pub cpu: Duration,
+    /// Journal batches, each of them one sync.
+    pub syncs: u64,
+}
+
+/// Stores shares in a new store, from `concurrency` askers at a time, on the calling thread.
+///
+/// # Errors
+///
+/// When the store cannot be opened.
+///
+/// # Panics
+///
+/// When a share is refused.
+pub fn put_shares(
+    directory: &Path,
+    engine: EngineChoice,
+    names: impl Iterator<Item = StorageIndex> + 'static,
+    bytes: &Bytes,
+    concurrency: usize,
+) -> Result<Load, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs three descriptors");
+    let (store, driver) = bucketfs::open(directory, engine, &Config::new([5; 32]))?;
+    Ok(LocalSet::new().block_on(&runtime, async {
+        let driver = tokio::task::spawn_local(driver.run());
+        let load = put_all(&store, names, bytes, concurrency).await;
+        store.shut_down().await;
+        driver
+            .await
+            .expect("the driver does not panic")
+            .expect("the driver ends when it is asked to");
+        load
+    }))
+}
+
+async fn put_all(
+    store: &StoreHandle,
+    names: impl Iterator<Item = StorageIndex> + 'static,
+    bytes: &Bytes,
+    concurrency: usize,
+) -> Load {
+    let before = (status(store).await, cpu());
+    let names = Rc::new(RefCell::new(names));
+    let waits = Rc::new(RefCell::new(Vec::new()));
+    let ended = Rc::new(Cell::new(0));
+    let started = Instant::now();
+    let mut askers = JoinSet::new();
+    for _ in 0..concurrency {
+        let (store, bytes) = (store.clone(), bytes.clone());
+        let (names, waits, ended) = (Rc::clone(&names), Rc::clone(&waits), Rc::clone(&ended));
+        askers.spawn_local(async move {
+            loop {
+                let Some(name) = names.borrow_mut().next() else {
+                    break;
+                };
+                let asked = Instant::now();
+                let answer = store.ask(put(name, bytes.clone())).await;
+                assert_eq!(answer, Answer::Stored, "{name}");
+                waits.borrow_mut().push(asked.elapsed().as_secs_f64());
+            }
+            ended.set(ended.get() + 1);
+        });
+    }
+    while let Some(asker) = askers.join_next().await {
+        asker.expect("an asker does not panic");
+    }
+    let elapsed = started.elapsed();
+    let after = (status(store).await, cpu());
+    let waits = waits.borrow();
+    let count = u32::try_from(waits.len()).expect("fewer than 2^32 were measured");
+    Load {
+        rate: rate(waits.len(), elapsed),
+        ack_p50: Duration::from_secs_f64(quantile(&waits, 0.5)),
+        ack_p99: Duration::from_secs_f64(quantile(&waits, 0.99)),
+        cpu: (after.1 - before.1) / count,
+        syncs: after.0.journal_batches - before.0.journal_batches,
+    }
+}
+
+fn put(storage_index: StorageIndex, bytes: Bytes) -> Request {
+    Request::Put {
+        storage_index,
+        share: ShareNumber::new(0),
+        bytes,
+        lease: LeaseSecrets {
+            renew: RenewSecret::new([1; 32]),
+            cancel: CancelSecret::new([2; 32]),
+        },
+    }
+}
+
+async fn status(store: &StoreHandle) -> Status {
+    match store.ask(Request::Status).await {
+        Answer::Status(status) => *status,
+        answer => panic!("a store tells its status, not {answer:?}"),
+    }
+}
+
+fn cpu() -> Duration {
+    process::cpu(std::process::id()).expect("this process is there")
+}
