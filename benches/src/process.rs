@@ -67,6 +67,38 @@ pub fn run(
     Ok(Cost { time, cpu, peak })
 }
 
+/// Says what work costs the processes that do it, besides this one: their processor time together, and
+/// the most memory that one of them had.
+///
+/// # Errors
+///
+/// The work's, or when a process is gone.
+pub fn observe<T>(pids: &[u32], work: impl FnOnce() -> io::Result<T>) -> io::Result<(T, Cost)> {
+    let cpu_of_all = || {
+        pids.iter()
+            .map(|&pid| cpu(pid))
+            .sum::<io::Result<Duration>>()
+    };
+    pids.iter().try_for_each(|&pid| reset_peak(pid))?;
+    let cpu_before = cpu_of_all()?;
+    let began = Instant::now();
+    let done = work()?;
+    let time = began.elapsed();
+    let cpu = cpu_of_all()? - cpu_before;
+    let peaks = pids
+        .iter()
+        .map(|&pid| Ok(memory(pid)?.peak))
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok((
+        done,
+        Cost {
+            time,
+            cpu,
+            peak: peaks.into_iter().max().unwrap_or(0),
+        },
+    ))
+}
+
 /// Asks a process to end, and does not ask again after ten seconds.
 ///
 /// # Errors
@@ -184,6 +216,21 @@ mod tests {
         hanging.arg("1000");
         let error = run(&mut hanging, Duration::ZERO, start).expect_err("it takes longer");
         assert!(error.to_string().starts_with("sleep: not done"), "{error}");
+    }
+
+    #[test]
+    fn what_a_process_did_before_is_not_counted() {
+        let own = [std::process::id()];
+        let spin = || {
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_millis(100) {}
+            Ok(())
+        };
+        spin().expect("it does not fail");
+        let ((), busy) = observe(&own, spin).expect("we run");
+        let ((), idle) = observe(&own, || Ok(())).expect("we run");
+        assert!(idle.time < busy.time && busy.peak > 0, "{idle:?} {busy:?}");
+        assert!(observe(&[u32::MAX], || Ok(())).is_err());
     }
 
     #[test]
