@@ -23,6 +23,7 @@ mod probe;
 mod program;
 mod ring;
 mod root;
+pub mod sim;
 mod step;
 mod syscall;
 mod workers;

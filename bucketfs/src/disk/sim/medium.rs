@@ -1,0 +1,493 @@
+//! Files and directories, as programs see them and as a power cut would leave them.
+
+use std::collections::BTreeMap;
+
+use lafs::num;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::node::{Change, Directory, File, Node, NodeId};
+use super::{Random, SyncKind};
+use crate::disk::{Entry, EntryKind, Space, StorePath};
+
+/// What space is given out in.
+const BLOCK: u64 = 4096;
+
+/// A disk with one file system.
+#[derive(Clone, Debug)]
+pub struct Medium {
+    nodes: Vec<Node>,
+    capacity: u64,
+    used: u64,
+    /// A change was lost, and no sync of the file system has said so yet.
+    has_lost: bool,
+}
+
+const ROOT: NodeId = 0;
+
+impl Medium {
+    /// An empty disk of so many bytes.
+    #[must_use]
+    pub fn new(capacity: u64) -> Self {
+        Self {
+            nodes: vec![Node::Directory(Directory::default())],
+            capacity,
+            used: 0,
+            has_lost: false,
+        }
+    }
+
+    /// What a power cut leaves, chosen at random.
+    #[must_use]
+    pub fn cut_power(mut self, random: &mut Random) -> Self {
+        for node in &mut self.nodes {
+            match node {
+                Node::File(file) => file.cut_power(random),
+                Node::Directory(directory) => directory.cut_power(random),
+            }
+        }
+        self.has_lost = false;
+        self.count_names();
+        self
+    }
+
+    /// Every file that has a name, with what programs see in it.
+    #[must_use]
+    pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let mut directories = vec![(String::new(), ROOT)];
+        while let Some((path, node)) = directories.pop() {
+            let Node::Directory(directory) = &self.nodes[node] else {
+                continue;
+            };
+            for (name, node) in &directory.seen {
+                let path = format!("{path}{name}");
+                match &self.nodes[*node] {
+                    Node::File(file) => {
+                        files.insert(path, file.seen.clone());
+                    }
+                    Node::Directory(_) => directories.push((format!("{path}/"), *node)),
+                }
+            }
+        }
+        files
+    }
+
+    /// Puts a file there, with the directories above it, as if it had always been.
+    ///
+    /// # Panics
+    ///
+    /// If something of that name is there that is no file.
+    pub fn plant(&mut self, path: &str, bytes: &[u8]) {
+        let path = StorePath::new(path);
+        let above = std::iter::successors(path.parent(), StorePath::parent);
+        let mut above: Vec<_> = above.collect();
+        above.pop();
+        for path in above.iter().rev() {
+            let _ = self.make_directory(path);
+        }
+        let flags = OFlags::CREATE | OFlags::TRUNC;
+        let node = self.open(&path, flags).expect("a file can be there");
+        self.write_at(node, 0, bytes).expect("there is room for it");
+        self.sync_all(None).expect("nothing is lost");
+    }
+
+    pub(super) fn space(&self) -> Space {
+        Space {
+            free: self.capacity.saturating_sub(self.used),
+            total: self.capacity,
+        }
+    }
+
+    /// The lookups, after which names that a power cut took or gave back are counted anew.
+    fn count_names(&mut self) {
+        let mut names = vec![0; self.nodes.len()];
+        for node in &self.nodes {
+            if let Node::Directory(directory) = node {
+                for node in directory.seen.values() {
+                    names[*node] += 1;
+                }
+            }
+        }
+        self.used = 0;
+        for (node, names) in self.nodes.iter_mut().zip(names) {
+            if let Node::File(file) = node {
+                file.names = names;
+                if names > 0 {
+                    self.used += blocks(file.seen.len());
+                }
+            }
+        }
+    }
+}
+
+// Names.
+impl Medium {
+    pub(super) fn open(&mut self, path: &StorePath, flags: OFlags) -> Result<NodeId, Errno> {
+        match self.find(path) {
+            Ok(_) if flags.contains(OFlags::EXCL) => Err(Errno::EXIST),
+            Ok(node) => {
+                let is_file = matches!(self.nodes[node], Node::File(_));
+                if flags.contains(OFlags::DIRECTORY) && is_file {
+                    return Err(Errno::NOTDIR);
+                }
+                if !flags.contains(OFlags::DIRECTORY) && !is_file {
+                    return Err(Errno::ISDIR);
+                }
+                if flags.contains(OFlags::TRUNC) {
+                    self.resize(node, 0)?;
+                }
+                Ok(node)
+            }
+            Err(Errno::NOENT) if flags.contains(OFlags::CREATE) => {
+                let (parent, name) = self.place(path)?;
+                let file = File {
+                    in_journal: path.as_str().starts_with("journal/"),
+                    ..File::default()
+                };
+                let node = self.add(Node::File(file));
+                self.set_name(parent, name, Some(node));
+                Ok(node)
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+
+    pub(super) fn make_directory(&mut self, path: &StorePath) -> Result<(), Errno> {
+        let (parent, name) = self.place(path)?;
+        let node = self.add(Node::Directory(Directory::default()));
+        self.set_name(parent, name, Some(node));
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
+        let node = self.find(source)?;
+        let (parent, name) = self.place(target)?;
+        self.set_name(parent, name, Some(node));
+        self.clear_name(source)
+    }
+
+    pub(super) fn link(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
+        let node = self.find(source)?;
+        let (parent, name) = self.place(target)?;
+        self.set_name(parent, name, Some(node));
+        Ok(())
+    }
+
+    pub(super) fn unlink(&mut self, path: &StorePath) -> Result<(), Errno> {
+        match self.nodes[self.find(path)?] {
+            Node::File(_) => self.clear_name(path),
+            Node::Directory(_) => Err(Errno::ISDIR),
+        }
+    }
+
+    pub(super) fn remove_directory(&mut self, path: &StorePath) -> Result<(), Errno> {
+        match &self.nodes[self.find(path)?] {
+            Node::File(_) => Err(Errno::NOTDIR),
+            Node::Directory(directory) if !directory.seen.is_empty() => Err(Errno::NOTEMPTY),
+            Node::Directory(_) => self.clear_name(path),
+        }
+    }
+
+    pub(super) fn examine(&self, path: &StorePath) -> Result<EntryKind, Errno> {
+        Ok(self.kind(self.find(path)?))
+    }
+
+    pub(super) fn list(&self, path: &StorePath) -> Result<Vec<Entry>, Errno> {
+        let entries = self.directory(self.find(path)?)?.seen.iter();
+        let entry = |(name, node): (&String, &NodeId)| Entry {
+            name: name.clone().into_bytes(),
+            kind: self.kind(*node),
+        };
+        Ok(entries.map(entry).collect())
+    }
+
+    fn kind(&self, node: NodeId) -> EntryKind {
+        match self.nodes[node] {
+            Node::File(_) => EntryKind::File,
+            Node::Directory(_) => EntryKind::Directory,
+        }
+    }
+
+    fn find(&self, path: &StorePath) -> Result<NodeId, Errno> {
+        let Some(parent) = path.parent() else {
+            return Ok(ROOT);
+        };
+        let directory = self.directory(self.find(&parent)?)?;
+        let node = directory.seen.get(last_name(path));
+        node.copied().ok_or(Errno::NOENT)
+    }
+
+    /// Where a new name goes, if it is one.
+    fn place(&self, path: &StorePath) -> Result<(NodeId, String), Errno> {
+        let parent = self.find(&path.parent().ok_or(Errno::EXIST)?)?;
+        let name = last_name(path);
+        if self.directory(parent)?.seen.contains_key(name) {
+            return Err(Errno::EXIST);
+        }
+        Ok((parent, name.to_owned()))
+    }
+
+    fn clear_name(&mut self, path: &StorePath) -> Result<(), Errno> {
+        let parent = self.find(&path.parent().ok_or(Errno::BUSY)?)?;
+        self.set_name(parent, last_name(path).to_owned(), None);
+        Ok(())
+    }
+
+    fn set_name(&mut self, parent: NodeId, name: String, node: Option<NodeId>) {
+        if let Some(Node::File(file)) = node.map(|node| &mut self.nodes[node]) {
+            file.names += 1;
+        }
+        let Node::Directory(directory) = &mut self.nodes[parent] else {
+            unreachable!("it was found as a directory");
+        };
+        let before = match node {
+            Some(node) => directory.seen.insert(name.clone(), node),
+            None => directory.seen.remove(&name),
+        };
+        directory.unsynced.push((name, node));
+        if let Some(Node::File(file)) = before.map(|node| &mut self.nodes[node]) {
+            file.names -= 1;
+            if file.names == 0 {
+                self.used = self.used.saturating_sub(blocks(file.seen.len()));
+            }
+        }
+    }
+
+    fn add(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    fn directory(&self, node: NodeId) -> Result<&Directory, Errno> {
+        match &self.nodes[node] {
+            Node::Directory(directory) => Ok(directory),
+            Node::File(_) => Err(Errno::NOTDIR),
+        }
+    }
+}
+
+// Bytes.
+impl Medium {
+    pub(super) fn size(&self, node: NodeId) -> Result<u64, Errno> {
+        Ok(num::size(self.file(node)?.seen.len()))
+    }
+
+    pub(super) fn read_at(&self, node: NodeId, offset: u64, len: usize) -> Result<&[u8], Errno> {
+        let seen = &self.file(node)?.seen;
+        let start = num::len(offset).unwrap_or(usize::MAX).min(seen.len());
+        let end = start.saturating_add(len).min(seen.len());
+        Ok(&seen[start..end])
+    }
+
+    pub(super) fn write_at(
+        &mut self,
+        node: NodeId,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), Errno> {
+        let offset = num::len(offset).ok_or(Errno::FBIG)?;
+        let len = self.file(node)?.seen.len().max(offset + bytes.len());
+        self.take_space(node, len)?;
+        self.change(
+            node,
+            Change::Write {
+                offset,
+                bytes: bytes.to_vec(),
+            },
+        )
+    }
+
+    pub(super) fn allocate(&mut self, node: NodeId, size: u64) -> Result<(), Errno> {
+        let len = num::len(size).ok_or(Errno::FBIG)?;
+        if len > self.file(node)?.seen.len() {
+            self.resize(node, size)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn resize(&mut self, node: NodeId, size: u64) -> Result<(), Errno> {
+        let len = num::len(size).ok_or(Errno::FBIG)?;
+        self.take_space(node, len)?;
+        self.change(node, Change::Resize { len })
+    }
+
+    fn change(&mut self, node: NodeId, change: Change) -> Result<(), Errno> {
+        let Node::File(file) = &mut self.nodes[node] else {
+            return Err(Errno::ISDIR);
+        };
+        change.apply(&mut file.seen);
+        file.unsynced.push(change);
+        Ok(())
+    }
+
+    fn take_space(&mut self, node: NodeId, len: usize) -> Result<(), Errno> {
+        let before = blocks(self.file(node)?.seen.len());
+        let used = self.used.saturating_sub(before) + blocks(len);
+        if used > self.capacity && blocks(len) > before {
+            return Err(Errno::NOSPC);
+        }
+        self.used = used;
+        Ok(())
+    }
+
+    fn file(&self, node: NodeId) -> Result<&File, Errno> {
+        match &self.nodes[node] {
+            Node::File(file) => Ok(file),
+            Node::Directory(_) => Err(Errno::ISDIR),
+        }
+    }
+}
+
+// Syncs.
+impl Medium {
+    pub(super) fn sync_kind(&self, node: NodeId) -> SyncKind {
+        match &self.nodes[node] {
+            Node::File(file) if file.in_journal => SyncKind::Journal,
+            Node::File(_) => SyncKind::File,
+            Node::Directory(_) => SyncKind::Directory,
+        }
+    }
+
+    /// Makes a file's bytes, or a directory's entries, what a power cut leaves.
+    ///
+    /// With `losses` some of the writes stay to be seen and never get there, and directories wait
+    /// for another sync. A sync fails once after a loss, this one's or that of a sync of
+    /// everything.
+    pub(super) fn sync(&mut self, node: NodeId, losses: Option<&mut Random>) -> Result<(), Errno> {
+        let has_lost = self.settle(node, losses);
+        if std::mem::take(has_lost) {
+            self.has_lost = true;
+            return Err(Errno::IO);
+        }
+        Ok(())
+    }
+
+    /// The same for everything; fails once after a loss anywhere.
+    pub(super) fn sync_all(&mut self, mut losses: Option<&mut Random>) -> Result<(), Errno> {
+        for node in 0..self.nodes.len() {
+            let has_lost = *self.settle(node, losses.as_deref_mut());
+            self.has_lost |= has_lost;
+        }
+        if std::mem::take(&mut self.has_lost) {
+            return Err(Errno::IO);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, node: NodeId, losses: Option<&mut Random>) -> &mut bool {
+        match &mut self.nodes[node] {
+            Node::File(file) => {
+                file.settle(losses);
+                &mut file.has_lost
+            }
+            Node::Directory(directory) => {
+                if losses.is_none() {
+                    directory.settle();
+                }
+                &mut directory.has_lost
+            }
+        }
+    }
+}
+
+fn last_name(path: &StorePath) -> &str {
+    let path = path.as_str();
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
+}
+
+fn blocks(len: usize) -> u64 {
+    num::size(len).next_multiple_of(BLOCK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::node::SECTOR;
+    use super::*;
+
+    fn made(medium: &mut Medium, path: &str) -> NodeId {
+        medium
+            .open(&StorePath::new(path), OFlags::CREATE | OFlags::EXCL)
+            .unwrap()
+    }
+
+    /// What different power cuts leave of the file `a`.
+    fn outcomes(medium: &Medium) -> Vec<Option<Vec<u8>>> {
+        let mut random = Random::new(1);
+        let mut outcomes: Vec<_> = (0..200)
+            .map(|_| medium.clone().cut_power(&mut random).files().remove("a"))
+            .collect();
+        outcomes.sort();
+        outcomes.dedup();
+        outcomes
+    }
+
+    #[test]
+    fn an_unsynced_file_may_be_absent_empty_torn_or_whole() {
+        let mut medium = Medium::new(1 << 20);
+        let node = made(&mut medium, "a");
+        medium.write_at(node, 0, &[7; 2 * SECTOR]).unwrap();
+        let left = outcomes(&medium);
+        let (zero, seven) = ([0; SECTOR], [7; SECTOR]);
+        for expected in [
+            None,
+            Some(vec![]),
+            Some([zero, zero].concat()),
+            Some([zero, seven].concat()),
+            Some([seven, zero].concat()),
+            Some([seven, seven].concat()),
+        ] {
+            assert!(left.contains(&expected));
+        }
+        assert_eq!(left.len(), 6);
+    }
+
+    // A file's name is its directory's, and must be synced there.
+    #[test]
+    fn a_synced_file_may_still_lose_its_name() {
+        let mut medium = Medium::new(1 << 20);
+        let node = made(&mut medium, "a");
+        medium.write_at(node, 0, b"bytes").unwrap();
+        medium.sync(node, None).unwrap();
+        assert_eq!(outcomes(&medium), [None, Some(b"bytes".to_vec())]);
+        medium.sync(ROOT, None).unwrap();
+        assert_eq!(outcomes(&medium), [Some(b"bytes".to_vec())]);
+    }
+
+    // Linux marks the pages clean; asking again is answered "all is well".
+    #[test]
+    fn what_a_failed_sync_lost_no_later_sync_brings_back() {
+        let mut medium = Medium::new(1 << 20);
+        let node = made(&mut medium, "a");
+        medium.sync_all(None).unwrap();
+        for offset in 0..64 {
+            medium.write_at(node, offset, &[1]).unwrap();
+        }
+        let losses = &mut Random::new(1);
+        assert_eq!(medium.sync(node, Some(losses)), Err(Errno::IO));
+        assert_eq!(medium.sync(node, None), Ok(()));
+        assert_eq!(
+            medium.sync_all(None),
+            Err(Errno::IO),
+            "it is told too, once"
+        );
+        assert_eq!(medium.sync_all(None), Ok(()));
+        assert_eq!(medium.files()["a"], [1; 64]);
+        let left = outcomes(&medium);
+        assert_eq!(left.len(), 1);
+        assert_ne!(left[0].as_deref(), Some(&[1; 64][..]));
+    }
+
+    #[test]
+    fn space_is_taken_by_blocks_and_given_back() {
+        let mut medium = Medium::new(2 * BLOCK);
+        let node = made(&mut medium, "a");
+        medium.write_at(node, 0, &[0; 4097]).unwrap();
+        assert_eq!(medium.space().free, 0);
+        let other = made(&mut medium, "b");
+        assert_eq!(medium.write_at(other, 0, &[0]), Err(Errno::NOSPC));
+        medium.unlink(&StorePath::new("a")).unwrap();
+        medium.write_at(other, 0, &[0]).unwrap();
+        assert_eq!(medium.space().free, BLOCK);
+    }
+}

@@ -1,0 +1,163 @@
+//! A file or directory: what programs see of it, what is synced, and the changes in between.
+
+use std::collections::BTreeMap;
+
+use super::Random;
+
+/// Names a file or directory, under whatever names.
+pub(super) type NodeId = usize;
+
+/// What a power cut leaves of unsynced writes is decided for each of these.
+pub(super) const SECTOR: usize = 512;
+
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    File(File),
+    Directory(Directory),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct File {
+    pub(super) seen: Vec<u8>,
+    pub(super) synced: Vec<u8>,
+    pub(super) unsynced: Vec<Change>,
+    pub(super) names: usize,
+    pub(super) in_journal: bool,
+    pub(super) has_lost: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Resize { len: usize },
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Directory {
+    pub(super) seen: BTreeMap<String, NodeId>,
+    pub(super) synced: BTreeMap<String, NodeId>,
+    pub(super) unsynced: Vec<(String, Option<NodeId>)>,
+    /// Never: what a file system loses of its own it does not go on with.
+    pub(super) has_lost: bool,
+}
+
+impl File {
+    pub(super) fn settle(&mut self, mut losses: Option<&mut Random>) {
+        for change in self.unsynced.drain(..) {
+            let may_be_lost = matches!(change, Change::Write { .. });
+            let lost = losses.as_deref_mut().is_some_and(|random| random.one_in(2));
+            if may_be_lost && lost {
+                self.has_lost = true;
+            } else {
+                change.apply(&mut self.synced);
+            }
+        }
+    }
+
+    /// Any number of the changes of each sector, and of the size.
+    pub(super) fn cut_power(&mut self, random: &mut Random) {
+        self.has_lost = false;
+        if !self.unsynced.is_empty() {
+            let changes = std::mem::take(&mut self.unsynced);
+            let mut lens = vec![self.synced.len()];
+            for change in &changes {
+                lens.push(change.len_after(*lens.last().expect("one to begin with")));
+            }
+            let longest = *lens.iter().max().expect("one to begin with");
+            let mut left = std::mem::take(&mut self.synced);
+            left.resize(longest, 0);
+            for (index, sector) in left.chunks_mut(SECTOR).enumerate() {
+                let touching: Vec<_> = changes
+                    .iter()
+                    .filter(|change| change.touches(index * SECTOR, sector.len()))
+                    .collect();
+                for change in &touching[..random.index(touching.len() + 1)] {
+                    change.apply_to_sector(index * SECTOR, sector);
+                }
+            }
+            left.truncate(lens[random.index(lens.len())]);
+            self.synced = left;
+        }
+        self.seen.clone_from(&self.synced);
+    }
+}
+
+impl Directory {
+    pub(super) fn settle(&mut self) {
+        for (name, node) in self.unsynced.drain(..) {
+            match node {
+                Some(node) => self.synced.insert(name, node),
+                None => self.synced.remove(&name),
+            };
+        }
+    }
+
+    /// Any number of the changes of each name.
+    pub(super) fn cut_power(&mut self, random: &mut Random) {
+        self.has_lost = false;
+        let changes = std::mem::take(&mut self.unsynced);
+        let mut names: BTreeMap<String, Vec<Option<NodeId>>> = BTreeMap::new();
+        for (name, node) in changes {
+            names.entry(name).or_default().push(node);
+        }
+        for (name, nodes) in names {
+            let count = random.index(nodes.len() + 1);
+            match nodes[..count].last() {
+                None => {}
+                Some(Some(node)) => {
+                    self.synced.insert(name, *node);
+                }
+                Some(None) => {
+                    self.synced.remove(&name);
+                }
+            }
+        }
+        self.seen.clone_from(&self.synced);
+    }
+}
+
+impl Change {
+    pub(super) fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write { offset, bytes: new } => {
+                let end = offset + new.len();
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[*offset..end].copy_from_slice(new);
+            }
+            Self::Resize { len } => bytes.resize(*len, 0),
+        }
+    }
+
+    fn len_after(&self, len: usize) -> usize {
+        match self {
+            Self::Write { offset, bytes } => len.max(offset + bytes.len()),
+            Self::Resize { len } => *len,
+        }
+    }
+
+    fn touches(&self, start: usize, len: usize) -> bool {
+        match self {
+            Self::Write { offset, bytes } => *offset < start + len && start < offset + bytes.len(),
+            Self::Resize { len: new } => *new < start + len,
+        }
+    }
+
+    fn apply_to_sector(&self, start: usize, sector: &mut [u8]) {
+        match self {
+            Self::Write { offset, bytes } => {
+                let from = start.max(*offset);
+                let to = (start + sector.len()).min(offset + bytes.len());
+                if from < to {
+                    sector[from - start..to - start]
+                        .copy_from_slice(&bytes[from - offset..to - offset]);
+                }
+            }
+            Self::Resize { len } => {
+                let keep = len.saturating_sub(start).min(sector.len());
+                sector[keep..].fill(0);
+            }
+        }
+    }
+}

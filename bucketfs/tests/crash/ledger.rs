@@ -1,0 +1,278 @@
+//! What the store has promised, and whether a disk keeps it.
+//!
+//! For each share the ledger has the states that a crash may leave it in: `None` for absent, or
+//! the attempt whose bytes it has. An acknowledgement leaves one of them; a request under way adds
+//! what it may bring about. Every attempt has bytes of its own, so that the share of an earlier one
+//! cannot pass for that of a later.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bucketfs::ShareKey;
+use bucketfs::container::{Container, Lease, Version};
+use bucketfs::disk::sim::Random;
+use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
+
+/// A promise that was not kept, or an answer that cannot be.
+#[derive(Debug)]
+pub(crate) struct Violation(pub(crate) String);
+
+pub(crate) type Verdict<T = ()> = Result<T, Violation>;
+
+/// One try to store a share.
+pub(crate) type Attempt = u64;
+
+/// All promises.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    shares: BTreeMap<ShareKey, Promise>,
+    lens: BTreeMap<Attempt, usize>,
+    /// When leases that were asked for may end.
+    expirations: BTreeSet<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Promise {
+    may_be: BTreeSet<Option<Attempt>>,
+    /// Every attempt there was: what a read that began earlier may still give.
+    tried: BTreeSet<Attempt>,
+    /// Of each client, the earliest end that its lease may have.
+    leases: BTreeMap<u8, u32>,
+}
+
+impl Default for Promise {
+    fn default() -> Self {
+        Self {
+            may_be: BTreeSet::from([None]),
+            tried: BTreeSet::new(),
+            leases: BTreeMap::new(),
+        }
+    }
+}
+
+// What was asked and answered.
+impl Ledger {
+    /// Makes an attempt of so many bytes.
+    pub(crate) fn attempt(&mut self, len: usize) -> Attempt {
+        let attempt = self.lens.len() as Attempt;
+        self.lens.insert(attempt, len);
+        attempt
+    }
+
+    /// The bytes of an attempt.
+    pub(crate) fn bytes(&self, attempt: Attempt) -> Vec<u8> {
+        let mut random = Random::new(attempt);
+        let words = std::iter::repeat_with(|| random.number().to_le_bytes());
+        words.flatten().take(self.lens[&attempt]).collect()
+    }
+
+    pub(crate) fn lease_until(&mut self, expiration: u32) {
+        self.expirations.insert(expiration);
+    }
+
+    /// From here on the share may be this attempt's.
+    pub(crate) fn may_store(&mut self, key: ShareKey, attempt: Attempt) {
+        let promise = self.promise(key);
+        promise.may_be.insert(Some(attempt));
+        promise.tried.insert(attempt);
+    }
+
+    /// The attempt came to nothing, for certain.
+    pub(crate) fn cannot_store(&mut self, key: ShareKey, attempt: Attempt) -> Verdict {
+        let promise = self.promise(key);
+        promise.may_be.remove(&Some(attempt));
+        promise.check(key)
+    }
+
+    pub(crate) fn stored(&mut self, key: ShareKey, attempt: Attempt, lease: (u8, u32)) -> Verdict {
+        let promise = self.promise(key);
+        if !promise.may_be.contains(&None) {
+            return Err(Violation(format!("{key:?} was stored over a share held")));
+        }
+        promise.may_be = BTreeSet::from([Some(attempt)]);
+        promise.leases = BTreeMap::from([lease]);
+        Ok(())
+    }
+
+    /// The share was held before this attempt.
+    pub(crate) fn held(
+        &mut self,
+        key: ShareKey,
+        attempt: Attempt,
+        (client, until): (u8, u32),
+    ) -> Verdict {
+        let promise = self.promise(key);
+        promise.may_be.remove(&Some(attempt));
+        promise.may_be.remove(&None);
+        promise.lease(client, until);
+        promise.check(key)
+    }
+
+    pub(crate) fn leased(&mut self, key: ShareKey, client: u8, until: u32) -> Verdict {
+        let promise = self.promise(key);
+        promise.may_be.remove(&None);
+        promise.lease(client, until);
+        promise.check(key)
+    }
+
+    pub(crate) fn may_remove(&mut self, key: ShareKey) {
+        self.promise(key).may_be.insert(None);
+    }
+
+    pub(crate) fn removed(&mut self, key: ShareKey) {
+        let promise = self.promise(key);
+        promise.may_be = BTreeSet::from([None]);
+        promise.leases.clear();
+    }
+
+    /// Whether the share is there whatever happens.
+    pub(crate) fn is_certain(&self, key: ShareKey) -> bool {
+        let promise = self.shares.get(&key);
+        promise.is_some_and(|promise| !promise.may_be.contains(&None))
+    }
+
+    /// Whether some attempt had these bytes.
+    pub(crate) fn may_read(&self, key: ShareKey, bytes: &[u8]) -> bool {
+        let promise = self.shares.get(&key);
+        promise.is_some_and(|promise| {
+            let mut attempts = promise.tried.iter();
+            attempts.any(|attempt| self.bytes(*attempt) == bytes)
+        })
+    }
+
+    fn promise(&mut self, key: ShareKey) -> &mut Promise {
+        self.shares.entry(key).or_default()
+    }
+}
+
+impl Promise {
+    fn lease(&mut self, client: u8, until: u32) {
+        let lease = self.leases.entry(client).or_insert(until);
+        *lease = until.max(*lease);
+    }
+
+    fn check(&self, key: ShareKey) -> Verdict {
+        if self.may_be.is_empty() {
+            return Err(Violation(format!("{key:?}: no state fits the answers")));
+        }
+        Ok(())
+    }
+}
+
+// What is on the disk.
+impl Ledger {
+    /// Compares every share on a disk with the promises, and takes what is there for promised.
+    ///
+    /// The store has been opened on that disk, so what is there must last from here on.
+    pub(crate) fn check(&mut self, files: &BTreeMap<String, Vec<u8>>) -> Verdict {
+        let mut found = BTreeMap::new();
+        for (path, file) in files {
+            let Some(name) = path.strip_prefix("shares/") else {
+                continue;
+            };
+            if name.starts_with("incoming/") {
+                return Err(Violation(format!("{path} was left in incoming")));
+            }
+            found.insert(parse(name)?, file);
+        }
+        let keys: BTreeSet<_> = self.shares.keys().chain(found.keys()).copied().collect();
+        for key in keys {
+            let promise = self.check_share(key, found.get(&key).copied())?;
+            self.shares.insert(key, promise);
+        }
+        Ok(())
+    }
+
+    fn check_share(&self, key: ShareKey, file: Option<&Vec<u8>>) -> Verdict<Promise> {
+        let promise = self.shares.get(&key).cloned().unwrap_or_default();
+        let Some(file) = file else {
+            if promise.may_be.contains(&None) {
+                let tried = promise.tried;
+                return Ok(Promise {
+                    tried,
+                    ..Promise::default()
+                });
+            }
+            return Err(Violation(format!("{key:?} is lost, of {promise:?}")));
+        };
+        let container = Container::parse(file)
+            .map_err(|damage| Violation(format!("{key:?} is torn: {damage}")))?;
+        let mut attempts = promise.may_be.iter().flatten();
+        let attempt = attempts
+            .find(|attempt| self.bytes(**attempt) == container.share)
+            .ok_or_else(|| {
+                let len = container.share.len();
+                let is = self
+                    .lens
+                    .keys()
+                    .find(|a| self.bytes(**a) == container.share);
+                Violation(format!(
+                    "{key:?} has {len} bytes of {is:?}, not of {promise:?}"
+                ))
+            })?;
+        let leases = self.check_leases(key, &promise, &container)?;
+        Ok(Promise {
+            may_be: BTreeSet::from([Some(*attempt)]),
+            tried: promise.tried.clone(),
+            leases,
+        })
+    }
+
+    /// Every lease promised is there, and no other than were asked for, each of them once.
+    fn check_leases(
+        &self,
+        key: ShareKey,
+        promise: &Promise,
+        container: &Container<'_>,
+    ) -> Verdict<BTreeMap<u8, u32>> {
+        let mut found = BTreeMap::new();
+        for lease in &container.leases {
+            let is_of = |client: &u8| {
+                let secrets = secrets(*client, key.storage_index);
+                *lease == Lease::new(Version::Two, &secrets, lease.owner, lease.expiration)
+            };
+            let client = (0..CLIENTS).find(is_of);
+            let client = client
+                .filter(|_| self.expirations.contains(&lease.expiration))
+                .ok_or_else(|| Violation(format!("{key:?} has {lease:?} of nobody")))?;
+            if found.insert(client, lease.expiration).is_some() {
+                return Err(Violation(format!("{key:?} has two leases of {client}")));
+            }
+        }
+        for (client, until) in &promise.leases {
+            if found.get(client).is_none_or(|found| found < until) {
+                let text = format!("{key:?}: {client} has {found:?}, was promised {until}");
+                return Err(Violation(text));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// How many clients there are.
+pub(crate) const CLIENTS: u8 = 3;
+
+pub(crate) fn secrets(client: u8, storage_index: StorageIndex) -> LeaseSecrets {
+    let byte = client ^ storage_index.as_bytes()[0];
+    LeaseSecrets {
+        renew: RenewSecret::new([byte; 32]),
+        cancel: CancelSecret::new([!byte; 32]),
+    }
+}
+
+pub(crate) fn upload_secret(client: u8) -> UploadSecret {
+    UploadSecret::new([client; 32])
+}
+
+/// The share of a path below `shares`.
+fn parse(path: &str) -> Verdict<ShareKey> {
+    let parse = || {
+        let mut names = path.rsplit('/');
+        let share: ShareNumber = names.next()?.parse().ok()?;
+        let storage_index: StorageIndex = names.next()?.parse().ok()?;
+        Some(ShareKey {
+            storage_index,
+            share,
+        })
+    };
+    parse().ok_or_else(|| Violation(format!("{path} is no share")))
+}

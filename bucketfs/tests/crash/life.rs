@@ -1,0 +1,560 @@
+//! One life of a store: opened, asked many things at once, ended by a crash or in order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bucketfs::container::expiration;
+use bucketfs::disk::Engine;
+use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
+use bucketfs::{
+    Answer, Config, Durability, Extent, LeaseOwner, Limits, Now, ReadRequest, Refusal, Request,
+    RequestId, ShareKey, Store, Wanted,
+};
+use bytes::Bytes;
+use lafs::{ShareNumber, StorageIndex};
+
+use crate::ledger::{Attempt, CLIENTS, Ledger, Verdict, Violation, secrets, upload_secret};
+
+/// How a life goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    /// How many requests are made.
+    pub(crate) requests: usize,
+    /// The system call before which it ends; `None` for in order.
+    pub(crate) crash_at: Option<u64>,
+    pub(crate) faults: Faults,
+    pub(crate) durability: Durability,
+}
+
+/// A store at work.
+struct Life<'a> {
+    store: Store,
+    sim: Sim,
+    ledger: &'a mut Ledger,
+    random: Random,
+    now: Now,
+    next_id: u64,
+    asked: BTreeMap<RequestId, Asked>,
+    /// How many requests that may change a share are under way.
+    busy: BTreeMap<ShareKey, usize>,
+    removing: Option<ShareKey>,
+    uploads: Vec<Attempted>,
+    faulty: bool,
+}
+
+/// What was asked under an id.
+#[derive(Clone, Debug)]
+enum Asked {
+    Put(Attempted),
+    Open(Attempted),
+    Write,
+    Close(Attempted),
+    End,
+    Lease(StorageIndex, u8, u32),
+    Remove(ShareKey),
+    Read(StorageIndex),
+}
+
+/// An attempt to store a share.
+#[derive(Clone, Debug)]
+struct Attempted {
+    key: ShareKey,
+    attempt: Attempt,
+    client: u8,
+    until: u32,
+    /// How it goes on once it is open, if it waits for that.
+    then: Then,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// Everything was asked already.
+    Nothing,
+    /// Half of it, then detach; another open resumes it.
+    Half,
+    /// The rest, and close.
+    Rest,
+    /// Some, then abort.
+    Abort,
+}
+
+/// Lives one life, and returns the disk as it is left, and whether it crashed.
+pub(crate) fn live(
+    medium: Medium,
+    ledger: &mut Ledger,
+    now: &mut Now,
+    plan: &Plan,
+) -> Verdict<(Medium, bool)> {
+    let mut sim = Sim::new(medium, plan.seed, plan.faults.clone());
+    if let Some(call) = plan.crash_at {
+        sim.crash_at(call);
+    }
+    let config = config(plan.seed, plan.durability);
+    let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
+    let store = match Store::open(&mut sim, &config, *now) {
+        Ok(store) => store,
+        Err(_) if sim.has_crashed() || faulty => return Ok((sim.into_medium(), true)),
+        Err(error) => return Err(Violation(format!("cannot open: {error}"))),
+    };
+    if sim.has_crashed() {
+        return Ok((sim.into_medium(), true));
+    }
+    if !faulty && plan.durability == Durability::Full {
+        sim.look(|medium| ledger.check(&medium.files()))?;
+    }
+    let mut life = Life {
+        store,
+        sim,
+        ledger,
+        random: Random::new(!plan.seed),
+        now: *now,
+        next_id: 0,
+        asked: BTreeMap::new(),
+        busy: BTreeMap::new(),
+        removing: None,
+        uploads: Vec::new(),
+        faulty,
+    };
+    life.work(plan.requests)?;
+    *now = life.now;
+    let crashed = life.sim.has_crashed();
+    Ok((life.sim.into_medium(), crashed))
+}
+
+pub(crate) fn config(seed: u64, durability: Durability) -> Config {
+    let mut bytes = [7; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    let mut config = Config::new(bytes);
+    config.journal_size = Config::JOURNAL_SIZE_MIN;
+    config.durability = durability;
+    config
+}
+
+// The work.
+impl Life<'_> {
+    fn work(&mut self, requests: usize) -> Verdict {
+        for _ in 0..requests {
+            self.ask();
+            for _ in 0..self.random.index(12) {
+                self.turn()?;
+            }
+            while self.asked.len() > 12 && !self.sim.has_crashed() {
+                self.turn()?;
+            }
+            if self.sim.has_crashed() {
+                return Ok(());
+            }
+        }
+        while !self.asked.is_empty() && !self.sim.has_crashed() {
+            self.turn()?;
+        }
+        self.store.shut_down(self.now);
+        while !self.store.is_shut_down() && !self.sim.has_crashed() {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    /// One turn of the driver's loop, with a disk that makes at most one system call meanwhile.
+    fn turn(&mut self) -> Verdict {
+        while let Some((id, operation)) = self.store.poll_operation() {
+            self.sim.submit(id, operation);
+        }
+        if self.sim.in_flight() == 0 && !self.asked.is_empty() && self.store_is_silent() {
+            return Err(Violation(format!("never answered: {:?}", self.asked)));
+        }
+        self.sim.step();
+        if self.sim.has_crashed() {
+            return Ok(());
+        }
+        let mut completions = Vec::new();
+        self.sim.reap(&mut completions);
+        for completion in completions {
+            self.store.handle_completion(self.now, completion);
+        }
+        while let Some((id, answer)) = self.store.poll_answer() {
+            self.answered(id, answer)?;
+        }
+        if self.random.one_in(50) {
+            self.now.elapsed += Duration::from_millis(self.random.below(2000));
+            // The operator's clock may go back as well.
+            self.now.unix = self.now.unix + self.random.below(400) - 100;
+            self.ledger.lease_until(expiration(self.now.unix));
+            self.store.handle_timeout(self.now);
+        }
+        Ok(())
+    }
+
+    fn store_is_silent(&mut self) -> bool {
+        match self.store.poll_answer() {
+            None => true,
+            Some((id, answer)) => self.answered(id, answer).is_err(),
+        }
+    }
+
+    fn ask(&mut self) {
+        self.ledger.lease_until(expiration(self.now.unix));
+        match self.random.below(20) {
+            0..=8 => self.ask_put(),
+            9..=12 => self.ask_upload(),
+            13..=15 => self.ask_lease(),
+            16..=17 => self.ask_remove(),
+            _ => self.ask_read(),
+        }
+    }
+
+    fn key(&mut self) -> ShareKey {
+        let byte = u8::try_from(self.random.below(3)).unwrap();
+        ShareKey {
+            // The first two lie in one directory of the second level, the third apart.
+            storage_index: StorageIndex::new(match byte {
+                0 => [0x11; 16],
+                1 => [[0x11; 8], [0x22; 8]].concat().try_into().unwrap(),
+                _ => [0xee; 16],
+            }),
+            share: ShareNumber::new(u8::try_from(self.random.below(3)).unwrap()),
+        }
+    }
+
+    fn client(&mut self) -> u8 {
+        u8::try_from(self.random.below(u64::from(CLIENTS))).unwrap()
+    }
+
+    fn attempted(&mut self, key: ShareKey, len: usize, then: Then) -> Attempted {
+        Attempted {
+            key,
+            attempt: self.ledger.attempt(len),
+            client: self.client(),
+            until: expiration(self.now.unix),
+            then,
+        }
+    }
+
+    fn send(&mut self, asked: Asked, request: Request) -> RequestId {
+        let id = RequestId(self.next_id);
+        self.next_id += 1;
+        self.asked.insert(id, asked);
+        self.store.handle_request(self.now, id, request);
+        id
+    }
+
+    fn ask_put(&mut self) {
+        let key = self.key();
+        if self.removing == Some(key) {
+            return;
+        }
+        let len = match self.random.below(8) {
+            0 => 20_000 + self.random.index(45_537),
+            1 => self.random.index(3),
+            _ => self.random.index(1500),
+        };
+        let put = self.attempted(key, len, Then::Nothing);
+        self.ledger.may_store(key, put.attempt);
+        *self.busy.entry(key).or_default() += 1;
+        let request = Request::Put {
+            storage_index: key.storage_index,
+            share: key.share,
+            bytes: self.ledger.bytes(put.attempt).into(),
+            lease: secrets(put.client, key.storage_index),
+        };
+        self.send(Asked::Put(put), request);
+    }
+
+    fn ask_upload(&mut self) {
+        if let Some(index) =
+            (!self.uploads.is_empty()).then(|| self.random.index(self.uploads.len()))
+        {
+            if self.removing != Some(self.uploads[index].key) {
+                let mut upload = self.uploads.swap_remove(index);
+                upload.then = Then::Rest;
+                upload.until = expiration(self.now.unix);
+                return self.open(upload, true);
+            }
+        }
+        let key = self.key();
+        if self.removing == Some(key) {
+            return;
+        }
+        let len = self.random.index(20_000);
+        let then = [Then::Nothing, Then::Half, Then::Rest, Then::Abort][self.random.index(4)];
+        let upload = self.attempted(key, len, then);
+        self.open(upload, false);
+    }
+
+    fn open(&mut self, upload: Attempted, resume: bool) {
+        let key = upload.key;
+        *self.busy.entry(key).or_default() += 1;
+        let bytes = self.ledger.bytes(upload.attempt);
+        let request = Request::OpenUpload {
+            storage_index: key.storage_index,
+            share: key.share,
+            secret: upload_secret(upload.client),
+            lease: secrets(upload.client, key.storage_index),
+            size: self.random.one_in(2).then_some(bytes.len() as u64),
+            resume,
+        };
+        let then = upload.then;
+        let id = self.send(Asked::Open(upload.clone()), request);
+        if then == Then::Nothing {
+            self.write(id, &bytes, 0);
+            self.close(id, upload, bytes.len());
+        }
+    }
+
+    /// Sends bytes in pieces.
+    fn write(&mut self, upload: RequestId, bytes: &[u8], offset: usize) {
+        let mut offset = offset;
+        while offset < bytes.len() {
+            let end = (offset + 1 + self.random.index(8000)).min(bytes.len());
+            let request = Request::Write {
+                upload,
+                offset: offset as u64,
+                bytes: Bytes::copy_from_slice(&bytes[offset..end]),
+            };
+            self.send(Asked::Write, request);
+            offset = end;
+        }
+    }
+
+    fn close(&mut self, upload: RequestId, attempted: Attempted, len: usize) {
+        self.ledger.may_store(attempted.key, attempted.attempt);
+        *self.busy.entry(attempted.key).or_default() += 1;
+        let request = Request::Close {
+            upload,
+            size: len as u64,
+        };
+        self.send(Asked::Close(attempted), request);
+    }
+
+    fn ask_lease(&mut self) {
+        let storage_index = self.key().storage_index;
+        if self
+            .removing
+            .is_some_and(|key| key.storage_index == storage_index)
+        {
+            return;
+        }
+        let client = self.client();
+        for share in 0..3 {
+            let share = ShareNumber::new(share);
+            *self
+                .busy
+                .entry(ShareKey {
+                    storage_index,
+                    share,
+                })
+                .or_default() += 1;
+        }
+        let request = Request::Lease {
+            storage_index,
+            lease: secrets(client, storage_index),
+            owner: LeaseOwner::Renewal,
+        };
+        let until = expiration(self.now.unix);
+        self.send(Asked::Lease(storage_index, client, until), request);
+    }
+
+    fn ask_remove(&mut self) {
+        let key = self.key();
+        let busy = self.busy.get(&key).is_some_and(|count| *count > 0);
+        if busy || self.removing.is_some() {
+            return;
+        }
+        self.removing = Some(key);
+        let was_certain = self.ledger.is_certain(key);
+        if was_certain {
+            self.ledger.may_remove(key);
+        }
+        let request = Request::Remove {
+            storage_index: key.storage_index,
+            share: key.share,
+        };
+        self.send(Asked::Remove(key), request);
+    }
+
+    fn ask_read(&mut self) {
+        let storage_index = self.key().storage_index;
+        let request = Request::Read(ReadRequest {
+            storage_index,
+            wanted: Wanted::Any(3),
+            extents: vec![Extent {
+                offset: 0,
+                size: u64::MAX,
+            }],
+        });
+        self.send(Asked::Read(storage_index), request);
+    }
+}
+
+// The answers.
+impl Life<'_> {
+    fn answered(&mut self, id: RequestId, answer: Answer) -> Verdict {
+        let asked = self.asked.remove(&id);
+        let asked = asked.ok_or_else(|| Violation(format!("{id:?} was answered twice")))?;
+        if let Answer::Refused(refusal) = &answer {
+            self.check_refusal(&asked, refusal)?;
+        }
+        match (asked, answer) {
+            (Asked::Put(put), answer) => {
+                self.idle(put.key);
+                self.attempt_ended(&put, &answer)
+            }
+            (Asked::Close(upload), answer) => {
+                self.idle(upload.key);
+                self.attempt_ended(&upload, &answer)
+            }
+            (Asked::Open(upload), answer) => {
+                self.idle(upload.key);
+                match answer {
+                    Answer::Opened { offset } => self.go_on(id, upload, offset),
+                    Answer::AlreadyHeld => {
+                        let lease = (upload.client, upload.until);
+                        return self.ledger.held(upload.key, upload.attempt, lease);
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+            (Asked::Lease(storage_index, client, until), answer) => {
+                for share in 0..3 {
+                    let share = ShareNumber::new(share);
+                    self.idle(ShareKey {
+                        storage_index,
+                        share,
+                    });
+                }
+                self.leased(storage_index, client, until, answer)
+            }
+            (Asked::Remove(key), answer) => {
+                self.removing = None;
+                if answer == Answer::Removed {
+                    self.ledger.removed(key);
+                }
+                Ok(())
+            }
+            (Asked::Read(storage_index), Answer::Read { held, pieces, .. }) => {
+                for (share, size) in held {
+                    let key = ShareKey {
+                        storage_index,
+                        share,
+                    };
+                    let piece = pieces.iter().find(|piece| piece.share == share);
+                    let bytes = piece.map(|piece| &piece.bytes[..]).unwrap_or_default();
+                    let whole = bytes.len() as u64 == size;
+                    if !whole || !self.ledger.may_read(key, bytes) {
+                        let len = bytes.len();
+                        let text = format!(
+                            "{key:?} of {size} bytes reads as {len} others: {:x?}",
+                            &bytes[..len.min(40)]
+                        );
+                        return Err(Violation(text));
+                    }
+                }
+                Ok(())
+            }
+            (Asked::Write | Asked::End | Asked::Read(_), _) => Ok(()),
+        }
+    }
+
+    fn attempt_ended(&mut self, put: &Attempted, answer: &Answer) -> Verdict {
+        let lease = (put.client, put.until);
+        match answer {
+            Answer::Stored => self.ledger.stored(put.key, put.attempt, lease),
+            Answer::AlreadyHeld => self.ledger.held(put.key, put.attempt, lease),
+            // The journal may have it, and a crash may bring it about.
+            Answer::Refused(Refusal::Disk(_) | Refusal::Failed) => Ok(()),
+            Answer::Refused(_) => self.ledger.cannot_store(put.key, put.attempt),
+            answer => Err(Violation(format!("{put:?} was answered {answer:?}"))),
+        }
+    }
+
+    /// An upload is open that waited for it.
+    fn go_on(&mut self, id: RequestId, mut upload: Attempted, offset: u64) {
+        let bytes = self.ledger.bytes(upload.attempt);
+        let offset = usize::try_from(offset).unwrap();
+        match upload.then {
+            Then::Nothing => {}
+            Then::Half => {
+                self.write(id, &bytes[..bytes.len() / 2], offset.min(bytes.len() / 2));
+                self.send(Asked::End, Request::Detach { upload: id });
+                upload.then = Then::Rest;
+                self.uploads.push(upload);
+            }
+            Then::Rest => {
+                // Resumed by whoever has the secret, it may be of another attempt.
+                if offset > 0 && self.random.one_in(4) {
+                    self.send(Asked::End, Request::Abort { upload: id });
+                    return;
+                }
+                let same = offset <= bytes.len() && !self.mixes(&upload, offset);
+                if !same {
+                    self.send(Asked::End, Request::Abort { upload: id });
+                    return;
+                }
+                self.write(id, &bytes, offset);
+                self.close(id, upload, bytes.len());
+            }
+            Then::Abort => {
+                self.write(id, &bytes[..bytes.len() / 2], offset.min(bytes.len() / 2));
+                self.send(Asked::End, Request::Abort { upload: id });
+            }
+        }
+    }
+
+    /// Whether the bytes before `offset` may be those of another attempt.
+    ///
+    /// A client's bytes follow from the share, so that in earnest this cannot be; here every
+    /// attempt has its own.
+    fn mixes(&self, upload: &Attempted, offset: usize) -> bool {
+        offset != 0 && offset != self.ledger.bytes(upload.attempt).len() / 2
+    }
+
+    fn leased(
+        &mut self,
+        storage_index: StorageIndex,
+        client: u8,
+        until: u32,
+        answer: Answer,
+    ) -> Verdict {
+        let Answer::Leased { held, failed } = answer else {
+            return Ok(());
+        };
+        for share in 0..3 {
+            let key = ShareKey {
+                storage_index,
+                share: ShareNumber::new(share),
+            };
+            let is_held = held.iter().any(|(share, _)| *share == key.share);
+            let has_failed = failed.iter().any(|(share, _)| *share == key.share);
+            if is_held {
+                self.ledger.leased(key, client, until)?;
+            } else if has_failed && !self.faulty {
+                return Err(Violation(format!("{key:?}: {failed:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// On a disk without errors nothing is refused but for a reason.
+    fn check_refusal(&self, asked: &Asked, refusal: &Refusal) -> Verdict {
+        let reasonable = matches!(
+            refusal,
+            Refusal::InProgress | Refusal::UnknownUpload | Refusal::NoShare | Refusal::Gap { .. }
+        );
+        let ending = matches!(
+            refusal,
+            Refusal::WrongSize { .. } | Refusal::TooLarge { .. }
+        );
+        if reasonable || ending || self.faulty {
+            return Ok(());
+        }
+        Err(Violation(format!("{asked:?} was refused: {refusal}")))
+    }
+
+    fn idle(&mut self, key: ShareKey) {
+        *self.busy.get_mut(&key).expect("it was busy") -= 1;
+    }
+}
+
+const _: () = assert!(Limits::SMALL_SHARE_SIZE == 65_536);

@@ -1,0 +1,191 @@
+//! The contract: a power cut at any moment takes nothing back that was acknowledged, leaves every
+//! share and lease whole or absent, and never keeps a store from opening.
+//!
+//! Stores live on simulated disks (their fault model is told in `disk/sim.rs`), one life after the
+//! other on the same disk. Whatever fails says the seed that repeats it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use bucketfs::disk::sim::{Faults, Medium, Random, SyncKind};
+use bucketfs::{Durability, Now};
+
+mod ledger;
+mod life;
+
+use ledger::{Ledger, Verdict, Violation};
+use life::{Plan, live};
+
+const CAPACITY: u64 = 64 << 20;
+
+fn start() -> Now {
+    Now {
+        elapsed: Duration::ZERO,
+        unix: 1_700_000_000,
+    }
+}
+
+fn plan(seed: u64, requests: usize) -> Plan {
+    Plan {
+        seed,
+        requests,
+        crash_at: None,
+        faults: Faults::default(),
+        durability: Durability::Full,
+    }
+}
+
+/// Several lives, each ended at random by a power cut, a kill, or in order; then a last look.
+fn lives(seed: u64, faults: &Faults) -> Verdict {
+    let mut random = Random::new(seed);
+    let mut medium = Medium::new(CAPACITY);
+    let mut ledger = Ledger::default();
+    let mut now = start();
+    for _ in 0..6 {
+        let mut plan = plan(random.number(), 40);
+        plan.faults = faults.clone();
+        // Short ones end while the store is being opened, long ones in order.
+        plan.crash_at = match random.below(4) {
+            0 => Some(random.below(60)),
+            1 | 2 => Some(random.below(1500)),
+            _ => None,
+        };
+        let (left, crashed) = live(medium, &mut ledger, &mut now, &plan)?;
+        medium = if crashed && random.one_in(4) {
+            // Killed: what was written is seen again, and still not synced.
+            left
+        } else {
+            left.cut_power(&mut random)
+        };
+    }
+    let mut last = plan(random.number(), 0);
+    last.faults.lie = faults.lie;
+    live(medium, &mut ledger, &mut now, &last)?;
+    Ok(())
+}
+
+fn each_seed(seeds: std::ops::Range<u64>, run: impl Fn(u64) -> Verdict) {
+    for seed in seeds {
+        if let Err(Violation(text)) = run(seed) {
+            panic!("seed {seed}: {text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_and_nothing_is_torn() {
+    each_seed(0..300, |seed| lives(seed, &Faults::default()));
+}
+
+// Retries of short writes, and what the ring does after a chain is severed.
+#[test]
+fn nothing_is_lost_when_writes_are_short() {
+    let faults = Faults {
+        short_every: 5,
+        ..Faults::default()
+    };
+    each_seed(1000..1060, |seed| lives(seed, &faults));
+}
+
+// An error on one share is that share's error; one of a sync is never asked about again.
+#[test]
+fn nothing_acknowledged_is_lost_when_the_disk_fails_now_and_then() {
+    let faults = Faults {
+        error_every: 150,
+        sync_error_every: 40,
+        ..Faults::default()
+    };
+    each_seed(2000..2150, |seed| lives(seed, &faults));
+}
+
+/// Before every single system call of a life, opening included, then a life on what is left.
+#[test]
+fn a_power_cut_may_come_before_any_system_call() {
+    for seed in 3000..3003 {
+        for call in 0.. {
+            let mut random = Random::new(seed ^ (call << 32));
+            let mut ledger = Ledger::default();
+            let mut now = start();
+            let mut first = plan(seed, 25);
+            first.crash_at = Some(call);
+            let mut run = || -> Verdict<bool> {
+                let medium = Medium::new(CAPACITY);
+                let (left, crashed) = live(medium, &mut ledger, &mut now, &first)?;
+                let medium = left.cut_power(&mut random);
+                live(medium, &mut ledger, &mut now, &plan(seed + 1, 0))?;
+                Ok(crashed)
+            };
+            match run() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Violation(text)) => panic!("seed {seed}, call {call}: {text}"),
+            }
+        }
+    }
+}
+
+/// The same for the life after a crash, whose replay is cut short again and again.
+#[test]
+fn a_power_cut_may_come_before_any_system_call_of_a_replay() {
+    for seed in 4000..4004 {
+        let mut ledger = Ledger::default();
+        let mut now = start();
+        let mut random = Random::new(seed);
+        let mut first = plan(seed, 60);
+        first.crash_at = Some(700);
+        let medium = Medium::new(CAPACITY);
+        let (left, crashed) = live(medium, &mut ledger, &mut now, &first).unwrap();
+        assert!(crashed, "there is something to replay");
+        let mut medium = left.cut_power(&mut random);
+        for call in 0.. {
+            let mut again = plan(seed + call, 0);
+            again.crash_at = Some(call);
+            let lived = live(medium, &mut ledger, &mut now, &again);
+            let (left, crashed) = lived.unwrap_or_else(|Violation(text)| {
+                panic!("seed {seed}, call {call}: {text}");
+            });
+            medium = left.cut_power(&mut random);
+            if !crashed {
+                break;
+            }
+        }
+    }
+}
+
+// A harness that finds nothing is worth nothing: with a sync left out it must find that.
+#[test]
+fn a_disk_that_lies_about_a_sync_is_found_out() {
+    for lie in [
+        SyncKind::Journal,
+        SyncKind::File,
+        SyncKind::Directory,
+        SyncKind::FileSystem,
+    ] {
+        let faults = Faults {
+            lie: Some(lie),
+            ..Faults::default()
+        };
+        let found = (0..100).find(|seed| lives(*seed, &faults).is_err());
+        assert!(found.is_some(), "{lie:?}");
+    }
+}
+
+// Relaxed durability gives up the power cut, not the crash of the process.
+#[test]
+fn a_relaxed_store_loses_nothing_when_it_is_killed() {
+    each_seed(5000..5040, |seed| {
+        let mut random = Random::new(seed);
+        let mut medium = Medium::new(CAPACITY);
+        let mut ledger = Ledger::default();
+        let mut now = start();
+        for _ in 0..4 {
+            let mut plan = plan(random.number(), 40);
+            plan.durability = Durability::Relaxed;
+            plan.crash_at = Some(random.below(1500));
+            medium = live(medium, &mut ledger, &mut now, &plan)?.0;
+        }
+        live(medium, &mut ledger, &mut now, &plan(0, 0))?;
+        Ok(())
+    });
+}
