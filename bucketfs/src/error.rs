@@ -26,7 +26,7 @@ pub enum Refusal {
     /// The operator takes no new shares here; reads, renewals and removals go on.
     #[error("the store is read-only")]
     ReadOnly,
-    /// A sync of the journal failed; until the store is opened again it only reads.
+    /// A sync of the journal failed, or what it says could not be done; the store only reads.
     #[error("the store has failed and only reads until it is opened again")]
     Failed,
     /// More bytes than the store takes in one request or share.
@@ -88,6 +88,9 @@ pub enum Damage {
     /// A container shorter than its header says.
     #[error("the container ends early")]
     Truncated,
+    /// A change of the container was half written; opening the store again completes it.
+    #[error("a change of the container is half done; open the store again")]
+    HalfChanged,
     /// A container of a version or kind this store does not know, or no container.
     #[error("not an immutable container")]
     UnknownContainer,

@@ -16,7 +16,7 @@
 //! * A container changes in place only after the journal durably holds the change.
 //! * An acknowledgement is sent only for a [`Durable`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use lafs::num;
 use rustix::io::Errno;
 use slab::Slab;
 
+use crate::container;
 use crate::disk::{Completion, Operation, OperationId, Outcome, StorePath};
 use crate::durable::{Durable, Waiver};
 use crate::error::{DiskError, Refusal};
@@ -71,6 +72,8 @@ pub struct Store {
 
     log: Log<Recorded>,
     locks: Locks<Task>,
+    /// Shares of which half a change was written and could not be taken back.
+    torn: HashSet<ShareKey>,
     space: SpaceAccount,
     uploads: Uploads,
     leasings: Slab<lease::Leasing>,
@@ -145,7 +148,7 @@ impl Store {
         self.pending_len += len;
         match refusal {
             Some(refusal) => self.refuse(id, refusal),
-            None => self.dispatch(id, request),
+            None => self.dispatch(now, id, request),
         }
         self.run();
     }
@@ -187,7 +190,7 @@ impl Store {
         self.run();
     }
 
-    fn dispatch(&mut self, id: RequestId, request: Request) {
+    fn dispatch(&mut self, now: Now, id: RequestId, request: Request) {
         let key = |storage_index, share| ShareKey {
             storage_index,
             share,
@@ -211,6 +214,7 @@ impl Store {
                 key: key(storage_index, share),
                 secret,
                 lease: Box::new(lease),
+                expiration: container::expiration(now.unix),
                 size,
                 resume,
             }),
@@ -443,6 +447,16 @@ impl Store {
         let Failed { waiters, error } = failed;
         tracing::error!(%error, ?part, "the journal cannot be synced; the store only reads now");
         for waiter in waiters {
+            self.record_failed(waiter);
+        }
+    }
+
+    /// Stops writing: the tree lacks what a durable record says, or has half of it.
+    ///
+    /// What others would build on the share now, replay would take away from under them.
+    fn give_up(&mut self, path: &StorePath, error: DiskError) {
+        tracing::error!(%path, %error, "cannot do what the journal says; the store only reads now");
+        for waiter in self.log.give_up() {
             self.record_failed(waiter);
         }
     }

@@ -146,6 +146,15 @@ impl<T> Log<T> {
         self.failed
     }
 
+    /// Fails the log: the tree is not what a durable record says, and only replay can make it so.
+    ///
+    /// No file is retired any more, so replay will. Returns those who waited in the queue; the
+    /// append in flight may still succeed.
+    pub(crate) fn give_up(&mut self) -> Vec<T> {
+        self.failed = true;
+        self.queue.drain(..).map(|(_, waiter)| waiter).collect()
+    }
+
     /// Retires both files as soon as nothing waits, and stays so.
     pub(crate) fn close(&mut self) {
         self.closing = true;
@@ -198,8 +207,7 @@ impl<T> Log<T> {
                 Appended::Durable(waiters.into_iter().map(prove).collect())
             }
             Err(error) => {
-                self.failed = true;
-                let queued = self.queue.drain(..).map(|(_, waiter)| waiter);
+                let queued = self.give_up();
                 let waiters = waiters.into_iter().chain(queued).collect();
                 Appended::Failed(Failed { waiters, error })
             }
@@ -258,13 +266,9 @@ impl<T> Log<T> {
     }
 
     fn fail(&mut self, error: DiskError) -> Failed<T> {
-        self.failed = true;
         self.checkpoint = Checkpoint::ExpectTree;
-        let queued = self.queue.drain(..).map(|(_, waiter)| waiter);
-        Failed {
-            waiters: queued.collect(),
-            error,
-        }
+        let waiters = self.give_up();
+        Failed { waiters, error }
     }
 
     /// Puts what waits into a batch, in the active file or, if that is full, in the other one.

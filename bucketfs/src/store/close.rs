@@ -11,7 +11,7 @@
 use bytes::Bytes;
 
 use super::{Answer, Flight as StoreFlight, LeaseOwner, Recorded, RequestId, Store, refusal};
-use crate::container::{self, Header, Lease, Version};
+use crate::container::{Header, Lease, Version};
 use crate::disk::{Completion, Operation};
 use crate::durable::{BytesDurable, Durable, NameDurable};
 use crate::error::{DiskError, Refusal};
@@ -65,9 +65,8 @@ impl Store {
             return self.close_given_up(&closing, failure);
         }
         let upload = self.uploads.get(closing.upload);
-        let expiration = container::expiration(self.now.unix);
         let owner = LeaseOwner::Upload.number();
-        let lease = Lease::new(Version::Two, &upload.lease, owner, expiration);
+        let lease = Lease::new(Version::Two, &upload.lease, owner, upload.expiration);
         let operation = Operation::WriteAt {
             file: upload.file,
             offset: Header::new(closing.size).leases_offset(),

@@ -259,8 +259,9 @@ impl Store {
 
     fn undone(&mut self, patch: Patch, refusal: Refusal, completion: &Completion) {
         if let Err(error) = completion.result {
-            let path = self.layout.share(patch.recording.renew.key);
-            tracing::error!(%path, %error, "a lease was half written and cannot be taken back");
+            let key = patch.recording.renew.key;
+            self.torn.insert(key);
+            self.give_up(&self.layout.share(key), error);
         }
         self.patch_ended(patch, Some(refusal));
     }

@@ -7,7 +7,7 @@
 //! Opening replays the journal and then syncs the file system, journal or none: a share that a
 //! killed process left in the tree may not have reached the disk, and is about to be believed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -97,6 +97,7 @@ impl Store {
             pending_len: 0,
             log: Log::new(headers, opening.salts, config.durability.waiver()),
             locks: Locks::new(),
+            torn: HashSet::new(),
             space: SpaceAccount::new(space, config.reserved, now.elapsed),
             uploads: Uploads::new(),
             leasings: Slab::new(),

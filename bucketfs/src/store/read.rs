@@ -13,7 +13,7 @@ use super::{
 };
 use crate::container::{HEADER_SIZE, Header, UncheckedHeader};
 use crate::disk::{ByteRange, Completion, EntryKind, Operation, Outcome};
-use crate::error::{DiskError, Refusal};
+use crate::error::{Damage, DiskError, Refusal};
 use crate::layout::ShareKey;
 
 /// A read request, until the last of its shares is read.
@@ -122,6 +122,11 @@ impl Store {
         reading.remaining -= 1;
         let number = share.key.share;
         match completion.result {
+            // What was to be a lease would be read as the end of the share.
+            Ok(_) if self.torn.contains(&share.key) => {
+                let refusal = Refusal::Damaged(Damage::HalfChanged);
+                reading.unreadable.push((number, refusal));
+            }
             Ok(Outcome::Read { size, pieces }) => {
                 let front = pieces.first().expect("the header was asked for");
                 match UncheckedHeader::parse(front).and_then(|header| header.check(size)) {

@@ -50,7 +50,11 @@ impl Store {
                 self.log.release(hold);
                 let result = match completion.result {
                     Ok(_) => Ok(durable),
-                    Err(error) => Err(Refusal::Disk(error)),
+                    Err(error) => {
+                        let path = self.layout.share(removal.key);
+                        self.give_up(&path, error);
+                        Err(Refusal::Disk(error))
+                    }
                 };
                 self.remove_ended(&removal, result);
             }

@@ -18,7 +18,7 @@ use super::{
     Answer, Flight as StoreFlight, LeaseOwner, Limits, RequestId, Store, Task, close, is_held,
     refusal,
 };
-use crate::container::{self, HEADER_SIZE};
+use crate::container::HEADER_SIZE;
 use crate::disk::{Completion, FileId, OPEN_FILES_MAX, OpenMode, Operation, StorePath};
 use crate::error::Refusal;
 use crate::journal::log;
@@ -31,6 +31,7 @@ pub(super) struct Open {
     pub(super) key: ShareKey,
     pub(super) secret: UploadSecret,
     pub(super) lease: Box<LeaseSecrets>,
+    pub(super) expiration: u32,
     pub(super) size: Option<u64>,
     pub(super) resume: bool,
 }
@@ -60,6 +61,8 @@ pub(super) struct Upload {
     pub(super) file: FileId,
     pub(super) incoming: StorePath,
     pub(super) lease: Box<LeaseSecrets>,
+    /// Of its lease: counted from the request that opened or resumed it, as in Tahoe.
+    pub(super) expiration: u32,
     secret: UploadSecret,
     size: Option<u64>,
     owner: Option<RequestId>,
@@ -169,6 +172,7 @@ impl Store {
         let upload = &mut self.uploads.table[index];
         let before = upload.owner.replace(open.request);
         upload.lease = open.lease;
+        upload.expiration = open.expiration;
         upload.touched = self.now.elapsed;
         let offset = upload.accepted;
         if let Some(before) = before {
@@ -185,7 +189,7 @@ impl Store {
                 key: open.key,
                 secrets: open.lease,
                 owner: LeaseOwner::Upload,
-                expiration: container::expiration(self.now.unix),
+                expiration: open.expiration,
                 then: Then::AlreadyHeld(open.request),
             }),
             Ok(false) if self.read_only => self.open_refused(&open, Refusal::ReadOnly),
@@ -236,6 +240,7 @@ impl Store {
             incoming,
             promised: open.cost(),
             lease: open.lease,
+            expiration: open.expiration,
             secret: open.secret,
             size: open.size,
             owner: Some(open.request),
