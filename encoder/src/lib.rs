@@ -8,6 +8,8 @@ mod codec;
 mod decoder;
 mod encoder;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod geometry;
 mod hash;
 mod key;
