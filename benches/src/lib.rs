@@ -5,6 +5,7 @@ pub mod fit;
 pub mod hosts;
 pub mod http;
 pub mod line;
+pub mod ours;
 pub mod peers;
 pub mod plot;
 pub mod process;

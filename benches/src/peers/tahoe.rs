@@ -18,6 +18,7 @@ use crate::process;
 pub struct Tahoe<'a> {
     hosts: &'a Hosts,
     nodes: Vec<Child>,
+    server_pids: Vec<u32>,
     gateway: SocketAddrV4,
 }
 
@@ -49,6 +50,7 @@ impl<'a> Tahoe<'a> {
         let mut grid = Self {
             hosts,
             nodes: Vec::new(),
+            server_pids: Vec::new(),
             gateway,
         };
         let maker = Maker {
@@ -102,6 +104,7 @@ impl<'a> Tahoe<'a> {
         for name in &names {
             grid.run(&maker, Side::Server, name)?;
         }
+        grid.server_pids = grid.nodes[1..].iter().map(Child::id).collect();
         grid.run(&maker, Side::Client, "client")?;
         // A server that it calls connected may not answer yet: a first upload to all of them tells, and
         // opens the connections.
@@ -144,10 +147,10 @@ impl<'a> Tahoe<'a> {
         self.nodes.last().expect("the client was started last").id()
     }
 
-    /// One of the servers' processes.
+    /// The servers' processes.
     #[must_use]
-    pub fn server_pid(&self) -> u32 {
-        self.nodes[1].id()
+    pub fn server_pids(&self) -> &[u32] {
+        &self.server_pids
     }
 
     fn run(&mut self, maker: &Maker<'_>, side: Side, name: &str) -> io::Result<()> {

@@ -3,6 +3,8 @@
 //! Everything runs on this machine's loopback or in the two hosts of a simulated line, in private
 //! instances with their files in one temporary directory, and is gone afterwards.
 
+mod idle;
+mod large;
 mod small;
 
 use std::error::Error;
@@ -32,6 +34,10 @@ struct Arguments {
 enum Part {
     /// Many small files over a slow line
     Small(small::Options),
+    /// One large file on one machine
+    Large(large::Options),
+    /// Memory and processor time while nothing happens
+    Idle,
 }
 
 /// What every part of the comparison needs.
@@ -65,6 +71,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     };
     match &arguments.part {
         Part::Small(options) => small::run(&context, options),
+        Part::Large(options) => large::run(&context, options),
+        Part::Idle => idle::run(&context),
     }
 }
 

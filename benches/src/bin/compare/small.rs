@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use benches::hosts::Hosts;
 use benches::line::{Line, Settings, Side};
+use benches::ours::{Client, Daemons, Programs};
 use benches::peers::ssh::SshServer;
 use benches::peers::tahoe::{Encoding, Tahoe};
 use benches::plot::{Bars, number};
@@ -66,6 +67,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<(), Box<dyn Er
     context.random_files("expanded", options.files, EXPANDED_SIZE)?;
 
     let mut rows = vec![limit(options)];
+    rows.push(ours(context, &hosts, &plain)?);
     rows.extend(ssh(context, &hosts, options.files)?);
     let tahoe_files = usize::try_from(options.tahoe_files)?.min(plain.len());
     rows.extend(tahoe(context, &hosts, &plain[..tahoe_files])?);
@@ -82,6 +84,17 @@ fn limit(options: &Options) -> Row {
         time: Duration::from_nanos(up * 1_000_000_000 / options.up_rate.max(1)),
         up,
     }
+}
+
+fn ours(context: &Context, hosts: &Hosts, files: &[PathBuf]) -> io::Result<Row> {
+    let (programs, directory) = (Programs::build()?, context.directory("ours")?);
+    let daemons = Daemons::start(hosts, &programs, &directory, ENCODING.total)?;
+    let client = Client::new(hosts, &programs, &directory, &daemons)?;
+    let count = u32::try_from(files.len()).unwrap_or(u32::MAX);
+    let remark = "3 of 10, every share synced to the disk; first contact included";
+    measured(hosts, "tahoectl upload", remark, count, || {
+        client.upload(files, &[]).map(drop)
+    })
 }
 
 fn ssh(context: &Context, hosts: &Hosts, files: u32) -> io::Result<Vec<Row>> {
