@@ -348,7 +348,7 @@ async fn say_goodbye(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
 const SLICES: usize = 16;
 
 /// Time for a peer to hang up after us.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of a peer that are thrown away while it hangs up: more than is under way on most lines.
 const GOODBYE_LEN_MAX: usize = 4 << 20;

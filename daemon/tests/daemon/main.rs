@@ -1,0 +1,14 @@
+//! The real `tahoed`, as a process on loopback, judged from outside.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that fails says where by panicking"
+)]
+
+mod client;
+mod crashing;
+mod hostile;
+mod limits;
+mod node;
+mod starting;
+mod stopping;
+mod storing;

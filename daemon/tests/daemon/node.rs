@@ -1,0 +1,180 @@
+//! A `tahoed` of its own for each test: directory, process, address.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use daemon::Directory;
+use daemon::config::Choices;
+use lafs::nurl::Nurl;
+use tempfile::TempDir;
+
+/// A server's directory.
+pub(crate) struct Node {
+    temporary: TempDir,
+}
+
+/// A running `tahoed`; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) nurl: Nurl,
+}
+
+impl Node {
+    /// A new server on a free port of loopback, with `settings` at the end of its configuration.
+    pub(crate) fn new(settings: &str) -> Self {
+        let node = Self {
+            temporary: TempDir::with_prefix("tahoed-test-").unwrap(),
+        };
+        let choices = Choices {
+            nickname: "test".to_owned(),
+            listen: vec!["127.0.0.1:0".parse().unwrap()],
+            location: vec!["127.0.0.1".parse().unwrap()],
+        };
+        daemon::init(&node.directory(), &choices).unwrap();
+        node.configure(settings);
+        node
+    }
+
+    /// Replaces everything but the address in the configuration.
+    pub(crate) fn configure(&self, settings: &str) {
+        let text = format!(
+            "listen = ['127.0.0.1:0']\nlocation = ['127.0.0.1']\n\
+             store.journal_size = '8MiB'\nlog.level = 'debug'\n{settings}\n"
+        );
+        fs::write(self.directory().config_path(), text).unwrap();
+    }
+
+    pub(crate) fn directory(&self) -> Directory {
+        Directory::new(self.temporary.path().join("node"))
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.directory().path().join("storage")
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(&self) -> Running {
+        let mut child = self.command().spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(Ok(line)) = lines.next() else {
+            panic!("tahoed did not start: {}", stderr(&mut child));
+        };
+        let address: SocketAddr = line.strip_prefix("listening on ").unwrap().parse().unwrap();
+        // Read to the end, so that the child never waits for us.
+        let mut log = child.stderr.take().unwrap();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = log.read_to_string(&mut text);
+            // Shown by cargo only if the test fails.
+            print!("{text}");
+        });
+        let directory = self.directory();
+        let config = directory.config().unwrap();
+        let nurl = directory
+            .nurls(&config, Some(address.port()))
+            .unwrap()
+            .remove(0);
+        Running {
+            child,
+            address,
+            nurl,
+        }
+    }
+
+    /// Starts it in the belief that it will not run; its exit code and what it says.
+    pub(crate) fn fail(&self) -> (Option<i32>, String) {
+        let mut child = self.command().spawn().unwrap();
+        let said = stderr(&mut child);
+        (child.wait().unwrap().code(), said)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = tahoed();
+        command
+            .arg("run")
+            .arg(self.directory().path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Every file under the store's `shares`, relative to it, that is not in incoming.
+    pub(crate) fn shares(&self) -> Vec<PathBuf> {
+        let root = self.store().join("shares");
+        let mut found = Vec::new();
+        let mut directories = vec![root.clone()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(&directory).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true if path.ends_with("incoming") => {}
+                    true => directories.push(path),
+                    false => found.push(path.strip_prefix(&root).unwrap().to_owned()),
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Every file in incoming.
+    pub(crate) fn incoming(&self) -> usize {
+        let incoming = self.store().join("shares/incoming");
+        fs::read_dir(incoming).map_or(0, Iterator::count)
+    }
+}
+
+impl Running {
+    /// Asks it to stop, as an operator would.
+    pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Ends it without a chance to do anything.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        fs::read_dir(path).unwrap().count()
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        let process = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(process, signal).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program under test.
+pub(crate) fn tahoed() -> Command {
+    Command::new(Path::new(env!("CARGO_BIN_EXE_tahoed")))
+}
+
+fn stderr(child: &mut Child) -> String {
+    let mut text = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    text
+}
