@@ -2,7 +2,7 @@
 //!
 //! It carries things between the wire protocol ([`protocol`]) and the store ([`bucketfs`]), which
 //! decide. A daemon lives in a [`Directory`] that [`init`] makes; [`Daemon::start`] opens the store and the
-//! sockets, [`Daemon::run`] serves until told to stop.
+//! sockets, [`Daemon::run`] serves until told to stop. [`serve`] is all of it, as a process does it.
 
 pub mod config;
 mod connection;
@@ -15,6 +15,7 @@ mod init;
 pub mod log;
 mod patience;
 mod pipeline;
+mod serve;
 mod shared;
 mod store;
 mod throttle;
@@ -26,3 +27,4 @@ pub use directory::Directory;
 pub use error::{DirectoryError, Failed, InitError, RunError};
 pub use identity::{Identity, IdentityError};
 pub use init::init;
+pub use serve::serve;

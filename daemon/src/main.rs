@@ -1,15 +1,13 @@
 //! `tahoed`: the storage server.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use daemon::Directory;
 use daemon::config::{Choices, Location, PORT_DEFAULT};
-use daemon::{Daemon, Directory};
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::warn;
 
 /// Store other people's shares, and your own
 ///
@@ -71,7 +69,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = std::panic::catch_unwind(|| match arguments.command {
         Command::Init(init) => make(init),
-        Command::Run { directory } => run(&Directory::new(directory)),
+        Command::Run { directory } => daemon::serve(&Directory::new(directory)).map_err(Into::into),
         Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
     });
     match done {
@@ -114,47 +112,6 @@ fn make(init: Init) -> Result<(), Box<dyn std::error::Error>> {
         println!("    tahoed nurl {path}");
     }
     Ok(())
-}
-
-fn run(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> {
-    // The log's own settings are in the configuration; until it is read, mistakes are printed.
-    daemon::log::start(directory.config()?.log);
-    let daemon = Daemon::start(directory)?;
-    let mut stdout = std::io::stdout().lock();
-    for address in daemon.addresses() {
-        // Nobody may be listening to standard output, which is no reason not to serve.
-        let _ = writeln!(stdout, "listening on {address}");
-    }
-    let _ = stdout.flush();
-    drop(stdout);
-    daemon.run(stop_signal())?;
-    Ok(())
-}
-
-/// Is done on SIGTERM or SIGINT.
-async fn stop_signal() {
-    let signals = signal(SignalKind::terminate())
-        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-    let (mut terminate, mut interrupt) = match signals {
-        Ok(signals) => signals,
-        Err(error) => {
-            warn!(%error, "cannot watch for signals: SIGTERM will stop at once");
-            return std::future::pending().await;
-        }
-    };
-    notify(&sd_notify::NotifyState::Ready);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    notify(&sd_notify::NotifyState::Stopping);
-}
-
-/// Tells systemd, if it started us.
-fn notify(state: &sd_notify::NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(false, std::slice::from_ref(state)) {
-        warn!(%error, "cannot tell systemd");
-    }
 }
 
 fn print_nurls(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> {
