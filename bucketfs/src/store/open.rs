@@ -148,6 +148,10 @@ impl Opening<'_> {
             }
             self.make_journal(&path, file)?;
         }
+        if !has(SHARES) {
+            // Also when nothing was missing: a killed process may have named the files unsynced.
+            self.sync_directories(&[JOURNAL])?;
+        }
         let incoming = StorePath::new(INCOMING);
         self.perform(&incoming, |path| Operation::MakeDirectories { path })?;
         self.sync_directories(&[SHARES])?;
@@ -192,8 +196,7 @@ impl Opening<'_> {
             .header(index, size, self.config.durability.waiver());
         self.perform(&new, |_| write_header(file, &header, None))?;
         self.perform(&new, |_| Operation::Close { file: slot })?;
-        self.publish(&new, path)?;
-        self.sync_directories(&[JOURNAL])
+        self.publish(&new, path)
     }
 
     /// Replays the journal, makes the tree durable, and leaves both files open and empty.
