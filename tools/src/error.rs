@@ -27,6 +27,15 @@ pub enum Error {
     /// A number or combination of options that cannot be meant.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// Encoding parameters that the format does not have.
+    #[error("files cannot be encoded so: {0}")]
+    Parameters(encoder::ParametersError),
+    /// The system gives no event queue.
+    #[error("cannot wait for events: {0}")]
+    Runtime(io::Error),
+    /// The system has no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(io::Error),
     /// A capability that does not parse.
     #[error("this is not a capability: {0}")]
     Capability(#[from] CapError),
@@ -46,12 +55,18 @@ pub enum Error {
     },
     /// The range is not within the file.
     #[error("the range starts at byte {start}, the file has {size} bytes")]
-    Range {
+    Span {
         /// Where the range starts.
         start: u64,
         /// The size of the file.
         size: u64,
     },
+    /// A capability that cannot do what was asked.
+    #[error("this capability only verifies shares; it does not read the file")]
+    VerifyOnly,
+    /// Good shares that make no file.
+    #[error(transparent)]
+    Inconsistent(#[from] encoder::Inconsistent),
     /// No server is configured.
     #[error("no server is configured in {path}")]
     NoServers {
@@ -81,20 +96,34 @@ impl Error {
         }
     }
 
+    /// Makes the error of reading `name`.
+    #[must_use]
+    pub fn input(name: &str, source: io::Error) -> Self {
+        Self::Input(InputError::Read {
+            name: name.to_owned(),
+            source,
+        })
+    }
+
     /// How the program ends on this error.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
             Self::Home(_)
             | Self::Settings(_)
+            | Self::Parameters(_)
             | Self::Capability(_)
             | Self::Nurl(_)
-            | Self::Range { .. }
+            | Self::Span { .. }
+            | Self::VerifyOnly
             | Self::NoServers { .. } => Exit::Usage,
             Self::Input(_)
+            | Self::Random(_)
+            | Self::Runtime(_)
             | Self::Output { .. }
             | Self::Unhappy(_)
             | Self::NotEnoughShares(_)
+            | Self::Inconsistent(_)
             | Self::LocalGrid(_)
             | Self::Interrupted => Exit::CouldNot,
         }
@@ -121,9 +150,14 @@ impl Error {
             }
             Self::NotEnoughShares(_) => "try again when more servers are up",
             Self::Settings(_)
+            | Self::Parameters(_)
+            | Self::Random(_)
+            | Self::Runtime(_)
             | Self::Input(_)
             | Self::Output { .. }
-            | Self::Range { .. }
+            | Self::Span { .. }
+            | Self::VerifyOnly
+            | Self::Inconsistent(_)
             | Self::LocalGrid(_)
             | Self::Interrupted => return None,
         };
@@ -327,7 +361,7 @@ pub enum ServerError {
     NoShare,
     /// What it sent is not the share that it should be.
     #[error("sent a bad share: {0}")]
-    BadShare(encoder::BadShare),
+    BadShare(encoder::Damage),
 }
 
 impl ServerError {
@@ -463,6 +497,12 @@ pub enum LocalGridError {
         /// The last line that it wrote, or how it ended.
         said: String,
     },
+    /// A server's directory could not be made.
+    #[error(transparent)]
+    Init(#[from] daemon::InitError),
+    /// A server could not run, or its directory is not one.
+    #[error(transparent)]
+    Serve(#[from] daemon::RunError),
     /// `grid up` where a grid is running.
     #[error("a grid is running in {path}")]
     Running {

@@ -11,15 +11,18 @@ use std::time::Duration;
 use lafs::StorageIndex;
 use lafs::nurl::Nurl;
 use protocol::Traffic;
+use tokio::sync::Notify;
 
 use crate::placement::permuted;
 
 mod link;
+mod pace;
 mod pin;
 mod server;
 mod trips;
 
-pub use server::{Answer, Held, Reading, Server, Stored, Upload};
+pub use pace::Pace;
+pub use server::{Answer, Held, Reading, Server, Stored, Upload, name_of};
 pub use trips::Trips;
 
 /// The servers of a grid, in the order in which they were configured.
@@ -27,6 +30,7 @@ pub use trips::Trips;
 pub struct Grid {
     servers: Vec<Rc<Server>>,
     patience: Patience,
+    room: Rc<Notify>,
 }
 
 /// How long a client waits for what, before it turns elsewhere.
@@ -63,11 +67,13 @@ impl Grid {
     /// Takes servers without talking to them; `master` is the client's own secret.
     #[must_use]
     pub fn new(nurls: &[Nurl], master: &[u8; 32], patience: Patience) -> Self {
-        let servers = nurls
-            .iter()
-            .map(|nurl| Rc::new(Server::new(nurl.clone(), master, patience)))
-            .collect();
-        Self { servers, patience }
+        let room = Rc::new(Notify::new());
+        let server = |nurl: &Nurl| Server::new(nurl.clone(), master, patience, room.clone());
+        Self {
+            servers: nurls.iter().map(server).map(Rc::new).collect(),
+            patience,
+            room,
+        }
     }
 
     /// How long it waits for what.
@@ -92,6 +98,11 @@ impl Grid {
         .into_iter()
         .map(|index| self.servers[index].clone())
         .collect()
+    }
+
+    /// Ends when some connection has taken bytes, or is gone.
+    pub async fn room(&self) {
+        self.room.notified().await;
     }
 
     /// What has passed over all connections, before TLS.

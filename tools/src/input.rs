@@ -155,6 +155,12 @@ impl InputFile {
         Ok(())
     }
 
+    /// The error of a file that is beyond the format.
+    #[must_use]
+    pub fn too_large(&self) -> InputError {
+        InputError::TooLarge { name: self.name() }
+    }
+
     fn changed(&self) -> InputError {
         InputError::Changed { name: self.name() }
     }

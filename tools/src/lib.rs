@@ -4,6 +4,7 @@
 //! [`input`] reads what is uploaded. The library prints nothing; the commands of `tahoectl` are
 //! arguments, one call, and a report.
 
+pub mod download;
 pub mod durable;
 pub mod error;
 pub mod exit;
@@ -11,7 +12,10 @@ pub mod grid;
 pub mod home;
 pub mod input;
 pub mod ledger;
+pub mod local_grid;
+pub mod output;
 pub mod placement;
+pub mod upload;
 
 pub use error::Error;
 pub use exit::Exit;

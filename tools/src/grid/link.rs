@@ -17,7 +17,7 @@ use protocol::client::{Connection, Event};
 use protocol::server::Outcome;
 use protocol::{ReadRequest, RequestNumber, Traffic, Welcome};
 use rustls::ClientConfig;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Patience;
@@ -43,8 +43,8 @@ pub(super) struct Link {
     state: RefCell<State>,
     /// The writer has something to do.
     work: Notify,
-    /// Bytes have left, or the connection has.
-    room: Notify,
+    /// Bytes have left, or the connection has. Shared by the links of a grid.
+    room: Rc<Notify>,
     /// The connection is to end at once.
     abandon: Notify,
 }
@@ -114,8 +114,8 @@ pub(super) enum Asked {
         storage_index: StorageIndex,
         share: ShareNumber,
         size: Option<u64>,
-        is_resumed: bool,
-        resume_at: Option<oneshot::Sender<u64>>,
+        /// Present until the server has said from where on it wants bytes.
+        resume_at: Option<Box<dyn FnOnce(u64)>>,
         /// Everything was sent: the server owes the answer.
         is_ended: bool,
         reply: Box<dyn FnOnce(Answer<Stored>)>,
@@ -130,7 +130,12 @@ pub(super) struct UploadId {
 }
 
 impl Link {
-    pub(super) fn new(nurl: &Nurl, secret: ConnectionSecret, patience: Patience) -> Self {
+    pub(super) fn new(
+        nurl: &Nurl,
+        secret: ConnectionSecret,
+        patience: Patience,
+        room: Rc<Notify>,
+    ) -> Self {
         let target = Target {
             network: nurl.network(),
             host: nurl.host().as_str().to_owned(),
@@ -153,7 +158,7 @@ impl Link {
             }),
             target,
             work: Notify::new(),
-            room: Notify::new(),
+            room,
             abandon: Notify::new(),
         }
     }
@@ -193,10 +198,9 @@ impl Link {
         state.era != upload.era || state.connection.output_len() < QUEUE_LEN_MAX
     }
 
-    pub(super) async fn room(&self, upload: UploadId) {
-        while !self.has_room(upload) {
-            self.room.notified().await;
-        }
+    pub(super) fn is_drained(&self, upload: UploadId) -> bool {
+        let state = self.state.borrow();
+        state.era != upload.era || state.connection.output_len() == 0
     }
 
     pub(super) fn write(&self, upload: UploadId, bytes: Bytes) {
@@ -265,15 +269,9 @@ impl Link {
                 }
             }
             Event::ResumeAt { request, offset } => {
-                let mut state = self.state.borrow_mut();
-                if let Some(waiting) = state.waiting.get_mut(&request) {
-                    waiting.trips.receive(waiting.sent);
-                    if let Asked::Upload { resume_at, .. } = &mut waiting.asked {
-                        if let Some(resume_at) = resume_at.take() {
-                            // Nobody to hear it: the upload is being dropped.
-                            let _ = resume_at.send(offset);
-                        }
-                    }
+                let resume_at = self.state.borrow_mut().resume(request);
+                if let Some(resume_at) = resume_at {
+                    resume_at(offset);
                 }
             }
             Event::Share {
@@ -389,9 +387,9 @@ impl State {
                 storage_index,
                 share,
                 size,
-                is_resumed,
+                resume_at,
                 ..
-            } => connection.open(*storage_index, *share, *size, *is_resumed),
+            } => connection.open(*storage_index, *share, *size, resume_at.is_some()),
         };
         self.waiting.insert(request, waiting);
         request
@@ -399,10 +397,28 @@ impl State {
 
     /// Whether this upload is of this connection and takes bytes.
     fn is_streaming(&self, upload: UploadId) -> bool {
+        let waiting = self.waiting.get(&upload.request);
         self.era == upload.era
-            && self.waiting.get(&upload.request).is_some_and(
-                |waiting| matches!(waiting.asked, Asked::Upload { is_ended, .. } if !is_ended),
-            )
+            && waiting.is_some_and(|waiting| {
+                matches!(
+                    waiting.asked,
+                    Asked::Upload {
+                        is_ended: false,
+                        resume_at: None,
+                        ..
+                    }
+                )
+            })
+    }
+
+    /// The server has said from where on it wants the bytes of an upload.
+    fn resume(&mut self, request: RequestNumber) -> Option<Box<dyn FnOnce(u64)>> {
+        let waiting = self.waiting.get_mut(&request)?;
+        waiting.trips.receive(waiting.sent);
+        match &mut waiting.asked {
+            Asked::Upload { resume_at, .. } => resume_at.take(),
+            _ => None,
+        }
     }
 
     fn end_upload(&mut self, request: RequestNumber) {

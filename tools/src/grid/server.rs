@@ -7,7 +7,7 @@ use bytes::Bytes;
 use lafs::nurl::Nurl;
 use lafs::{ConnectionSecret, ShareNumber, StorageIndex};
 use protocol::{HeldShare, ReadRequest, Reason, Traffic, Welcome};
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
 use super::Patience;
 use super::link::{Asked, Link, UploadId};
@@ -63,12 +63,12 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn new(nurl: Nurl, master: &[u8; 32], patience: Patience) -> Self {
+    pub(super) fn new(nurl: Nurl, master: &[u8; 32], patience: Patience, room: Rc<Notify>) -> Self {
         let secret = ConnectionSecret::derive(master, nurl.key_hash().as_bytes());
         Self {
             name: name_of(&nurl),
             seed: Seed::new(*nurl.key_hash().as_bytes()),
-            link: Rc::new(Link::new(&nurl, secret, patience)),
+            link: Rc::new(Link::new(&nurl, secret, patience, room)),
             nurl,
         }
     }
@@ -154,29 +154,23 @@ impl Server {
     /// Begins an upload whose bytes follow. `reply` gets its end, which may come at any time: the
     /// server refuses, has the share, has stored it, or is gone.
     ///
-    /// With `resume` the bytes may follow only after [`Upload::offset`] has said from where.
+    /// With `resume_at` the upload goes on where an earlier one of this client broke off: the bytes
+    /// may follow only after it was told from which offset on.
     pub fn open(
         &self,
         trips: &Trips,
         storage_index: StorageIndex,
         share: ShareNumber,
         size: Option<u64>,
-        resume: bool,
+        resume_at: Option<Box<dyn FnOnce(u64)>>,
         reply: impl FnOnce(Answer<Stored>) + 'static,
     ) -> Upload {
-        let (resume_at, offset) = if resume {
-            let (sender, receiver) = oneshot::channel();
-            (Some(sender), Some(receiver))
-        } else {
-            (None, None)
-        };
         let id = self.link.ask(
             trips,
             Asked::Upload {
                 storage_index,
                 share,
                 size,
-                is_resumed: resume,
                 resume_at,
                 is_ended: false,
                 reply: Box::new(reply),
@@ -185,7 +179,6 @@ impl Server {
         Upload {
             link: self.link.clone(),
             id,
-            offset,
         }
     }
 
@@ -205,29 +198,19 @@ pub struct Upload {
     link: Rc<Link>,
     /// `None` where the server could not even be asked: the reply has said so.
     id: Option<UploadId>,
-    offset: Option<oneshot::Receiver<u64>>,
 }
 
 impl Upload {
-    /// From where on the server wants bytes; `None` if the upload has ended instead.
-    pub async fn offset(&mut self) -> Option<u64> {
-        match self.offset.take() {
-            Some(offset) => offset.await.ok(),
-            None => Some(0),
-        }
-    }
-
-    /// Waits until the connection takes more bytes; at once if it is gone.
-    pub async fn room(&self) {
-        if let Some(id) = self.id {
-            self.link.room(id).await;
-        }
-    }
-
     /// Whether the connection takes more bytes now, or is gone.
     #[must_use]
     pub fn has_room(&self) -> bool {
         self.id.is_none_or(|id| self.link.has_room(id))
+    }
+
+    /// Whether everything written so far has left for the server.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.id.is_none_or(|id| self.link.is_drained(id))
     }
 
     /// Queues the next bytes; nothing if the upload has ended.
@@ -253,7 +236,9 @@ impl Drop for Upload {
     }
 }
 
-fn name_of(nurl: &Nurl) -> Arc<str> {
+/// A server for a person: `host:port`.
+#[must_use]
+pub fn name_of(nurl: &Nurl) -> Arc<str> {
     let (host, port) = (nurl.host(), nurl.port());
     if host.as_str().contains(':') {
         format!("[{host}]:{port}").into()

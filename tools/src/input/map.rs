@@ -39,7 +39,7 @@ impl Mapping {
         // Advice only: a kernel that does not take it reads ahead less.
         let _ = map.advise(Advice::Sequential);
         let Some(watch) = Watch::begin(&map) else {
-            return Err(io::Error::other("more than 16 files are mapped at once"));
+            return Err(io::Error::other("more than 64 files are mapped at once"));
         };
         Ok(Self { map, watch })
     }
@@ -70,7 +70,7 @@ struct Watch {
 }
 
 /// One upload maps one window; a few more let a library user run several at once.
-static WATCHES: [Watch; 16] = [const { Watch::idle() }; 16];
+static WATCHES: [Watch; 64] = [const { Watch::idle() }; 64];
 
 impl Watch {
     const fn idle() -> Self {

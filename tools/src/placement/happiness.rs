@@ -99,9 +99,15 @@ impl Holdings {
 impl FromIterator<(ServerIndex, ShareNumber)> for Holdings {
     fn from_iter<T: IntoIterator<Item = (ServerIndex, ShareNumber)>>(pairs: T) -> Self {
         let mut holdings = Self::new();
-        for (server, share) in pairs {
-            holdings.insert(server, share);
-        }
+        holdings.extend(pairs);
         holdings
+    }
+}
+
+impl Extend<(ServerIndex, ShareNumber)> for Holdings {
+    fn extend<T: IntoIterator<Item = (ServerIndex, ShareNumber)>>(&mut self, pairs: T) {
+        for (server, share) in pairs {
+            self.insert(server, share);
+        }
     }
 }

@@ -111,6 +111,19 @@ impl Plan {
         self.settle(assignment);
     }
 
+    /// As [`Plan::refused`], but the server may be asked for this share once more.
+    pub fn postponed(&mut self, assignment: Assignment) {
+        self.settle(assignment);
+        self.shares[assignment.share.index()]
+            .tried
+            .remove(&assignment.server);
+    }
+
+    /// Nothing more is asked of anyone: only what is outstanding can still succeed.
+    pub fn freeze(&mut self) {
+        self.servers.fill(Condition::Closed);
+    }
+
     /// The server takes no share any more: it is full, read-only, or out of reach.
     ///
     /// Shares outstanding there are still reported one by one, by [`Plan::stored`] or
@@ -153,11 +166,20 @@ impl Plan {
     /// Whether `happy` could still be reached if every usable server took whatever it is asked.
     #[must_use]
     pub fn may_become_happy(&self) -> bool {
+        self.may_spare(None)
+    }
+
+    /// Whether `happy` could still be reached if this server did nothing more.
+    #[must_use]
+    pub fn may_spare(&self, spared: impl Into<Option<ServerIndex>>) -> bool {
+        let spared = spared.into();
         let mut possible = self.stored.clone();
         for (server, share) in self.outstanding() {
-            possible.insert(server, share);
+            if Some(server) != spared {
+                possible.insert(server, share);
+            }
         }
-        for server in self.usable() {
+        for server in self.usable().filter(|&server| Some(server) != spared) {
             for index in 0..self.shares.len() {
                 if !self.shares[index].tried.contains(&server) {
                     possible.insert(server, number(index));

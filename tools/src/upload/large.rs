@@ -1,0 +1,364 @@
+//! A large file or a stream: encoded segment by segment, each segment sent to all servers in step.
+//!
+//! Memory is bounded by the queue of each connection and one segment ahead. A server that takes
+//! bytes much more slowly than the others holds all of them back, and is given up for that. A share
+//! that was lost on the way goes to another server, or to the same one from where it broke off, in
+//! a further pass over the file; a stream has one pass only.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use encoder::{Encoded, Geometry};
+use lafs::cap::{Cap, ReadCap};
+use lafs::{Parameters, ReadKey, ShareNumber, num};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::effort::{Effort, News};
+use super::encoding::{self, Encoding, Step};
+use super::{Phase, Uploaded, Uploader};
+use crate::error::{Doing, Error, ServerError};
+use crate::grid::{Pace, Upload};
+use crate::input::InputFile;
+use crate::placement::{Assignment, ServerIndex};
+
+/// Below this size nothing is asked before the bytes follow. Above it, a round trip is nothing to
+/// the upload, and saves sending what is refused, is there already, or was sent before a crash.
+const UNASKED_SIZE_MAX: u64 = 4 << 20;
+
+/// Passes over a file at most.
+const PASSES_MAX: usize = 4;
+
+impl Uploader {
+    pub(super) async fn upload_large_file(
+        &self,
+        file: InputFile,
+        geometry: Geometry,
+    ) -> Result<Uploaded, Error> {
+        let file = Arc::new(file);
+        let parameters = geometry.parameters();
+        let begun = Instant::now();
+        let key = if self.options.random_key {
+            super::random_key()?
+        } else {
+            let observer = self.observer.clone();
+            encoding::convergent_key(file.clone(), &self.convergence, parameters, observer).await?
+        };
+        let mut phases = vec![(Phase::Key, begun.elapsed())];
+
+        let mut effort = self.effort(key.storage_index());
+        let begun = Instant::now();
+        let mut cap = self.remembered(&mut effort, &key, geometry).await;
+        if cap.is_some() {
+            phases.push((Phase::Ask, begun.elapsed()));
+        }
+        let mut is_changed = false;
+        for pass in 0..PASSES_MAX {
+            let is_cap_known = cap.is_some();
+            let assignments = effort.assign();
+            if assignments.is_empty() && is_cap_known {
+                break;
+            }
+            is_changed = true;
+            let is_asked = pass > 0 || geometry.file_size() > UNASKED_SIZE_MAX;
+            let share_size = Some(geometry.share_size());
+            let begun = Instant::now();
+            let sinks = open(&mut effort, assignments, share_size, is_asked).await;
+            let (file, key) = (file.clone(), key.clone());
+            let encoding = Encoding::of_file(file, key, parameters, shares(&sinks));
+            cap = Some(self.stream(&mut effort, sinks, encoding).await?);
+            phases.push((Phase::Stream, begun.elapsed()));
+            let begun = Instant::now();
+            await_ends(&mut effort).await;
+            phases.push((Phase::Acknowledge, begun.elapsed()));
+        }
+        let cap = cap.expect("the first pass makes it");
+        if is_changed {
+            self.remember(&effort, cap.storage_index(), cap.ueb_hash());
+        } else {
+            self.observer.encoded(geometry.file_size());
+        }
+        effort.outcome()?;
+        Ok(effort.into_uploaded(Cap::Read(cap), geometry.file_size(), phases))
+    }
+
+    pub(super) async fn upload_large_stream(
+        &self,
+        name: String,
+        stream: Box<dyn Read + Send>,
+        key: ReadKey,
+        parameters: Parameters,
+    ) -> Result<Uploaded, Error> {
+        let mut effort = self.effort(key.storage_index());
+        let begun = Instant::now();
+        let assignments = effort.assign();
+        let sinks = open(&mut effort, assignments, None, true).await;
+        // What is lost from here on cannot be made again.
+        effort.plan.freeze();
+        let encoding = Encoding::of_stream(name, stream, key, parameters, shares(&sinks));
+        let cap = self.stream(&mut effort, sinks, encoding).await?;
+        let mut phases = vec![(Phase::Stream, begun.elapsed())];
+        let begun = Instant::now();
+        await_ends(&mut effort).await;
+        phases.push((Phase::Acknowledge, begun.elapsed()));
+        effort.outcome()?;
+        let size = cap.size();
+        Ok(effort.into_uploaded(Cap::Read(cap), size, phases))
+    }
+
+    /// Sends everything that `encoding` makes to where it belongs.
+    async fn stream(
+        &self,
+        effort: &mut Effort<'_>,
+        mut sinks: Vec<Sink>,
+        mut encoding: Encoding,
+    ) -> Result<ReadCap, Error> {
+        let mut brake = Brake::new();
+        loop {
+            let step = tokio::select! {
+                step = encoding.next() => step?,
+                (assignment, _) = effort.hear() => {
+                    lose(effort, &mut sinks, &encoding, assignment)?;
+                    continue;
+                }
+            };
+            match step {
+                Step::Segment { len, pieces } => {
+                    for (share, bytes) in pieces {
+                        for sink in sinks.iter_mut().filter(|sink| sink.is_of(share)) {
+                            sink.hold(bytes.clone());
+                        }
+                    }
+                    deliver(effort, &mut sinks, &encoding, &mut brake).await?;
+                    self.observer.encoded(len);
+                }
+                Step::End(encoded) => {
+                    end(&encoded, sinks);
+                    return Ok(encoded.cap().clone());
+                }
+            }
+        }
+    }
+}
+
+/// Where one share goes.
+struct Sink {
+    assignment: Assignment,
+    upload: Upload,
+    /// Bytes that the server has from an earlier upload.
+    skip: u64,
+    /// What waits for room.
+    held: Bytes,
+}
+
+impl Sink {
+    fn is_of(&self, share: ShareNumber) -> bool {
+        self.assignment.share == share
+    }
+
+    /// Takes the next bytes of the share, of which some may be where they belong already.
+    fn hold(&mut self, mut bytes: Bytes) {
+        debug_assert!(self.held.is_empty(), "segments are delivered in step");
+        let skipped = num::len(self.skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
+        bytes.advance(skipped);
+        self.skip -= num::size(skipped);
+        self.held = bytes;
+    }
+
+    /// Queues what is held if there is room; false if not.
+    fn release(&mut self) -> bool {
+        let is_free = self.held.is_empty() || self.upload.has_room();
+        if is_free {
+            self.upload.write(std::mem::take(&mut self.held));
+        }
+        is_free
+    }
+}
+
+fn shares(sinks: &[Sink]) -> Vec<ShareNumber> {
+    sinks.iter().map(|sink| sink.assignment.share).collect()
+}
+
+/// Opens uploads; where it `is_asked`, waits until the servers have said from where on to send.
+async fn open(
+    effort: &mut Effort<'_>,
+    assignments: Vec<Assignment>,
+    share_size: Option<u64>,
+    is_asked: bool,
+) -> Vec<Sink> {
+    let mut ready = Vec::new();
+    let mut opening = BTreeMap::new();
+    let hedge = effort.grid.patience().hedge;
+    let mut pace = Pace::start();
+    let mut assignments = assignments;
+    loop {
+        for assignment in assignments {
+            let upload = effort.server(assignment).open(
+                &effort.trips,
+                effort.storage_index,
+                assignment.share,
+                share_size,
+                is_asked.then(|| effort.resumed(assignment)),
+                effort.ended(assignment),
+            );
+            if is_asked {
+                opening.insert(assignment, upload);
+            } else {
+                ready.push(Sink::new(assignment, upload, 0));
+            }
+        }
+        if opening.is_empty() {
+            return ready;
+        }
+        let is_enough = effort.would_suffice(ready.iter().map(|sink| sink.assignment));
+        let is_late = tokio::select! {
+            (assignment, news) = effort.hear() => {
+                let upload = opening.remove(&assignment);
+                if let (Some(upload), News::ResumeAt(offset)) = (upload, news) {
+                    ready.push(Sink::new(assignment, upload, offset));
+                }
+                false
+            }
+            () = sleep_until(pace.deadline(hedge)), if is_enough => true,
+        };
+        pace.heard();
+        if is_late {
+            for assignment in opening.keys() {
+                effort.plan.hedge(assignment.server);
+            }
+        }
+        assignments = effort.assign();
+        if is_late && assignments.is_empty() {
+            // The upload begins without them.
+            for (assignment, upload) in opening {
+                drop(upload);
+                effort.give_up(assignment, effort.too_late());
+            }
+            return ready;
+        }
+    }
+}
+
+/// Queues what all sinks hold, waiting for room where there is none.
+async fn deliver(
+    effort: &mut Effort<'_>,
+    sinks: &mut Vec<Sink>,
+    encoding: &Encoding,
+    brake: &mut Brake,
+) -> Result<(), Error> {
+    loop {
+        let late: Vec<_> = sinks
+            .iter_mut()
+            .filter_map(|sink| (!sink.release()).then_some(sink.assignment.server))
+            .collect();
+        if late.is_empty() {
+            return Ok(());
+        }
+        let drained = sinks.iter().filter(|sink| sink.upload.is_drained()).count();
+        let is_braked = drained * 2 >= sinks.len();
+        let begun = Instant::now();
+        let lost = tokio::select! {
+            () = effort.grid.room() => None,
+            (assignment, _) = effort.hear() => Some(assignment),
+            () = sleep(BRAKE_STEP) => None,
+        };
+        if is_braked {
+            brake.add(effort, &late, begun.elapsed());
+        }
+        if let Some(assignment) = lost {
+            lose(effort, sinks, encoding, assignment)?;
+        }
+    }
+}
+
+/// A server is done with its share: it has it, refuses it, or is gone.
+fn lose(
+    effort: &Effort<'_>,
+    sinks: &mut Vec<Sink>,
+    encoding: &Encoding,
+    assignment: Assignment,
+) -> Result<(), Error> {
+    sinks.retain(|sink| sink.assignment != assignment);
+    if !sinks.iter().any(|sink| sink.is_of(assignment.share)) {
+        encoding.drop_share(assignment.share);
+    }
+    if effort.plan.may_become_happy() {
+        Ok(())
+    } else {
+        effort.outcome()
+    }
+}
+
+/// Sends the ends of all shares.
+fn end(encoded: &Encoded, sinks: Vec<Sink>) {
+    for mut sink in sinks {
+        sink.hold(Bytes::copy_from_slice(encoded.share(sink.assignment.share)));
+        sink.upload.write(std::mem::take(&mut sink.held));
+        sink.upload.close();
+    }
+}
+
+/// Waits for the acknowledgements, as long as enough are missing or it is not too long.
+async fn await_ends(effort: &mut Effort<'_>) {
+    let mut pace = Pace::start();
+    let grace = effort.grid.patience().grace;
+    while !effort.plan.awaited().is_empty() {
+        tokio::select! {
+            _ = effort.hear() => pace.heard(),
+            () = sleep_until(pace.deadline(grace)), if effort.plan.is_happy() => {
+                for server in effort.plan.awaited() {
+                    effort.give_up_server(server);
+                }
+            }
+        }
+    }
+}
+
+/// Notices servers that hold all others back.
+///
+/// Time counts against a server while it has no room and at least half of the others have nothing
+/// left to send. What it may take is [`hold_back`](crate::grid::Patience::hold_back), and half of
+/// the whole time: a server at more than half of the others' speed is never given up.
+struct Brake {
+    begun: Instant,
+    held_back: BTreeMap<ServerIndex, Duration>,
+}
+
+impl Brake {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            held_back: BTreeMap::new(),
+        }
+    }
+
+    fn add(&mut self, effort: &Effort<'_>, late: &[ServerIndex], time: Duration) {
+        let limit = effort.grid.patience().hold_back + self.begun.elapsed() / 2;
+        for &server in late {
+            let held_back = self.held_back.entry(server).or_default();
+            *held_back += time;
+            if *held_back > limit && effort.plan.may_spare(server) {
+                effort.ring()[server].abandon(ServerError::TooSlow {
+                    doing: Doing::TakingBytes,
+                    limit,
+                });
+            }
+        }
+    }
+}
+
+/// How often a server without room is looked at, at least.
+const BRAKE_STEP: Duration = Duration::from_millis(500);
+
+impl Sink {
+    fn new(assignment: Assignment, upload: Upload, skip: u64) -> Self {
+        Self {
+            assignment,
+            upload,
+            skip,
+            held: Bytes::new(),
+        }
+    }
+}

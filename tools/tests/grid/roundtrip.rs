@@ -1,0 +1,62 @@
+//! Files go to servers and come back, whatever their size and whoever is missing.
+
+use std::path::Path;
+
+use tools::download::{Span, download};
+use tools::home::Encoding;
+use tools::output::Target;
+use tools::upload::Unobserved;
+
+use crate::fake::{FakeServer, Manner, grid, plaintext, run, servers};
+use crate::{fetch, upload};
+
+/// The servers that hold these bytes' shares in ring order would do; any subset must.
+async fn only(servers: Vec<FakeServer>, keep: impl Fn(usize) -> bool) -> Vec<FakeServer> {
+    servers
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, server)| keep(index).then_some(server))
+        .collect()
+}
+
+#[test]
+fn every_size_comes_back_from_three_of_ten_servers() {
+    run(async {
+        let servers = servers(10, Manner::Honest).await;
+        let all = grid(&servers);
+        let mut uploaded = Vec::new();
+        for len in [
+            0, 1, 55, 56, 1000, 65_535, 65_536, 65_537, 196_000, 262_080, 262_081, 300_000,
+            786_241, 5_000_000,
+        ] {
+            let bytes = plaintext(len);
+            let result = upload(&all, Encoding::default(), &bytes).await.unwrap();
+            assert_eq!(result.failures.len(), 0);
+            uploaded.push((bytes, result));
+        }
+        let few = grid(&only(servers, |index| index % 3 == 1).await);
+        for (bytes, result) in uploaded {
+            let fetched = fetch(&few, &result.cap, Span::Whole).await.unwrap();
+            assert!(fetched == bytes, "{} bytes", bytes.len());
+        }
+    });
+}
+
+#[test]
+fn a_small_file_is_one_round_trip_each_way_and_three_at_first_contact() {
+    run(async {
+        let servers = servers(10, Manner::Honest).await;
+        let grid = grid(&servers);
+        let first = upload(&grid, Encoding::default(), &plaintext(1000))
+            .await
+            .unwrap();
+        assert_eq!(first.round_trips, 3);
+        let second = upload(&grid, Encoding::default(), &plaintext(1001))
+            .await
+            .unwrap();
+        assert_eq!(second.round_trips, 1);
+        let target = Target::file(Path::new("/dev/null")).unwrap();
+        let result = download(&grid, &second.cap, Span::Whole, target, &Unobserved).await;
+        assert_eq!(result.unwrap().round_trips, 1);
+    });
+}
