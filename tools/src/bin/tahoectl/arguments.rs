@@ -1,0 +1,235 @@
+//! The command line: what can be asked for, and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tools::download::Span;
+
+/// Store files on a grid of servers that need not be trusted
+///
+/// A file is encrypted, cut into shares, and stored on servers, so that any few of them bring it
+/// back and none of them can read it. What `upload` prints is the file's capability: whoever has it
+/// can read the file, and nobody else can.
+///
+/// Exit codes: 0 done, 1 the answer is no, 2 usage, 3 could not, 70 a mistake in tahoectl.
+#[derive(Debug, Parser)]
+#[command(name = "tahoectl", version, verbatim_doc_comment)]
+pub(crate) struct Arguments {
+    /// Configuration directory [default: $TAHOECTL_DIR, or ~/.tahoectl]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Print results as JSON, one object a line, and errors as JSON to standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a configuration directory with fresh secrets
+    ///
+    /// The secrets are made once and never replaced. With the convergence secret, uploading a file
+    /// again finds the shares of the first time; keep a copy of the directory if you care.
+    #[command(verbatim_doc_comment)]
+    Init(Init),
+    /// Say which servers make up the grid
+    #[command(subcommand)]
+    Grid(Grid),
+    /// Store files and print their capabilities
+    ///
+    /// Prints one capability a line, in the order of the arguments. A file that was uploaded before
+    /// is not sent again: the servers confirm that they have it, and renew its leases.
+    ///
+    /// An upload succeeds when `happy` servers hold a share of their own. Servers that are down,
+    /// full, slow or lying are routed around and named on standard error.
+    #[command(verbatim_doc_comment)]
+    Upload(Upload),
+    /// Bring a file back
+    ///
+    /// A file named with `-o` appears whole or not at all; without it the file goes to standard
+    /// output, verified before it is written.
+    #[command(verbatim_doc_comment)]
+    Download(Download),
+    /// Try it out: ten servers on this machine, an upload, a download from three of them
+    ///
+    /// Starts ten real servers in a temporary directory, uploads the files, stops seven of the
+    /// servers, downloads from the other three, compares, and cleans up. Needs no configuration.
+    /// Without a file it uses a short text of its own.
+    #[command(verbatim_doc_comment)]
+    Try(Try),
+    /// Run a storage server in a directory that `tahoed init` made
+    #[command(hide = true)]
+    Daemon {
+        /// The server's directory
+        directory: PathBuf,
+        /// Stop when standard input ends
+        #[arg(long)]
+        attached: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Init {
+    #[command(flatten)]
+    pub(crate) encoding: Encoding,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Grid {
+    /// Add servers by their NURLs
+    ///
+    /// `tahoed nurl DIR` prints the NURL of a server. It is a secret: whoever has it may store
+    /// shares there. `-` reads NURLs from standard input, which keeps them out of `ps`.
+    #[command(verbatim_doc_comment)]
+    Add {
+        /// NURLs, or `-`
+        #[arg(required = true, value_name = "NURL")]
+        nurls: Vec<String>,
+    },
+    /// List the servers
+    ///
+    /// The addresses and keys, not the secrets. With `--nurls`, the NURLs whole.
+    #[command(verbatim_doc_comment)]
+    List {
+        /// Print the NURLs, secrets included
+        #[arg(long)]
+        nurls: bool,
+    },
+    /// Remove servers
+    ///
+    /// Their shares stay where they are, and are not asked for any more.
+    #[command(verbatim_doc_comment)]
+    Remove {
+        /// Servers as `grid list` prints them (host:port), or NURLs
+        #[arg(required = true, value_name = "SERVER")]
+        servers: Vec<String>,
+    },
+    /// Start a grid on this machine
+    ///
+    /// Makes servers in DIR, starts them, and makes a configuration for them in DIR/client. They run
+    /// until `grid down`; a later `grid up` starts the same servers with their shares.
+    #[command(verbatim_doc_comment)]
+    Up {
+        /// Where the grid lives; made if need be
+        directory: PathBuf,
+        /// How many servers [default: 10, or as many as DIR has]
+        #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+        servers: Option<u16>,
+    },
+    /// Stop the grid that `grid up` started
+    ///
+    /// The shares stay.
+    #[command(verbatim_doc_comment)]
+    Down {
+        /// Where the grid lives
+        directory: PathBuf,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Upload {
+    /// Files, or `-` for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) encoding: Encoding,
+    /// Use a key that nothing can be compared with
+    ///
+    /// Equal files then become unequal on the grid. Standard input always gets such a key.
+    #[arg(verbatim_doc_comment, long)]
+    pub(crate) random_key: bool,
+}
+
+/// How files are spread.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Encoding {
+    /// Shares that bring a file back [default: as configured, else 3]
+    #[arg(short = 'k', long, value_name = "COUNT")]
+    pub(crate) needed: Option<u16>,
+    /// Servers that must hold a share of their own [default: as configured, else 7]
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) happy: Option<u16>,
+    /// Shares made [default: as configured, else 10]
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    pub(crate) total: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Download {
+    /// The capability, or `-` to read it from standard input
+    ///
+    /// Every process of this machine can see the arguments of another. `-` and `--cap-file` keep the
+    /// capability out of them.
+    #[arg(verbatim_doc_comment, required_unless_present = "cap_file")]
+    pub(crate) cap: Option<String>,
+    /// Read the capability from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "cap")]
+    pub(crate) cap_file: Option<PathBuf>,
+    /// Write to this file, in one step; `-` is standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Only this part: A-B (first and last byte, counted from 0), A- or -N (the last N)
+    #[arg(long, value_name = "A-B", allow_hyphen_values = true)]
+    pub(crate) range: Option<Span>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Try {
+    /// Files to upload
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+impl Encoding {
+    /// The numbers, with what was not given taken from `default`.
+    pub(crate) fn or(
+        self,
+        default: tools::home::Encoding,
+    ) -> Result<tools::home::Encoding, tools::Error> {
+        let total = self.total.unwrap_or(default.total);
+        // A smaller total must not need options of its own.
+        let needed = self.needed.unwrap_or(default.needed.min(total));
+        let happy = self.happy.unwrap_or(default.happy.min(total));
+        Ok(tools::home::Encoding::new(needed, happy, total)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_range_may_begin_with_a_hyphen() {
+        let arguments =
+            Arguments::try_parse_from(["tahoectl", "download", "--range", "-5", "URI:LIT:aa"]);
+        let Command::Download(download) = arguments.unwrap().command else {
+            panic!("it is a download");
+        };
+        assert_eq!(download.range, Some(Span::Last(5)));
+    }
+
+    #[test]
+    fn what_is_not_given_comes_from_the_configuration_and_fits() {
+        let given = |needed, happy, total| Encoding {
+            needed,
+            happy,
+            total,
+        };
+        let default = tools::home::Encoding::default();
+        let encoding = given(None, None, Some(4)).or(default).unwrap();
+        assert_eq!(encoding, tools::home::Encoding::new(3, 4, 4).unwrap());
+        assert!(given(Some(5), None, Some(4)).or(default).is_err());
+        assert_eq!(given(None, None, None).or(default).unwrap(), default);
+    }
+}
