@@ -28,3 +28,32 @@ fn every_dependency_has_its_reason() {
         "docs/dependencies.md does not say why: {missing:?}"
     );
 }
+
+#[test]
+fn every_link_to_a_file_of_the_repository_leads_somewhere() {
+    let root = repository();
+    let mut pages = vec![root.join("README.md"), root.join("benches/README.md")];
+    let documents = fs::read_dir(root.join("docs")).expect("there are documents");
+    pages.extend(
+        documents
+            .map(|entry| entry.expect("it can be listed").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md")),
+    );
+    let mut dead = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("it is text");
+        for link in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'))
+            .map(|link| link.0)
+        {
+            let path = link.split('#').next().unwrap_or(link);
+            let folder = page.parent().expect("a page is in a folder");
+            if !path.is_empty() && !path.contains("://") && !folder.join(path).exists() {
+                dead.push(format!("{}: {link}", page.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{dead:#?}");
+}

@@ -9,7 +9,7 @@
 //! hands over what they send.
 //!
 //! ```text
-//! send every server: "any share you have of this storage index, these ranges": opening()
+//! ask servers for "any share you have of this storage index, these ranges": opening()
 //! loop:
 //!     plaintext()       until it has none: write what it gives
 //!     next_bad_share()  until it has none: tell the user, the server
@@ -63,8 +63,8 @@ pub struct Request {
 /// How much a decoder may hold and ask for ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Plaintext bytes in a window: what is asked of a share in one request, and decoded in one
-    /// call. Rounded down to whole segments, and up to one.
+    /// Plaintext bytes in a window, what is asked of shares in one request each. Rounded down to
+    /// whole segments, and up to one.
     pub window_size: u32,
     /// Plaintext bytes in all windows that are asked for and not yet taken, at least one window.
     pub ahead_size: u32,
@@ -152,7 +152,9 @@ impl Decoder {
     /// What to ask of any share of the file before anything is known about it.
     ///
     /// All shares have one layout, so one question serves for whichever shares a server holds; of a
-    /// small file it is the whole share. Nothing if nothing is wanted, as of an empty file.
+    /// small file it is the whole share, and worth asking every server for; of a large one, ask
+    /// `needed` servers and offer what others say to hold. Nothing if nothing is wanted, as of an
+    /// empty file.
     #[must_use]
     pub fn opening(&self) -> &[Range<u64>] {
         &self.opening
@@ -242,7 +244,8 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes of a share that were asked for: those of each request must come in order.
+    /// Takes bytes of a share that were asked for, any number that lie within one of the ranges;
+    /// those of a request must come in order.
     ///
     /// Bytes of a request that has been settled otherwise are ignored.
     pub fn receive(&mut self, request: RequestId, offset: u64, bytes: &[u8]) {
@@ -255,10 +258,9 @@ impl Decoder {
         }
     }
 
-    /// The holder has sent all it has to say to a request.
+    /// The holder has sent all that it has for a request. If bytes are missing, its share is short.
     ///
-    /// Call it also when the share has another size than [`Geometry::share_size`], and bytes are
-    /// missing for that reason.
+    /// A holder that could not send them for other reasons is [lost](Self::lost).
     pub fn end(&mut self, request: RequestId) {
         let Some((window, part)) = self.find(request) else {
             return;

@@ -1,7 +1,15 @@
 //! Share bytes: encryption, erasure codes, hash trees, UEB. No I/O.
 //!
-//! The native suite, as `docs/native-format.md` has it to the byte. [`Encoder`] makes shares of a
-//! file, [`Geometry`] knows where everything is in them.
+//! The native suite, as `docs/native-format.md` has it to the byte.
+//!
+//! * [`Encoder`] makes shares of a file, a segment at a time and front to back; [`ConvergentKey`] the
+//!   key that a second upload of the same file will have again.
+//! * [`Decoder`] says what to ask of servers, and makes verified plaintext of what they answer.
+//! * [`ShareVerifier`] verifies one share without its key, with a verify cap or, as fsck, with none.
+//! * [`Geometry`] knows where everything is in a share, [`Ueb`] what its last bytes say.
+//!
+//! Memory is bounded by the segment size, whatever the file's; but the codec's tables, 8 MiB made
+//! after some megabytes of work, stay for the life of the process.
 
 mod cipher;
 mod codec;

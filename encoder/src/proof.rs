@@ -66,7 +66,8 @@ impl Proof {
         }
     }
 
-    /// The bytes of the share that make the proof: ascending, and apart.
+    /// The bytes of the share that make the proof: ascending, apart, and some between that are not
+    /// worth a range of their own.
     pub(crate) fn ranges(&self) -> Vec<Range<u64>> {
         let mut ranges = vec![self.geometry.run(&self.run)];
         let subtree = match self.base {
@@ -132,13 +133,15 @@ impl Proof {
         trailer.check_roots(name, &top, segment)?;
         let mut proved = check.proved;
         if root.leaf_count() == 1 {
+            // It is no base for others: there are none.
             proved.leaves.push(Leaf {
                 block: top.block,
                 crypttext: top.crypttext,
                 plaintext: PlaintextHash::Whole(top.plaintext),
             });
+        } else {
+            proved.nodes.push((root, top.to_stored()));
         }
-        proved.nodes.push((root, top.to_stored()));
         Ok(proved)
     }
 }

@@ -152,7 +152,15 @@ impl File {
 
     /// Bytes that the pipeline hashes for each byte of the file: itself, and all its blocks.
     fn hashed(&self) -> f64 {
-        1.0 + self.parameters.total() as f64 / self.parameters.needed() as f64
+        1.0 + self.hashed_blocks() as f64 / self.parameters.needed() as f64
+    }
+
+    /// Blocks of a segment that are hashed; copies of one block are hashed once.
+    fn hashed_blocks(&self) -> usize {
+        match self.parameters.needed() {
+            1 => 1,
+            _ => self.parameters.total(),
+        }
     }
 
     /// The cipher alone.
@@ -188,7 +196,7 @@ impl File {
         for segment in self.segments() {
             black_box(blake3::keyed_hash(&key, segment));
             let primary = segment.chunks(self.block_len());
-            for block in primary.cycle().take(self.parameters.total()) {
+            for block in primary.cycle().take(self.hashed_blocks()) {
                 black_box(blake3::keyed_hash(&key, block));
             }
         }

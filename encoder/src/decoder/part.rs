@@ -70,11 +70,11 @@ impl Part {
         spare: &mut Vec<Vec<u8>>,
     ) -> Result<bool, Damage> {
         let end = offset.checked_add(num::size(bytes.len()));
-        let within = |range: &&Range<u64>| range.contains(&offset) && end <= Some(range.end);
-        if self.expected() != Some(offset)
-            || end.is_none()
-            || !self.ranges.iter().any(|r| within(&r))
-        {
+        let is_wanted = self
+            .ranges
+            .iter()
+            .any(|range| range.contains(&offset) && end.is_some_and(|end| end <= range.end));
+        if self.expected() != Some(offset) || !is_wanted {
             return Err(Damage::Unasked { offset });
         }
         if self.bytes.is_empty() {

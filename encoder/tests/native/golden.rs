@@ -8,7 +8,7 @@ use encoder::{ConvergentKey, Parameters};
 use lafs::{ConvergenceSecret, ReadKey};
 
 use crate::grid::{Uploaded, upload};
-use crate::reference::{self, Field};
+use crate::reference::{self, Field, Malice};
 
 /// Needed, total, segment size, and the sizes of files.
 const TABLE: &[(usize, usize, u32, &[usize])] = &[
@@ -121,7 +121,7 @@ fn a_second_implementation_makes_the_same_shares() {
         let numbers = (parameters.needed(), parameters.total(), segment_size);
         let key = reference::convergent_key(&secret(), numbers, &file.plaintext);
         assert_eq!(&key, file.cap.read_key().as_bytes(), "{:?}", file.cap);
-        let expected = reference::encode(&field, &key, numbers, &file.plaintext);
+        let expected = reference::encode(&field, &key, numbers, &file.plaintext, Malice::None);
         let storage_index = file.cap.storage_index();
         assert_eq!(&expected.storage_index, storage_index.as_bytes());
         assert_eq!(&expected.ueb_hash, file.cap.ueb_hash().as_bytes());

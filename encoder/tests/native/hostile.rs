@@ -1,13 +1,15 @@
 //! Shares that are not what they should be: each is named, and none is believed.
 
 use encoder::{
-    BadShare, Damage, Geometry, Holder, Limits, Parameters, ShareVerifier, Ueb, UebError,
+    BadShare, Damage, Geometry, Holder, Inconsistent, Limits, Parameters, ShareVerifier, Ueb,
+    UebError,
 };
-use lafs::ShareNumber;
-use lafs::cap::{Cap, ReadCap, VerifyCap};
+use lafs::cap::{Cap, ReadCap, UebHash, VerifyCap};
+use lafs::{ReadKey, ShareNumber};
 use proptest::prelude::*;
 
 use crate::grid::{Downloaded, Held, Manner, Uploaded, download, key, noise, number_of, upload};
+use crate::reference::{self, Field, Malice};
 
 const SMALL: Limits = Limits {
     window_size: 256,
@@ -282,6 +284,89 @@ fn a_cap_with_other_parameters_than_the_file_is_refused_with_that_reason() {
             assert_eq!(reason, Err(Damage::Parameters));
         } else {
             assert!(reason.is_err());
+        }
+    }
+}
+
+// What is wrong is said as exactly as one share allows.
+#[test]
+fn each_damage_is_named_for_what_it_is() {
+    let file = file();
+    let cap = file.cap.verify_cap();
+    let geometry = Geometry::from(&cap);
+    let leaf = geometry.block(2).end;
+    let ueb = geometry.share_size() - 114;
+    for (offset, damage) in [
+        (geometry.block(2).start + 5, Damage::Block { segment: 2 }),
+        (leaf, Damage::Block { segment: 2 }),
+        (leaf + 16, Damage::Crypttext { segment: 3 }),
+        (leaf + 48, Damage::Plaintext { segment: 3 }),
+        (geometry.trailer().start, Damage::ShareRoot),
+        (ueb, Damage::Ueb(UebError::Magic)),
+        (
+            ueb + 10,
+            Damage::Ueb(UebError::FileSize((0x80 << 56) + cap.size())),
+        ),
+        (ueb + 113, Damage::OtherFile),
+    ] {
+        let mut servers = file.held();
+        servers[0].bytes[usize::try_from(offset).unwrap()] ^= 0x80;
+        assert_eq!(verify(&cap, &servers[0]), Err(damage), "offset {offset}");
+        // A reader is told by the nodes that it needs, of the window that it asks for.
+        let bad = comes_back(&file, &servers);
+        assert_eq!(bad.len(), 1, "offset {offset}");
+        let same = std::mem::discriminant(&bad[0].damage) == std::mem::discriminant(&damage);
+        assert!(same, "offset {offset}: {:?}", bad[0].damage);
+    }
+}
+
+// Every share is whole and in its place; only together they are no file. Readers who happen to use
+// different shares must not get different files.
+#[test]
+fn a_malicious_uploader_gets_no_two_files_out_of_one_cap() {
+    let field = Field::new();
+    let (read_key, numbers) = ([9; 32], (2, 4, 128));
+    let plaintext = noise(3 * 128 + 77, 1);
+    let parameters = Parameters::new(2, 4, 128).unwrap();
+    for (malice, first, expected) in [
+        (Malice::None, 2, None),
+        (Malice::Secondary, 0, None),
+        (
+            Malice::Secondary,
+            2,
+            Some(Inconsistent::Crypttext { segment: 0 }),
+        ),
+        (
+            Malice::Padding,
+            0,
+            Some(Inconsistent::Padding { segment: 3 }),
+        ),
+        (
+            Malice::Plaintext,
+            0,
+            Some(Inconsistent::Plaintext { segment: 0 }),
+        ),
+    ] {
+        let made = reference::encode(&field, &read_key, numbers, &plaintext, malice);
+        let size = u64::try_from(plaintext.len()).unwrap();
+        let hash = UebHash::new(made.ueb_hash);
+        let cap = ReadCap::new(ReadKey::new(read_key), hash, parameters, size).unwrap();
+        let servers: Vec<Held> = made.shares[first..first + 2]
+            .iter()
+            .zip(first..)
+            .map(|(share, number)| Held {
+                number: number_of(number),
+                bytes: share.clone(),
+            })
+            .collect();
+        for held in &servers {
+            assert_eq!(verify(&cap.verify_cap(), held), Ok(()));
+        }
+        let (downloaded, bad) = download(&cap, 0..size, &servers, Manner::OpenAll, SMALL);
+        assert_eq!(bad, []);
+        match expected {
+            None => assert_eq!(downloaded, Downloaded::Plaintext(plaintext.clone())),
+            Some(inconsistent) => assert_eq!(downloaded, Downloaded::Inconsistent(inconsistent)),
         }
     }
 }

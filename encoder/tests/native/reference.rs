@@ -32,26 +32,45 @@ pub(crate) fn convergent_key(
     *blake3::keyed_hash(&key, plaintext).as_bytes()
 }
 
+/// What an uploader can do who wants readers to disagree: everything is hashed after it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Malice {
+    None,
+    /// Secondary blocks do not go with the primary ones.
+    Secondary,
+    /// There is something behind the end of the file.
+    Padding,
+    /// The plaintext hashes are of another file.
+    Plaintext,
+}
+
 /// All the rest.
 pub(crate) fn encode(
     field: &Field,
     read_key: &Hash,
     (needed, total, segment_size): (usize, usize, usize),
     plaintext: &[u8],
+    malice: Malice,
 ) -> Reference {
     let storage_index = blake3::derive_key("tahoe-native 2026-11 storage index v1", read_key);
     let storage_index: [u8; 16] = storage_index[..16].try_into().unwrap();
     let segments: Vec<&[u8]> = plaintext.chunks(segment_size).collect();
     let blocks: Vec<Vec<Vec<u8>>> = (0..)
         .zip(&segments)
-        .map(|(index, segment)| blocks(field, (needed, total), &encrypt(read_key, index, segment)))
+        .map(|(index, segment)| {
+            let ciphertext = encrypt(read_key, index, segment);
+            blocks(field, (needed, total), &ciphertext, malice)
+        })
         .collect();
 
     let plaintext_leaves: Vec<Hash> = (0..)
         .zip(&segments)
         .map(|(index, segment)| {
             let key = blake3::derive_key("tahoe-native 2026-11 plaintext leaf v1", read_key);
-            leaf(&key, segment, index)
+            match malice {
+                Malice::Plaintext => leaf(&key, b"another file", index),
+                _ => leaf(&key, segment, index),
+            }
         })
         .collect();
     let block_leaves: Vec<Vec<Hash>> = (0..total)
@@ -148,13 +167,18 @@ fn encrypt(read_key: &Hash, index: u64, segment: &[u8]) -> Vec<u8> {
 }
 
 /// "Erasure code".
-fn blocks(field: &Field, (needed, total): (usize, usize), ciphertext: &[u8]) -> Vec<Vec<u8>> {
+fn blocks(
+    field: &Field,
+    (needed, total): (usize, usize),
+    ciphertext: &[u8],
+    malice: Malice,
+) -> Vec<Vec<u8>> {
     let block_len = ciphertext.len().div_ceil(needed).next_multiple_of(2);
     let mut padded = ciphertext.to_vec();
-    padded.resize(block_len * needed, 0);
+    padded.resize(block_len * needed, u8::from(malice == Malice::Padding));
     let mut blocks: Vec<Vec<u8>> = padded.chunks(block_len).map(<[u8]>::to_vec).collect();
     for row in 0..total - needed {
-        let mut block = vec![0; block_len];
+        let mut block = vec![u8::from(malice == Malice::Secondary); block_len];
         for (column, primary) in blocks[..needed].iter().enumerate() {
             let coefficient = field.coefficient((needed, total), row, column);
             field.add_product(&mut block, primary, coefficient);
