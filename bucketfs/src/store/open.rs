@@ -204,6 +204,11 @@ impl Opening<'_> {
         let paths = JOURNAL_FILES.map(StorePath::new);
         let found = [self.found(&paths[0])?, self.found(&paths[1])?];
         let mut headers = [found[0].header, found[1].header];
+        // Pages lost before this start, which the next sync of the file system would be told of:
+        // those that matter are in the journal and about to be written again.
+        if let Err(error) = self.disk.perform(Operation::SyncFileSystem) {
+            tracing::warn!(%error, "the file system lost writes before the store was opened");
+        }
         let count = replay::replay(&mut self.disk, layout, found)?;
         self.perform(&StorePath::root(), |_| Operation::SyncFileSystem)?;
         for (path, file) in paths.iter().zip(FILES) {

@@ -92,9 +92,15 @@ impl Medium {
         self.sync_all(None).expect("nothing is lost");
     }
 
+    /// How many bytes are free.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.capacity.saturating_sub(self.used)
+    }
+
     pub(super) fn space(&self) -> Space {
         Space {
-            free: self.capacity.saturating_sub(self.used),
+            free: self.free(),
             total: self.capacity,
         }
     }

@@ -1,0 +1,235 @@
+//! A store on a simulated disk, asked one thing or many at a time.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bucketfs::disk::Engine;
+use bucketfs::disk::sim::{Faults, Medium, Sim};
+use bucketfs::{
+    Answer, Config, Extent, LeaseOwner, Now, OpenError, ReadRequest, Request, RequestId, Status,
+    Store, Wanted,
+};
+use bytes::Bytes;
+use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
+
+pub(crate) struct Bench {
+    pub(crate) store: Store,
+    pub(crate) sim: Sim,
+    pub(crate) now: Now,
+    next: u64,
+    answers: HashMap<RequestId, Answer>,
+}
+
+/// A disk that is large enough for every test but those of full ones.
+pub(crate) fn disk() -> Medium {
+    Medium::new(64 << 20)
+}
+
+pub(crate) fn config() -> Config {
+    let mut config = Config::new([1; 32]);
+    config.journal_size = Config::JOURNAL_SIZE_MIN;
+    config
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::on(disk(), &config()).unwrap()
+    }
+
+    pub(crate) fn on(medium: Medium, config: &Config) -> Result<Self, OpenError> {
+        let mut sim = Sim::new(medium, 1, Faults::default());
+        let now = Now {
+            elapsed: Duration::ZERO,
+            unix: 1_700_000_000,
+        };
+        let store = Store::open(&mut sim, config, now)?;
+        Ok(Self {
+            store,
+            sim,
+            now,
+            next: 0,
+            answers: HashMap::new(),
+        })
+    }
+
+    /// Ends the process without more ado, and leaves the disk.
+    pub(crate) fn kill(self) -> Medium {
+        self.sim.into_medium()
+    }
+
+    pub(crate) fn shut_down(mut self) -> Medium {
+        self.store.shut_down(self.now);
+        while !self.store.is_shut_down() {
+            self.turn();
+        }
+        self.kill()
+    }
+
+    pub(crate) fn send(&mut self, request: Request) -> RequestId {
+        let id = RequestId(self.next);
+        self.next += 1;
+        self.store.handle_request(self.now, id, request);
+        id
+    }
+
+    pub(crate) fn answer(&mut self, id: RequestId) -> Answer {
+        for _ in 0..1_000_000 {
+            if let Some(answer) = self.answers.remove(&id) {
+                return answer;
+            }
+            self.turn();
+        }
+        panic!("{id:?} is never answered");
+    }
+
+    pub(crate) fn ask(&mut self, request: Request) -> Answer {
+        let id = self.send(request);
+        self.answer(id)
+    }
+
+    /// Does whatever there is to do.
+    pub(crate) fn settle(&mut self) {
+        let mut idle = 0;
+        while idle < 2 {
+            self.turn();
+            idle = if self.sim.in_flight() == 0 {
+                idle + 1
+            } else {
+                0
+            };
+        }
+    }
+
+    pub(crate) fn turn(&mut self) {
+        while let Some((id, operation)) = self.store.poll_operation() {
+            self.sim.submit(id, operation);
+        }
+        self.sim.step();
+        let mut completions = Vec::new();
+        self.sim.reap(&mut completions);
+        for completion in completions {
+            self.store.handle_completion(self.now, completion);
+        }
+        self.answers
+            .extend(std::iter::from_fn(|| self.store.poll_answer()));
+    }
+
+    pub(crate) fn status(&mut self) -> Status {
+        match self.ask(Request::Status) {
+            Answer::Status(status) => *status,
+            answer => panic!("{answer:?}"),
+        }
+    }
+
+    pub(crate) fn put(&mut self, share: u8, bytes: &[u8]) -> Answer {
+        self.ask(put(share, bytes))
+    }
+
+    /// The share, if it is held and whole within one answer.
+    pub(crate) fn share(&mut self, share: u8) -> Option<Bytes> {
+        let read = read(
+            Wanted::These(vec![ShareNumber::new(share)]),
+            &[(0, u64::MAX)],
+        );
+        match self.ask(read) {
+            Answer::Read {
+                held,
+                unreadable,
+                pieces,
+                rest,
+            } => {
+                assert!(unreadable.is_empty() && rest.is_empty());
+                held.iter()
+                    .any(|(number, _)| number.as_u8() == share)
+                    .then(|| {
+                        pieces
+                            .first()
+                            .map_or(Bytes::new(), |piece| piece.bytes.clone())
+                    })
+            }
+            answer => panic!("{answer:?}"),
+        }
+    }
+
+    /// The share's file.
+    pub(crate) fn file(&self, share: u8) -> Vec<u8> {
+        let path = path(share);
+        self.sim.look(|medium| medium.files()[&path].clone())
+    }
+}
+
+/// Every test's bucket.
+pub(crate) fn bucket() -> StorageIndex {
+    StorageIndex::new([1; 16])
+}
+
+pub(crate) fn path(share: u8) -> String {
+    format!("shares/ae/aq/{}/{share}", bucket())
+}
+
+/// The secrets of the fixtures.
+pub(crate) fn secrets(index: u8) -> LeaseSecrets {
+    LeaseSecrets {
+        renew: RenewSecret::new([0x10 + index; 32]),
+        cancel: CancelSecret::new([0x80 + index; 32]),
+    }
+}
+
+pub(crate) fn put(share: u8, bytes: &[u8]) -> Request {
+    Request::Put {
+        storage_index: bucket(),
+        share: ShareNumber::new(share),
+        bytes: Bytes::copy_from_slice(bytes),
+        lease: secrets(0),
+    }
+}
+
+pub(crate) fn open(share: u8, secret: u8, size: Option<u64>, resume: bool) -> Request {
+    Request::OpenUpload {
+        storage_index: bucket(),
+        share: ShareNumber::new(share),
+        secret: UploadSecret::new([secret; 32]),
+        lease: secrets(0),
+        size,
+        resume,
+    }
+}
+
+pub(crate) fn write(upload: RequestId, offset: u64, bytes: &[u8]) -> Request {
+    Request::Write {
+        upload,
+        offset,
+        bytes: Bytes::copy_from_slice(bytes),
+    }
+}
+
+pub(crate) fn lease(index: u8) -> Request {
+    Request::Lease {
+        storage_index: bucket(),
+        lease: secrets(index),
+        owner: LeaseOwner::Renewal,
+    }
+}
+
+pub(crate) fn remove(share: u8) -> Request {
+    Request::Remove {
+        storage_index: bucket(),
+        share: ShareNumber::new(share),
+    }
+}
+
+pub(crate) fn read(wanted: Wanted, extents: &[(u64, u64)]) -> Request {
+    let extent = |&(offset, size): &(u64, u64)| Extent { offset, size };
+    Request::Read(ReadRequest {
+        storage_index: bucket(),
+        wanted,
+        extents: extents.iter().map(extent).collect(),
+    })
+}
+
+pub(crate) fn numbers(shares: &[(ShareNumber, u64)]) -> Vec<(u8, u64)> {
+    shares
+        .iter()
+        .map(|(share, size)| (share.as_u8(), *size))
+        .collect()
+}

@@ -1,0 +1,132 @@
+//! Directories that are no stores, or no longer, and what is said about each.
+
+use bucketfs::disk::sim::Medium;
+use bucketfs::{Answer, Config, Durability, JournalDamage, OpenError};
+
+use crate::bench::{Bench, config, disk};
+
+/// The error of opening a store on this disk.
+fn error(medium: Medium) -> OpenError {
+    match Bench::on(medium, &config()) {
+        Ok(_) => panic!("it opens"),
+        Err(error) => error,
+    }
+}
+
+/// A store whose journal holds three batches.
+fn with_journal() -> Medium {
+    let mut bench = Bench::new();
+    for share in 0..3 {
+        assert_eq!(bench.put(share, b"share"), Answer::Stored);
+    }
+    bench.kill()
+}
+
+fn change(medium: &mut Medium, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = medium.files()[path].clone();
+    change(&mut bytes);
+    medium.plant(path, &bytes);
+}
+
+#[test]
+fn a_store_of_a_later_version_is_refused() {
+    let mut medium = Bench::new().shut_down();
+    medium.plant("version", b"bucketfs 7\nlayout sideways\n");
+    let error = error(medium);
+    let expected = OpenError::NewerVersion { found: 7, known: 1 };
+    assert_eq!(error.to_string(), expected.to_string());
+}
+
+#[test]
+fn a_directory_with_shares_of_another_program_is_refused() {
+    let mut medium = disk();
+    medium.plant("shares/ae/aeaqcaibaeaqcaibaeaqcaibae/0", b"Tahoe's");
+    let error = error(medium);
+    assert!(matches!(error, OpenError::NotAStore { found: "shares" }));
+}
+
+// Acknowledged shares may have been in it: a new one in its place would hide that.
+#[test]
+fn a_store_that_lost_a_journal_file_is_refused() {
+    let files = Bench::new().shut_down().files();
+    let mut medium = disk();
+    for (path, bytes) in files.iter().filter(|(path, _)| *path != "journal/b") {
+        medium.plant(path, bytes);
+    }
+    medium.plant("shares/README", b"so that there are shares");
+    let error = error(medium);
+    assert!(matches!(error, OpenError::JournalMissing { path } if path.as_str() == "journal/b"));
+}
+
+#[test]
+fn a_damaged_journal_header_is_told_from_a_journal_without_one() {
+    let damage = |change_header: fn(&mut Vec<u8>)| {
+        let mut medium = with_journal();
+        change(&mut medium, "journal/a", change_header);
+        match error(medium) {
+            OpenError::JournalDamaged { damage, .. } => damage,
+            error => panic!("{error}"),
+        }
+    };
+    assert_eq!(damage(|bytes| bytes[0x12] ^= 1), JournalDamage::Header);
+    assert_eq!(damage(Vec::clear), JournalDamage::Header);
+    assert_eq!(
+        damage(|bytes| bytes[0x0b] = 2),
+        JournalDamage::NewerVersion(2)
+    );
+    assert_eq!(damage(|bytes| bytes.truncate(8192)), JournalDamage::Size);
+}
+
+// A torn batch is the end of the journal, unless another follows: that one was begun only after
+// the torn one had been synced, so its records were acknowledged, and are lost.
+#[test]
+fn a_damaged_batch_is_told_from_a_torn_one() {
+    let batch = |index: usize| 4096 * (1 + index);
+    let mut medium = with_journal();
+    change(&mut medium, "journal/a", |bytes| bytes[batch(2) + 40] ^= 1);
+    let mut bench = Bench::on(medium, &config()).unwrap();
+    assert_eq!(bench.status().replayed, 2);
+
+    for at in [batch(1) + 40, batch(1) + 8, batch(0), batch(0) + 5] {
+        let mut medium = with_journal();
+        change(&mut medium, "journal/a", |bytes| bytes[at] ^= 1);
+        let error = error(medium);
+        let OpenError::JournalDamaged { damage, offset, .. } = error else {
+            panic!("{error}");
+        };
+        assert_eq!(damage, JournalDamage::Batch);
+        assert_eq!(offset, (at / 4096 * 4096) as u64);
+    }
+}
+
+// Without its journal's syncs a relaxed store may come back with a later batch and not an earlier
+// one; the operator chose that, and the store opens.
+#[test]
+fn a_relaxed_store_opens_with_a_hole_in_its_journal() {
+    let mut relaxed = config();
+    relaxed.durability = Durability::Relaxed;
+    let mut bench = Bench::on(disk(), &relaxed).unwrap();
+    for share in 0..3 {
+        bench.put(share, b"share");
+    }
+    let mut medium = bench.kill();
+    change(&mut medium, "journal/a", |bytes| bytes[8192 + 40] ^= 1);
+    let mut bench = Bench::on(medium, &config()).unwrap();
+    assert_eq!(bench.status().replayed, 1);
+}
+
+#[test]
+fn a_journal_too_small_for_a_share_or_too_large_to_replay_is_refused() {
+    for size in [
+        0,
+        Config::JOURNAL_SIZE_MIN - 1,
+        Config::JOURNAL_SIZE_MAX + 1,
+    ] {
+        let mut config = config();
+        config.journal_size = size;
+        let Err(error) = Bench::on(disk(), &config) else {
+            panic!("it opens");
+        };
+        assert!(matches!(error, OpenError::JournalSize { .. }), "{error}");
+    }
+}
