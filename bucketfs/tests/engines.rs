@@ -382,6 +382,34 @@ fn directories_and_the_file_system_are_synced(make: Make) {
     bench.done(Operation::SyncFileSystem);
 }
 
+// io_uring lets a chain go on after a sync that failed. Taken for a success, it would be
+// acknowledged. (A directory of /proc cannot be synced; what is behind it in the chain succeeds.)
+fn a_sync_that_fails_in_the_middle_of_a_chain_is_told(make: Make) {
+    let mut bench = Bench::new(make);
+    std::os::unix::fs::symlink("/proc/self", bench.file("link")).unwrap();
+    let paths = vec![StorePath::root(), StorePath::new("link")];
+    let error = bench.perform(Operation::SyncDirectories { paths });
+    let (call, errno) = ("fsync", Errno::INVAL);
+    assert_eq!(error, Err(DiskError { call, errno }));
+}
+
+fn a_size_that_no_file_can_have_is_told(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("file", b"bytes"));
+    for size in [(1 << 63) - 1, u64::MAX] {
+        let error = bench.perform(Operation::Patch {
+            path: StorePath::new("file"),
+            writes: vec![(0, Bytes::from_static(b"B"))],
+            size: Some(size),
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.call, "ftruncate");
+        let known = [Errno::FBIG, Errno::INVAL];
+        assert!(known.contains(&error.errno), "{error}");
+    }
+    assert_eq!(bench.contents("file"), b"Bytes");
+}
+
 fn a_patch_writes_in_place_and_sets_the_size(make: Make) {
     let mut bench = Bench::new(make);
     bench.done(create("file", &[b'.'; 100]));
@@ -530,6 +558,8 @@ macro_rules! suite {
                 an_append_is_written_and_gives_its_buffer_back
                 publishing_makes_directories_and_never_replaces
                 directories_and_the_file_system_are_synced
+                a_sync_that_fails_in_the_middle_of_a_chain_is_told
+                a_size_that_no_file_can_have_is_told
                 a_patch_writes_in_place_and_sets_the_size
                 removing_prunes_directories_that_are_empty
                 a_directory_is_listed_with_its_kinds

@@ -206,11 +206,9 @@ impl Ring {
             };
             let entry = entry(&mut link.step, place);
             let entry = entry.user_data(tag(key, index, flight.generation));
-            let optional = link.optional;
+            let flags = link_flags(link);
             self.entries.push(match flight.plan {
-                Plan::Whole if index + 1 < flight.chain.links.len() => {
-                    entry.flags(linked(optional))
-                }
+                Plan::Whole if index + 1 < flight.chain.links.len() => entry.flags(flags),
                 _ => entry,
             });
         }
@@ -347,13 +345,16 @@ impl Job for Errand {
     }
 }
 
-/// The flags of a step with others behind it: its success is silent.
-fn linked(optional: bool) -> Flags {
-    let link = match optional {
+/// The flags of a step with others behind it.
+fn link_flags(link: &Link) -> Flags {
+    let order = match link.optional {
         true => Flags::IO_HARDLINK,
         false => Flags::IO_LINK,
     };
-    link | Flags::SKIP_SUCCESS
+    match flight::is_silent(link) {
+        true => order | Flags::SKIP_SUCCESS,
+        false => order,
+    }
 }
 
 /// The slot of the ring's file table that belongs to a flight.

@@ -43,7 +43,7 @@ pub(crate) enum Order {
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) step: Step,
-    /// The chain goes on if this step fails.
+    /// The chain goes on if this step fails. Making a directory may then fail unnoticed.
     pub(crate) optional: bool,
     /// What the system call returned; `None` while it has not run.
     pub(crate) result: Option<Result<u64, Errno>>,

@@ -18,31 +18,40 @@ pub(super) async fn below_directories<P: Perform>(
     expected: usize,
     steps: impl Fn() -> Vec<Link>,
 ) -> Result<Chain, (Chain, DiskError)> {
-    let mut levels = expected;
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let mut links: Vec<_> = above(path).take(levels).map(make).collect();
-        links.reverse();
-        let makes = links.len();
-        links.extend(steps());
+    let mut above: Vec<_> = above(path).collect();
+    above.reverse();
+    let mut made = &above[above.len().saturating_sub(expected)..];
+    for attempt in 0.. {
+        let makes = made.iter().cloned().map(make);
+        let links = makes.chain(steps()).collect();
         let mut ran = run(on, Chain::linked(links)).await;
-        let mut makes = ran.links.drain(..makes);
-        let refused = makes.find_map(|make| make.failure().filter(is_not_about_names));
-        drop(makes);
-        match (outcome(ran), refused) {
-            (Err((ran, error)), None) if error.errno == Errno::NOENT => {
-                if attempts == ATTEMPTS_MAX {
-                    return Err((ran, error));
-                }
-                levels = usize::MAX;
-            }
-            (Err((ran, error)), Some(refused)) if error.errno == Errno::NOENT => {
-                return Err((ran, refused));
-            }
-            (result, _) => return result,
+        ran.links.drain(..made.len());
+        let ran = match outcome(ran) {
+            Err((ran, error)) if error.errno == Errno::NOENT && attempt < ATTEMPTS_MAX => ran,
+            result => return result,
+        };
+        if attempt == 0 {
+            made = &above;
+            continue;
+        }
+        // In a chain a directory that cannot be made goes unnoticed, and the reason with it.
+        if let Err(refused) = make_each(on, &above).await {
+            return Err((ran, refused));
         }
     }
+    unreachable!("attempts are bounded")
+}
+
+/// Makes directories one by one, the topmost first, where they are missing.
+async fn make_each<P: Perform>(on: &mut P, paths: &[StorePath]) -> Result<(), DiskError> {
+    for path in paths {
+        let path = path.clone();
+        match one(on, Step::MakeDirectory { path }).await {
+            Err(error) if !matches!(error.errno, Errno::EXIST | Errno::NOENT) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Makes directories, as `mkdir -p`.
@@ -112,11 +121,5 @@ fn make(path: StorePath) -> Link {
     Link::optional(Step::MakeDirectory { path })
 }
 
-/// Whether making a directory failed for a reason other than that it, or the one above it, is
-/// there or is not.
-fn is_not_about_names(error: &DiskError) -> bool {
-    !matches!(error.errno, Errno::EXIST | Errno::NOENT)
-}
-
 /// How often a name is tried that other operations take the directory away from.
-const ATTEMPTS_MAX: usize = 4;
+const ATTEMPTS_MAX: usize = 3;

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::super::files::Taken;
 use super::super::program;
-use super::super::step::{Chain, Order, Perform, Step};
+use super::super::step::{Chain, Link, Order, Perform, Step};
 use super::super::{EntryKind, Operation, OperationId, Outcome};
 use super::entry::Where;
 use crate::error::DiskError;
@@ -41,8 +41,8 @@ pub(super) type Ended = (Operation, Result<Outcome, DiskError>);
 /// How a chain goes to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// Linked, all at once. Successes are silent up to the last step, so one completion ends it:
-    /// the last step's, or that of the step that severs.
+    /// Linked, all at once. What ends it is the last step's completion, or that of a step that
+    /// severs: successes of those are silent, and so are the steps behind one that fails.
     Whole,
     /// Unlinked, all at once, a completion each.
     Together { awaited: usize },
@@ -135,12 +135,11 @@ impl Flight {
                 false
             }
             Plan::Whole => {
-                let last = index + 1 == self.chain.links.len();
-                if !last && result != CANCELED && !self.chain.links[index].severs() {
-                    return false;
+                let ends = self.ends_chain(index, result);
+                if ends {
+                    self.plan = Plan::Landed;
                 }
-                self.plan = Plan::Landed;
-                true
+                ends
             }
             Plan::Landed => unreachable!("the kernel has nothing of a chain that landed"),
         }
@@ -163,6 +162,20 @@ impl Flight {
             next if next < links.len() && !severed => Plan::Single { index: next },
             _ => Plan::Landed,
         };
+    }
+
+    /// Whether no more completions of a chain come after this one.
+    fn ends_chain(&self, index: usize, result: i32) -> bool {
+        let links = &self.chain.links;
+        let link = &links[index];
+        if index + 1 == links.len() {
+            return true;
+        }
+        if result == CANCELED {
+            // Cancelled by a step that failed aloud, the links behind are told one by one.
+            return !links[..index].iter().any(|link| link.failure().is_some());
+        }
+        severs(&link.step) && link.severs()
     }
 
     /// Notes that the steps before the one that completed, if nothing was heard of them, succeeded.
@@ -267,6 +280,22 @@ impl Perform for Desk {
         })
         .await
     }
+}
+
+/// Whether a link of a chain gives no completion if it succeeds.
+pub(super) fn is_silent(link: &Link) -> bool {
+    severs(&link.step) || link.optional && matches!(link.step, Step::MakeDirectory { .. })
+}
+
+/// Whether the kernel severs a chain at this step if it fails, and tells of it even if silent.
+///
+/// It takes only these for failures (`req_set_fail` in its sources). An `fsync` that fails lets the
+/// chain go on, and had it been asked to be silent about success, nobody would ever know.
+fn severs(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Open { .. } | Step::Close | Step::Read { .. } | Step::Write { .. }
+    )
 }
 
 fn kind_of(status: &libc::statx) -> EntryKind {
