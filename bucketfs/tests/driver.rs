@@ -86,7 +86,7 @@ fn more_askers_than_the_store_has_room_for_are_all_answered() {
         let directory = tempfile::tempdir().unwrap();
         with_store(directory.path(), engine, |store| async move {
             let mut askers = JoinSet::new();
-            for number in 0..2000 {
+            for number in 0..1300 {
                 let store = store.clone();
                 askers.spawn(async move { store.ask(put(number)).await });
             }
@@ -95,7 +95,7 @@ fn more_askers_than_the_store_has_room_for_are_all_answered() {
             }
         });
         with_store(directory.path(), engine, |store| async move {
-            for number in (0..2000).step_by(97) {
+            for number in (0..1300).step_by(97) {
                 assert_is_held(&store, number, &share(number)).await;
             }
         });
