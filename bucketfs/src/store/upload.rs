@@ -9,8 +9,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lafs::{LeaseSecrets, UploadSecret, num};
+use lafs::{LeaseSecrets, UploadSecret};
 use slab::Slab;
+
+mod end;
+mod write;
 
 use super::lease::{Renew, Then};
 use super::space::{Measurement, cost};
@@ -18,7 +21,6 @@ use super::{
     Answer, Flight as StoreFlight, LeaseOwner, Limits, RequestId, Store, Task, close, is_held,
     refusal,
 };
-use crate::container::HEADER_SIZE;
 use crate::disk::{Completion, FileId, OPEN_FILES_MAX, OpenMode, Operation, StorePath};
 use crate::error::Refusal;
 use crate::journal::log;
@@ -129,7 +131,6 @@ pub(super) enum Flight {
     Removed(usize),
 }
 
-// Opening.
 impl Store {
     pub(super) fn open_upload(&mut self, open: Open) {
         if open.size.is_some_and(|size| size > Limits::SHARE_SIZE) {
@@ -300,80 +301,7 @@ impl Store {
     }
 }
 
-// Writing.
 impl Store {
-    pub(super) fn write(&mut self, upload: RequestId, write: Write) {
-        let index = match self.uploads.handles.get_mut(&upload) {
-            None => return self.refuse(write.request, Refusal::UnknownUpload),
-            Some(Handle::Opening(queued)) => return queued.push(Queued::Write(write)),
-            Some(Handle::Open(index)) => *index,
-        };
-        let size = num::size(write.bytes.len());
-        let upload = &mut self.uploads.table[index];
-        upload.touched = self.now.elapsed;
-        if let Err(refusal) = upload.check_write(&write) {
-            return self.refuse(write.request, refusal);
-        }
-        if size == 0 {
-            return self.answer(write.request, Answer::Written);
-        }
-        // Of an announced size everything is promised already.
-        let more = size.saturating_sub(upload.promised);
-        if !self.space.promise(more) {
-            upload.failure = Some(Refusal::Full);
-            return self.refuse(write.request, Refusal::Full);
-        }
-        upload.promised = upload.promised - size.min(upload.promised);
-        upload.accepted += size;
-        upload.writing += 1;
-        let operation = Operation::WriteAt {
-            file: upload.file,
-            offset: HEADER_SIZE + write.offset,
-            bytes: write.bytes,
-        };
-        let flight = Flight::Write(index, write.request, size);
-        self.start(StoreFlight::Upload(flight), operation);
-        self.measure_space_if_due();
-    }
-
-    fn written(&mut self, index: usize, request: RequestId, size: u64, completion: &Completion) {
-        self.space.keep(size);
-        let upload = &mut self.uploads.table[index];
-        upload.writing -= 1;
-        match completion.result {
-            Ok(_) => self.answer(request, Answer::Written),
-            Err(error) => {
-                let path = &upload.incoming;
-                tracing::warn!(%path, %error, "cannot write to an upload");
-                let refusal = refusal(error);
-                upload.failure = Some(refusal.clone());
-                self.refuse(request, refusal);
-            }
-        }
-        self.go_on_if_written(index);
-    }
-
-    /// Takes up what waited for the last write to end.
-    fn go_on_if_written(&mut self, index: usize) {
-        let upload = &mut self.uploads.table[index];
-        if upload.writing > 0 {
-            return;
-        }
-        match &mut upload.state {
-            State::Writing => {}
-            State::Closing(closing) => {
-                if let Some(closing) = closing.take() {
-                    self.close_written(closing);
-                }
-            }
-            State::Ending(_) => {
-                let operation = Operation::Close { file: upload.file };
-                let flight = Flight::Closed(index);
-                self.start(StoreFlight::Upload(flight), operation);
-            }
-        }
-    }
-
     pub(super) fn upload_completed(&mut self, flight: Flight, completion: Completion) {
         match flight {
             Flight::Probe(open) => self.probed(open, &completion),
@@ -410,134 +338,9 @@ impl Store {
     }
 }
 
-// Ending.
-impl Store {
-    pub(super) fn close(&mut self, upload: RequestId, request: RequestId, size: u64) {
-        let index = match self.uploads.handles.get_mut(&upload) {
-            None => return self.refuse(request, Refusal::UnknownUpload),
-            Some(Handle::Opening(queued)) => return queued.push(Queued::Close(request, size)),
-            Some(Handle::Open(index)) => *index,
-        };
-        self.uploads.handles.remove(&upload);
-        let upload = &mut self.uploads.table[index];
-        upload.owner = None;
-        let written = upload.accepted;
-        let announced = upload.size.unwrap_or(size);
-        let refusal = match &upload.failure {
-            Some(failure) => Some(failure.clone()),
-            None if size != written || size != announced => Some(Refusal::WrongSize { written }),
-            None => None,
-        };
-        if let Some(refusal) = refusal {
-            self.refuse(request, refusal);
-            return self.end_upload(index, None);
-        }
-        upload.state = State::Closing(None);
-        let key = upload.key;
-        let closing = close::Closing::new(request, index, key, size);
-        self.acquire(key, Task::Close(closing));
-    }
-
-    pub(super) fn close_locked(&mut self, closing: close::Closing) {
-        let index = closing.upload();
-        let upload = &mut self.uploads.table[index];
-        upload.state = State::Closing(Some(closing));
-        self.go_on_if_written(index);
-    }
-
-    pub(super) fn abort(&mut self, upload: RequestId, request: RequestId) {
-        match self.uploads.handles.get_mut(&upload) {
-            None => self.refuse(request, Refusal::UnknownUpload),
-            Some(Handle::Opening(queued)) => queued.push(Queued::Abort(request)),
-            Some(Handle::Open(index)) => {
-                let index = *index;
-                self.end_upload(index, Some(request));
-            }
-        }
-    }
-
-    pub(super) fn detach(&mut self, upload: RequestId, request: RequestId) {
-        match self.uploads.handles.get_mut(&upload) {
-            Some(Handle::Opening(queued)) => return queued.push(Queued::Detach(request)),
-            Some(Handle::Open(index)) => self.uploads.table[*index].owner = None,
-            None => {}
-        }
-        self.uploads.handles.remove(&upload);
-        self.answer(request, Answer::Detached);
-    }
-
-    /// Gives an upload up. Its share may be uploaded anew at once, in another file.
-    pub(super) fn end_upload(&mut self, index: usize, tell: Option<RequestId>) {
-        let upload = &mut self.uploads.table[index];
-        if let Some(owner) = upload.owner.take() {
-            self.uploads.handles.remove(&owner);
-        }
-        self.uploads.by_key.remove(&upload.key);
-        self.space.cancel(std::mem::take(&mut upload.promised));
-        upload.state = State::Ending(tell);
-        self.go_on_if_written(index);
-    }
-
-    /// Takes an upload out that has become a share, its file closed.
-    pub(super) fn upload_finished(&mut self, index: usize) -> Upload {
-        let upload = self.uploads.table.remove(index);
-        self.uploads.by_key.remove(&upload.key);
-        self.uploads.free_files.push(upload.file);
-        self.space.cancel(upload.promised);
-        upload
-    }
-
-    pub(super) fn end_all_uploads(&mut self) {
-        self.end_uploads(|_| true);
-    }
-
-    pub(super) fn expire_uploads(&mut self) {
-        let now = self.now.elapsed;
-        self.end_uploads(|upload| now >= upload.touched + Limits::UPLOAD_IDLE);
-        let writing = self.uploads.table.iter().map(|(_, upload)| upload);
-        let writing = writing.filter(|upload| matches!(upload.state, State::Writing));
-        let next = writing.map(|upload| upload.touched + Limits::UPLOAD_IDLE);
-        self.uploads.next_expiry = next.min();
-    }
-
-    fn end_uploads(&mut self, which: impl Fn(&Upload) -> bool) {
-        let ends = |upload: &Upload| matches!(upload.state, State::Writing) && which(upload);
-        let table = self.uploads.table.iter();
-        let indexes: Vec<_> = table
-            .filter_map(|(index, upload)| ends(upload).then_some(index))
-            .collect();
-        for index in indexes {
-            self.end_upload(index, None);
-        }
-    }
-}
-
 impl Open {
     fn cost(&self) -> u64 {
         cost(self.size.unwrap_or(0))
-    }
-}
-
-impl Upload {
-    fn check_write(&self, write: &Write) -> Result<(), Refusal> {
-        let size = num::size(write.bytes.len());
-        let end = self.accepted.saturating_add(size);
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
-        }
-        if write.offset != self.accepted {
-            let expected = self.accepted;
-            return Err(Refusal::Gap { expected });
-        }
-        if write.bytes.len() > Limits::WRITE_LEN {
-            let limit = num::size(Limits::WRITE_LEN);
-            return Err(Refusal::TooLarge { limit });
-        }
-        let limit = self.size.unwrap_or(Limits::SHARE_SIZE);
-        if end > limit {
-            return Err(Refusal::TooLarge { limit });
-        }
-        Ok(())
     }
 }
 

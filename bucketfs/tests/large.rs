@@ -1,0 +1,99 @@
+//! Shares beyond 4 GiB, on a real disk, also where memory has 32 bits of addresses.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucketfs::container::{HEADER_SIZE, Header, Lease, Version};
+use bucketfs::disk::{Engine, Pool, Root};
+use bucketfs::{
+    Answer, Config, Extent, LeaseOwner, Now, ReadRequest, Request, RequestId, Store, Wanted,
+};
+use lafs::{CancelSecret, LeaseSecrets, RenewSecret, StorageIndex};
+
+const SIZE: u64 = (5 << 30) + 3;
+
+fn secrets(byte: u8) -> LeaseSecrets {
+    LeaseSecrets {
+        renew: RenewSecret::new([byte; 32]),
+        cancel: CancelSecret::new([!byte; 32]),
+    }
+}
+
+fn ask(store: &mut Store, engine: &mut Pool, now: Now, request: Request) -> Answer {
+    store.handle_request(now, RequestId(0), request);
+    loop {
+        if let Some((_, answer)) = store.poll_answer() {
+            return answer;
+        }
+        while let Some((id, operation)) = store.poll_operation() {
+            engine.submit(id, operation);
+        }
+        engine.flush();
+        engine.wait();
+        let mut completions = Vec::new();
+        engine.reap(&mut completions);
+        for completion in completions {
+            store.handle_completion(now, completion);
+        }
+    }
+}
+
+// The size field of such a container is saturated, and its leases lie beyond 2^32.
+#[test]
+fn a_share_beyond_4_gib_is_read_and_leased() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Arc::new(Root::open(directory.path()).unwrap());
+    let mut engine = Pool::new(root).unwrap();
+    let now = Now {
+        elapsed: Duration::ZERO,
+        unix: 1_700_000_000,
+    };
+    let mut config = Config::new([1; 32]);
+    config.journal_size = Config::JOURNAL_SIZE_MIN;
+    let mut store = Store::open(&mut engine, &config, now).unwrap();
+
+    // A sparse file: written in full it would only test the patience of whoever waits.
+    let storage_index = StorageIndex::new([1; 16]);
+    let bucket = directory
+        .path()
+        .join(format!("shares/ae/aq/{storage_index}"));
+    fs::create_dir_all(&bucket).unwrap();
+    let file = fs::File::create(bucket.join("0")).unwrap();
+    let header = Header::new(SIZE);
+    let lease = Lease::new(Version::Two, &secrets(1), 0, 7);
+    file.write_all_at(&header.encode(), 0).unwrap();
+    file.write_all_at(b"end", HEADER_SIZE + SIZE - 3).unwrap();
+    file.write_all_at(&lease.encode(), header.leases_offset())
+        .unwrap();
+
+    let renewal = Request::Lease {
+        storage_index,
+        lease: secrets(2),
+        owner: LeaseOwner::Renewal,
+    };
+    match ask(&mut store, &mut engine, now, renewal) {
+        Answer::Leased { held, failed } => assert!(held.len() == 1 && failed.is_empty()),
+        answer => panic!("{answer:?}"),
+    }
+    assert_eq!(file.metadata().unwrap().len(), HEADER_SIZE + SIZE + 2 * 72);
+    let read = Request::Read(ReadRequest {
+        storage_index,
+        wanted: Wanted::Any(1),
+        extents: vec![Extent {
+            offset: SIZE - 3,
+            size: 1000,
+        }],
+    });
+    match ask(&mut store, &mut engine, now, read) {
+        Answer::Read { held, pieces, .. } => {
+            assert_eq!(held[0].1, SIZE);
+            assert_eq!(
+                (pieces[0].offset, &pieces[0].bytes[..]),
+                (SIZE - 3, &b"end"[..])
+            );
+        }
+        answer => panic!("{answer:?}"),
+    }
+}
