@@ -42,9 +42,9 @@ struct Arguments {
     /// Engines, one or several names
     #[arg(long, value_delimiter = ',', default_value = "ring,pool")]
     engines: Vec<String>,
-    /// Write the table into docs/results.md
+    /// Replace the section of docs/results.md
     #[arg(long)]
-    record: bool,
+    write: bool,
 }
 
 /// One contender's figures, one for each round.
@@ -108,7 +108,7 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let table = table(&rows);
     println!("{table}");
     println!("{}", serde_json::to_string(&rows)?);
-    if arguments.record {
+    if arguments.write {
         let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
         let command = format!("cargo run --release -p benches --bin store -- {command}");
         results::write_section("store", &command, &table)?;

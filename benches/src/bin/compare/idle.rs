@@ -14,14 +14,14 @@ use benches::{process, results};
 use crate::{Context, prepared};
 
 pub(crate) fn run(context: &Context) -> Result<(), Box<dyn Error>> {
-    let (hosts, directory) = (Hosts::Loopback, context.directory("idle")?);
+    let hosts = Hosts::Loopback;
     let environment = prepared("tahoe-venv", &[])?;
-    let daemons = Daemons::start(&hosts, &Programs::build()?, &directory, 1)?;
+    let daemons = Daemons::start(&hosts, &Programs::build()?, &context.directory("ours")?, 1)?;
     let encoding = Encoding {
         needed: 1,
         total: 1,
     };
-    let tahoe = Tahoe::start(&hosts, &environment, &directory, encoding)?;
+    let tahoe = Tahoe::start(&hosts, &environment, &context.directory("tahoe")?, encoding)?;
     thread::sleep(SETTLED);
 
     let rows = [
@@ -46,8 +46,8 @@ pub(crate) fn run(context: &Context) -> Result<(), Box<dyn Error>> {
         writeln!(table, "| {name} | {resident} | {cpu} |")?;
     }
     println!("{table}");
-    if !context.dry_run {
-        let command = "cargo run --release -p benches --bin compare -- idle";
+    if context.write {
+        let command = "cargo run --release -p benches --bin compare -- idle --write";
         results::write_section("compare idle", command, &table)?;
     }
     Ok(())

@@ -232,7 +232,7 @@ fn report(context: &Context, rows: &[Row]) -> Result<(), Box<dyn Error>> {
         )?;
     }
     println!("{table}");
-    if context.dry_run {
+    if !context.write {
         return Ok(());
     }
     let names: Vec<_> = rows
@@ -252,7 +252,7 @@ fn report(context: &Context, rows: &[Row]) -> Result<(), Box<dyn Error>> {
         .collect();
     let title = "One large file, 3 of 10, all on one machine: MB/s";
     let plot = results::write_plot("large", title, &Bars { title, bars: &bars }.svg())?;
-    let command = "cargo run --release -p benches --bin compare -- large";
+    let command = "cargo run --release -p benches --bin compare -- large --write";
     results::write_section("compare large", command, &format!("{table}\n{plot}"))?;
     Ok(())
 }

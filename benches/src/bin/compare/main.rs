@@ -23,9 +23,9 @@ struct Arguments {
     /// Where temporary files go; default the system's directory for them
     #[arg(long)]
     directory: Option<PathBuf>,
-    /// Print the figures and leave docs/results.md as it is
-    #[arg(long)]
-    dry_run: bool,
+    /// Replace the section of docs/results.md
+    #[arg(long, global = true)]
+    write: bool,
     #[command(subcommand)]
     part: Part,
 }
@@ -38,12 +38,14 @@ enum Part {
     Large(large::Options),
     /// Memory and processor time while nothing happens
     Idle,
+    /// All of these, one after the other, as they are without options
+    All,
 }
 
 /// What every part of the comparison needs.
 struct Context {
     directory: tempfile::TempDir,
-    dry_run: bool,
+    write: bool,
 }
 
 fn main() -> ExitCode {
@@ -67,12 +69,24 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         .tempdir_in(parent)?;
     let context = Context {
         directory,
-        dry_run: arguments.dry_run,
+        write: arguments.write,
     };
     match &arguments.part {
         Part::Small(options) => small::run(&context, options),
         Part::Large(options) => large::run(&context, options),
         Part::Idle => idle::run(&context),
+        Part::All => {
+            for part in ["small", "large", "idle"] {
+                println!("\n{part}\n");
+                let Arguments { part, .. } = Arguments::parse_from(["compare", part]);
+                run(&Arguments {
+                    part,
+                    directory: arguments.directory.clone(),
+                    write: arguments.write,
+                })?;
+            }
+            Ok(())
+        }
     }
 }
 

@@ -93,7 +93,7 @@ fn ours(context: &Context, hosts: &Hosts, files: &[PathBuf]) -> io::Result<Row> 
     let count = u32::try_from(files.len()).unwrap_or(u32::MAX);
     let remark = "3 of 10, every share synced to the disk; first contact included";
     measured(hosts, "tahoectl upload", remark, count, || {
-        client.upload(files, &[]).map(drop)
+        client.upload(files, &["--happy", "10"]).map(drop)
     })
 }
 
@@ -207,7 +207,7 @@ fn measured(
         remark,
         files,
         time,
-        up: line.statistics().up.bytes,
+        up: line.statistics().up.bytes_delivered,
     };
     println!(
         "{name}: {} ms a file, {} B a file up",
@@ -251,7 +251,7 @@ fn report(context: &Context, options: &Options, rows: &[Row]) -> Result<(), Box<
         )?;
     }
     println!("{table}");
-    if context.dry_run {
+    if !context.write {
         return Ok(());
     }
     let bars: Vec<_> = rows
@@ -272,7 +272,7 @@ fn report(context: &Context, options: &Options, rows: &[Row]) -> Result<(), Box<
         }
         .svg(),
     )?;
-    let command = "cargo run --release -p benches --bin compare -- small";
+    let command = "cargo run --release -p benches --bin compare -- small --write";
     results::write_section("compare small", command, &format!("{table}\n{plot}"))?;
     Ok(())
 }
