@@ -26,12 +26,16 @@ mod root;
 pub mod sim;
 mod step;
 mod syscall;
+#[cfg(feature = "tokio-uring")]
+mod tokio_uring;
 mod workers;
 
 pub use pool::Pool;
 pub use probe::{EngineChoice, EngineError, RingRefusal, UnknownEngine, start_engine};
 pub use ring::{Ring, RingError};
 pub use root::Root;
+#[cfg(feature = "tokio-uring")]
+pub use tokio_uring::TokioUring;
 
 /// Most files the store keeps open at a time: both journal files, and the uploads in progress.
 ///

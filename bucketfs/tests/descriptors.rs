@@ -13,9 +13,13 @@ use bytes::Bytes;
 
 type Make = fn(Arc<Root>) -> Box<dyn Engine>;
 
-const ENGINES: [(&str, Make); 2] = [
+const ENGINES: &[(&str, Make)] = &[
     ("pool", |root| Box::new(Pool::new(root).unwrap())),
     ("ring", |root| Box::new(Ring::new(root).unwrap())),
+    #[cfg(feature = "tokio-uring")]
+    ("tokio-uring", |root| {
+        Box::new(bucketfs::disk::TokioUring::new(root).unwrap())
+    }),
 ];
 
 // A descriptor lost with each client that hangs up while its file is being opened would end the

@@ -582,3 +582,7 @@ macro_rules! suite {
 
 suite!(pool, |root| Box::new(super::Pool::new(root).unwrap()));
 suite!(ring, |root| Box::new(super::Ring::new(root).unwrap()));
+#[cfg(feature = "tokio-uring")]
+suite!(tokio_uring, |root| {
+    Box::new(bucketfs::disk::TokioUring::new(root).unwrap())
+});

@@ -21,9 +21,11 @@ use rustix::io::Errno;
 
 type Make = fn(Arc<Root>) -> Box<dyn Engine>;
 
-const ENGINES: [Make; 2] = [
+const ENGINES: &[Make] = &[
     |root| Box::new(Pool::new(root).unwrap()),
     |root| Box::new(Ring::new(root).unwrap()),
+    #[cfg(feature = "tokio-uring")]
+    |root| Box::new(bucketfs::disk::TokioUring::new(root).unwrap()),
 ];
 
 /// Runs a test with each engine on a file system of its own, with these limits.

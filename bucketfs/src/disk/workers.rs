@@ -165,7 +165,7 @@ impl Bell {
             })
     }
 
-    fn ring(&self) {
+    pub(crate) fn ring(&self) {
         // Full after 2^64 - 2 rings: then it is readable anyway.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
