@@ -10,4 +10,5 @@ pub mod peers;
 pub mod plot;
 pub mod process;
 pub mod results;
+pub mod session;
 pub mod store_load;

@@ -3,6 +3,7 @@
 //! Everything runs on this machine's loopback or in the two hosts of a simulated line, in private
 //! instances with their files in one temporary directory, and is gone afterwards.
 
+mod delay;
 mod idle;
 mod large;
 mod small;
@@ -36,6 +37,8 @@ enum Part {
     Small(small::Options),
     /// One large file on one machine
     Large(large::Options),
+    /// Delay and rate of one file over a line
+    Delay(delay::Options),
     /// Memory and processor time while nothing happens
     Idle,
     /// All of these, one after the other, as they are without options
@@ -74,9 +77,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     match &arguments.part {
         Part::Small(options) => small::run(&context, options),
         Part::Large(options) => large::run(&context, options),
+        Part::Delay(options) => delay::run(&context, options),
         Part::Idle => idle::run(&context),
         Part::All => {
-            for part in ["small", "large", "idle"] {
+            for part in ["small", "large", "delay", "idle"] {
                 println!("\n{part}\n");
                 let Arguments { part, .. } = Arguments::parse_from(["compare", part]);
                 run(&Arguments {
