@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bucketfs::DiskError;
@@ -16,23 +16,19 @@ use bucketfs::disk::{
 use bytes::Bytes;
 use rustix::io::Errno;
 
-/// An engine on a store directory of its own.
+/// An engine on a disk of its own.
 struct Bench {
     engine: Box<dyn Engine>,
-    directory: tempfile::TempDir,
+    /// Where the files really are; the simulation has them in memory.
+    directory: Option<tempfile::TempDir>,
     next: u64,
 }
 
 impl Bench {
     fn new(make: Make) -> Self {
-        Self::below(make, &std::env::temp_dir())
-    }
-
-    fn below(make: Make, parent: &Path) -> Self {
-        let directory = tempfile::tempdir_in(parent).unwrap();
-        let root = Root::open(directory.path()).unwrap();
+        let (engine, directory) = make();
         Self {
-            engine: make(Arc::new(root)),
+            engine,
             directory,
             next: 0,
         }
@@ -73,12 +69,27 @@ impl Bench {
         assert_eq!(self.perform(operation), Ok(Outcome::Done));
     }
 
+    /// Where a file really is.
     fn file(&self, path: &str) -> PathBuf {
-        self.directory.path().join(path)
+        self.directory.as_ref().unwrap().path().join(path)
     }
 
-    fn contents(&self, path: &str) -> Vec<u8> {
-        fs::read(self.file(path)).unwrap()
+    /// What a file holds, as somebody else sees it, if there is anybody.
+    fn contents(&mut self, path: &str) -> Vec<u8> {
+        if self.directory.is_some() {
+            return fs::read(self.file(path)).unwrap();
+        }
+        match self.perform(read(path, &[(0, 1 << 24)])) {
+            Ok(Outcome::Read { mut pieces, .. }) => pieces.pop().unwrap(),
+            result => panic!("{path}: {result:?}"),
+        }
+    }
+
+    fn exists(&mut self, path: &str) -> bool {
+        match &self.directory {
+            Some(directory) => directory.path().join(path).exists(),
+            None => self.perform(read(path, &[])) != self.perform(read("never-made", &[])),
+        }
     }
 
     /// Opens a new file in slot 0.
@@ -87,7 +98,16 @@ impl Bench {
     }
 }
 
-type Make = fn(Arc<Root>) -> Box<dyn Engine>;
+type Make = fn() -> (Box<dyn Engine>, Option<tempfile::TempDir>);
+
+/// A store directory, and an engine that works there.
+fn on_disk<E: Engine + 'static>(
+    make: impl FnOnce(Arc<Root>) -> E,
+) -> (Box<dyn Engine>, Option<tempfile::TempDir>) {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Arc::new(Root::open(directory.path()).unwrap());
+    (Box::new(make(root)), Some(directory))
+}
 
 fn create(path: &str, bytes: &[u8]) -> Operation {
     Operation::CreateFile {
@@ -181,7 +201,7 @@ fn a_file_is_not_made_if_another_exists(make: Make) {
     bench.done(unless("incoming/a", "shares/a"));
     bench.done(publish("incoming/a", "shares/a"));
     assert_eq!(bench.errno(unless("incoming/a", "shares/a")), Errno::EXIST);
-    assert!(!bench.file("incoming/a").exists());
+    assert!(!bench.exists("incoming/a"));
 }
 
 // Replay makes a share of a torn file, whatever is in it.
@@ -365,7 +385,7 @@ fn publishing_makes_directories_and_never_replaces(make: Make) {
         bench.done(create(source, bytes));
     }
     bench.done(publish("incoming/1", "shares/ab/cd/bucket/0"));
-    assert!(!bench.file("incoming/1").exists());
+    assert!(!bench.exists("incoming/1"));
     let again = publish("incoming/2", "shares/ab/cd/bucket/0");
     assert_eq!(bench.errno(again), Errno::EXIST);
     assert_eq!(bench.contents("shares/ab/cd/bucket/0"), b"one");
@@ -437,21 +457,21 @@ fn removing_prunes_directories_that_are_empty(make: Make) {
         bench.done(create(path, b""));
     }
     bench.done(remove("a/b/c/1", 3));
-    assert!(bench.file("a/b/c/2").exists());
+    assert!(bench.exists("a/b/c/2"));
     bench.done(remove("a/b/c/2", 1));
-    assert!(!bench.file("a/b/c").exists());
-    assert!(bench.file("a/b").exists());
+    assert!(!bench.exists("a/b/c"));
+    assert!(bench.exists("a/b"));
     bench.done(create("a/b/c/3", b""));
     bench.done(remove("a/b/c/3", 3));
-    assert!(!bench.file("a/b").exists());
-    assert!(bench.file("a").exists());
+    assert!(!bench.exists("a/b"));
+    assert!(bench.exists("a"));
 }
 
 fn a_directory_is_listed_with_its_kinds(make: Make) {
     let mut bench = Bench::new(make);
     bench.done(create("dir/file", b""));
     bench.done(create("dir/inner/file", b""));
-    std::os::unix::fs::symlink("file", bench.file("dir/link")).unwrap();
+    bench.done(create("dir/inner/deeper/file", b""));
     let Ok(Outcome::Listed(mut entries)) = bench.perform(list("dir")) else {
         panic!("not listed");
     };
@@ -460,12 +480,27 @@ fn a_directory_is_listed_with_its_kinds(make: Make) {
         name: name.into(),
         kind,
     };
-    let wanted = [
-        entry("file", EntryKind::File),
-        entry("inner", EntryKind::Directory),
-        entry("link", EntryKind::Other),
-    ];
-    assert_eq!(entries, wanted);
+    let file = entry("file", EntryKind::File);
+    assert_eq!(entries, [file, entry("inner", EntryKind::Directory)]);
+}
+
+// Whatever an operator put there: it is left alone, not taken for a share.
+fn a_link_is_listed_as_something_else_and_not_followed(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("file", b"bytes"));
+    bench.done(create("dir/file", b""));
+    std::os::unix::fs::symlink("../file", bench.file("dir/link")).unwrap();
+    let Ok(Outcome::Listed(entries)) = bench.perform(list("dir")) else {
+        panic!("not listed");
+    };
+    let name = b"link".to_vec();
+    let kind = EntryKind::Other;
+    assert!(entries.contains(&Entry { name, kind }), "{entries:?}");
+    assert_eq!(bench.errno(read("dir/link", &[(0, 5)])), Errno::LOOP);
+    assert_eq!(
+        bench.errno(open(0, "dir/link", OpenMode::Existing)),
+        Errno::LOOP
+    );
 }
 
 fn free_space_is_told(make: Make) {
@@ -541,36 +576,8 @@ fn nothing_submitted_means_nothing_to_wait_for(make: Make) {
     assert_eq!(bench.engine.in_flight(), 0);
 }
 
-macro_rules! suite {
-    ($engine:ident, $make:expr) => {
-        mod $engine {
-            suite!(@ $make,
-                a_file_is_made_with_its_bytes_and_the_directories_above
-                a_file_that_exists_is_refused_and_left_alone
-                a_file_is_not_made_if_another_exists
-                overwriting_replaces_all_of_a_file
-                names_of_the_wrong_kind_are_errors
-                what_is_missing_is_said_to_be_missing
-                reading_is_clipped_to_the_end_of_the_file
-                an_open_file_is_written_anywhere_and_synced_and_closed
-                offsets_beyond_4_gib_stay_where_they_are
-                preallocated_space_is_zero_and_there
-                an_append_is_written_and_gives_its_buffer_back
-                publishing_makes_directories_and_never_replaces
-                directories_and_the_file_system_are_synced
-                a_sync_that_fails_in_the_middle_of_a_chain_is_told
-                a_size_that_no_file_can_have_is_told
-                a_patch_writes_in_place_and_sets_the_size
-                removing_prunes_directories_that_are_empty
-                a_directory_is_listed_with_its_kinds
-                free_space_is_told
-                many_operations_are_in_flight_and_each_comes_back_once
-                dropping_an_engine_waits_for_what_is_in_flight
-                nothing_submitted_means_nothing_to_wait_for
-            );
-        }
-    };
-    (@ $make:expr, $($claim:ident)*) => {
+macro_rules! tests {
+    ($make:expr, $($claim:ident)*) => {
         $(
             #[test]
             fn $claim() {
@@ -580,9 +587,66 @@ macro_rules! suite {
     };
 }
 
-suite!(pool, |root| Box::new(super::Pool::new(root).unwrap()));
-suite!(ring, |root| Box::new(super::Ring::new(root).unwrap()));
+/// What every engine must do.
+macro_rules! suite {
+    ($make:expr) => {
+        tests!($make,
+            a_file_is_made_with_its_bytes_and_the_directories_above
+            a_file_that_exists_is_refused_and_left_alone
+            a_file_is_not_made_if_another_exists
+            overwriting_replaces_all_of_a_file
+            names_of_the_wrong_kind_are_errors
+            what_is_missing_is_said_to_be_missing
+            reading_is_clipped_to_the_end_of_the_file
+            an_open_file_is_written_anywhere_and_synced_and_closed
+            an_append_is_written_and_gives_its_buffer_back
+            publishing_makes_directories_and_never_replaces
+            directories_and_the_file_system_are_synced
+            a_patch_writes_in_place_and_sets_the_size
+            removing_prunes_directories_that_are_empty
+            a_directory_is_listed_with_its_kinds
+            free_space_is_told
+            many_operations_are_in_flight_and_each_comes_back_once
+            dropping_an_engine_waits_for_what_is_in_flight
+            nothing_submitted_means_nothing_to_wait_for
+        );
+    };
+}
+
+/// What can only be seen on a real disk.
+macro_rules! suite_on_disk {
+    ($make:expr) => {
+        suite!($make);
+        tests!($make,
+            offsets_beyond_4_gib_stay_where_they_are
+            preallocated_space_is_zero_and_there
+            a_sync_that_fails_in_the_middle_of_a_chain_is_told
+            a_size_that_no_file_can_have_is_told
+            a_link_is_listed_as_something_else_and_not_followed
+        );
+    };
+}
+
+mod pool {
+    suite_on_disk!(|| super::on_disk(|root| super::Pool::new(root).unwrap()));
+}
+
+mod ring {
+    suite_on_disk!(|| super::on_disk(|root| super::Ring::new(root).unwrap()));
+}
+
+mod sim {
+    use bucketfs::disk::sim::{Faults, Medium, Sim};
+
+    suite!(|| {
+        let medium = Medium::new(1 << 30);
+        (Box::new(Sim::new(medium, 1, Faults::default())), None)
+    });
+}
+
 #[cfg(feature = "tokio-uring")]
-suite!(tokio_uring, |root| {
-    Box::new(bucketfs::disk::TokioUring::new(root).unwrap())
-});
+mod tokio_uring {
+    use bucketfs::disk::TokioUring;
+
+    suite_on_disk!(|| super::on_disk(|root| TokioUring::new(root).unwrap()));
+}

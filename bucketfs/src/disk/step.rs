@@ -34,6 +34,9 @@ pub(crate) struct Chain {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// One after the other; one that does less than it was asked to ends the chain, unless optional.
+    ///
+    /// On a ring only opens, closes, reads and writes end it: nothing may stand behind another kind
+    /// of step but what is right even if that step has failed.
     Linked,
     /// In any order, all of them.
     Together,
