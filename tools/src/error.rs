@@ -497,15 +497,24 @@ pub enum LocalGridError {
         /// The last line that it wrote, or how it ended.
         said: String,
     },
-    /// A server's directory could not be made.
+    /// The directory of a daemon could not be made.
     #[error(transparent)]
     Init(#[from] daemon::InitError),
-    /// A server could not run, or its directory is not one.
+    /// The directory of a daemon cannot be used.
     #[error(transparent)]
-    Serve(#[from] daemon::RunError),
-    /// `grid up` where a grid is running.
-    #[error("a grid is running in {path}")]
-    Running {
+    Directory(#[from] daemon::DirectoryError),
+    /// A daemon could not run.
+    #[error(transparent)]
+    Daemon(#[from] daemon::RunError),
+    /// Another command is at work there.
+    #[error("another `tahoectl grid up` or `grid down` is at work in {path}")]
+    Busy {
+        /// The grid's directory.
+        path: PathBuf,
+    },
+    /// A daemon is still there after it was killed.
+    #[error("a daemon of {path} does not end: its disk may be stuck")]
+    Unstoppable {
         /// The grid's directory.
         path: PathBuf,
     },
@@ -515,4 +524,12 @@ pub enum LocalGridError {
         /// The grid's directory.
         path: PathBuf,
     },
+}
+
+impl LocalGridError {
+    /// Makes the error of using the file or directory `path`.
+    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
 }

@@ -12,7 +12,7 @@ pub mod grid;
 pub mod home;
 pub mod input;
 pub mod ledger;
-pub mod local_grid;
+pub mod local;
 pub mod output;
 pub mod placement;
 pub mod upload;

@@ -64,11 +64,11 @@ pub(crate) enum Command {
     /// Run a storage server in a directory that `tahoed init` made
     #[command(hide = true)]
     Daemon {
+        /// The process, our parent, that we are not to outlive
+        #[arg(long, value_name = "PID")]
+        with: Option<u32>,
         /// The server's directory
         directory: PathBuf,
-        /// Stop when standard input ends
-        #[arg(long)]
-        attached: bool,
     },
 }
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use lafs::nurl::Nurl;
 use serde_json::{Value, json};
-use tools::home::{Encoding, Home, Settings};
-use tools::{Error, Exit, local_grid};
+use tools::home::Home;
+use tools::{Error, Exit, local};
 
 use crate::arguments::Grid;
 use crate::report::Report;
@@ -21,9 +21,7 @@ pub(crate) fn run(
         Grid::Add { nurls } => add(&home()?, &nurls, report),
         Grid::List { nurls } => list(&home()?, nurls, report),
         Grid::Remove { servers } => remove(&home()?, &servers, report),
-        Grid::Up { directory, servers } => {
-            crate::client(up(&directory, servers.map(usize::from), report))
-        }
+        Grid::Up { directory, servers } => crate::client(up(&directory, servers, report)),
         Grid::Down { directory } => crate::client(down(&directory, report)),
     }
 }
@@ -110,30 +108,22 @@ fn remove(home: &Home, names: &[String], report: &Report) -> Result<Exit, Error>
     })
 }
 
-async fn up(directory: &Path, count: Option<usize>, report: &Report) -> Result<Exit, Error> {
-    let nurls = local_grid::up(directory, count).await?;
-    let client = Home::at(directory.join("client"));
-    if client.settings().is_err() {
-        let servers = u16::try_from(nurls.len()).unwrap_or(u16::MAX);
-        let encoding = Encoding::for_grid(servers);
-        client.create(&Settings { encoding })?;
-    }
-    client.set_servers(&nurls)?;
-    let path = client.path().canonicalize();
-    let path = path.unwrap_or_else(|_| client.path().to_owned());
-    let text = format!(
-        "export TAHOECTL_DIR={}",
-        quoted(&path.display().to_string())
-    );
-    report.note(&format!(
-        "{} servers are running. To use them:",
-        nurls.len()
-    ));
+async fn up(directory: &Path, count: Option<u16>, report: &Report) -> Result<Exit, Error> {
+    let up = local::up(directory, count).await?;
+    let client = up.client.display().to_string();
+    let running = match up.started {
+        started if started == up.servers => "were started".to_owned(),
+        0 => "are running already".to_owned(),
+        started => format!("are running, {started} of them started now"),
+    };
+    report.note(&format!("{} servers {running}. To use them:", up.servers));
     let object = json!({
-        "servers": nurls.len(),
-        "client": path.display().to_string(),
+        "servers": up.servers,
+        "made": up.made,
+        "started": up.started,
+        "client": client,
     });
-    report.result(&text, &object)?;
+    report.result(&format!("export TAHOECTL_DIR={}", quoted(&client)), &object)?;
     report.note(&format!(
         "tahoectl upload FILE\nTo stop them: tahoectl grid down {}",
         quoted(&directory.display().to_string())
@@ -142,7 +132,7 @@ async fn up(directory: &Path, count: Option<usize>, report: &Report) -> Result<E
 }
 
 async fn down(directory: &Path, report: &Report) -> Result<Exit, Error> {
-    let stopped = local_grid::down(directory).await?;
+    let stopped = local::down(directory).await?;
     report.note(&format!("{stopped} servers were stopped"));
     report.result("", &json!({ "stopped": stopped }))?;
     Ok(Exit::Done)

@@ -14,13 +14,15 @@ mod report;
 mod try_out;
 mod upload;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::task::Poll;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tools::home::Home;
+use tools::local::Life;
 use tools::{Error, Exit};
 
 use arguments::{Arguments, Command};
@@ -58,11 +60,9 @@ fn run(arguments: Arguments, report: &Report) -> Result<Exit, Error> {
         Command::Upload(options) => client(upload::run(&home()?, options, report)),
         Command::Download(options) => client(download::run(&home()?, options, report)),
         Command::Try(options) => client(try_out::run(options, report)),
-        Command::Daemon {
-            directory,
-            attached,
-        } => {
-            tools::local_grid::serve(&directory, attached)?;
+        Command::Daemon { directory, with } => {
+            let life = with.map_or(Life::Alone, Life::With);
+            tools::local::launch(&directory, life)?;
             Ok(Exit::Done)
         }
     }
@@ -87,18 +87,21 @@ fn client(work: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error
     result
 }
 
-/// Ends on SIGINT or SIGTERM.
+/// Ends when the user has enough, the terminal is gone, or the system asks to stop.
 async fn stopped() {
-    let signals = signal(SignalKind::interrupt()).and_then(|interrupt| {
-        let terminate = signal(SignalKind::terminate())?;
-        Ok((interrupt, terminate))
-    });
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let signals: std::io::Result<Vec<_>> = kinds.into_iter().map(signal).collect();
     match signals {
-        Ok((mut interrupt, mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
+        Ok(mut signals) => {
+            poll_fn(|context| {
+                let mut received = signals.iter_mut().map(|signal| signal.poll_recv(context));
+                received.find(Poll::is_ready).unwrap_or(Poll::Pending)
+            })
+            .await;
         }
         // The signals then have their default action.
         Err(_) => std::future::pending().await,

@@ -1,22 +1,24 @@
 //! `tahoectl try`: the whole way there and back, on this machine, in front of one's eyes.
 
+mod story;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lafs::ConvergenceSecret;
 use lafs::nurl::Nurl;
-use serde_json::json;
+use lafs::{ConvergenceSecret, StorageIndex};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tools::download::{Span, download};
 use tools::error::LocalGridError;
-use tools::grid::{Grid, Patience};
+use tools::grid::{Grid, Patience, Trips};
 use tools::home::Encoding;
-use tools::local_grid::LocalGrid;
+use tools::local::{LocalGrid, SERVERS_DEFAULT};
 use tools::output::Target;
-use tools::upload::{Options, Phase, Source, Uploaded, Uploader};
+use tools::upload::{Options, Source, Uploaded, Uploader};
 use tools::{Error, Exit};
 
 use crate::arguments::Try;
@@ -26,255 +28,160 @@ use crate::report::Report;
 /// Uploaded when no file is named.
 const README: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"));
 
-const SERVERS: usize = 10;
-const STOPPED: usize = 7;
+/// Servers that are left when the files are fetched: just as many as shares are needed.
+const SERVERS_LEFT: usize = 3;
+
+/// Connections to those servers of a grid that answer.
+struct Connected {
+    grid: Grid,
+    answering: usize,
+    time: Duration,
+    round_trips: u32,
+}
+
+/// A file that was uploaded.
+struct Sent {
+    path: PathBuf,
+    uploaded: Uploaded,
+    time: Duration,
+}
+
+/// A file that came back.
+struct Returned {
+    time: Duration,
+    round_trips: u32,
+    /// Servers that were asked in vain.
+    passed_over: usize,
+    is_same: bool,
+}
 
 pub(crate) async fn run(options: Try, report: &Report) -> Result<Exit, Error> {
-    let directory = tempfile::Builder::new()
-        .prefix("tahoectl-try.")
-        .tempdir()
-        .map_err(|source| file_error(&std::env::temp_dir(), source))?;
+    let begun = Instant::now();
+    let mut local = LocalGrid::start(SERVERS_DEFAULT).await?;
+    story::started(&local, begun.elapsed(), report)?;
     let files = if options.files.is_empty() {
-        let path = directory.path().join("README.md");
+        let path = local.path().join("README.md");
         fs::write(&path, README).map_err(|source| file_error(&path, source))?;
         vec![path]
     } else {
         options.files
     };
 
-    let begun = Instant::now();
-    // Declared after the directory, so that the servers end before it goes.
-    let mut local = LocalGrid::start(directory.path(), SERVERS).await?;
-    say(
-        report,
-        &format!(
-            "{SERVERS} servers are running in {} ({} to start)",
-            directory.path().display(),
-            duration(begun.elapsed())
-        ),
-    );
-    let nurls: Vec<_> = local
-        .servers()
-        .iter()
-        .map(|server| server.nurl().clone())
-        .collect();
-    let uploads = upload_all(&nurls, files, report).await?;
-    show_store(&local, report);
+    let connected = connect(local.nurls()).await?;
+    story::connected(&connected, report)?;
+    let sent = upload_all(&connected.grid, files, report).await?;
+    story::layout(&local, report)?;
+    story::memory(&local, report)?;
+    connected.grid.close().await;
 
-    local.stop(STOPPED).await;
-    say(
-        report,
-        &format!(
-            "\n{STOPPED} of them are stopped; {} remain",
-            local.servers().len()
-        ),
-    );
+    let begun = Instant::now();
+    let stopped: Vec<_> = local.running().into_iter().skip(SERVERS_LEFT).collect();
+    local.stop(&stopped).await;
+    story::stopped(&local, stopped.len(), begun.elapsed(), report)?;
+    // New connections, to whoever of the ten is still there: as a new process would have.
+    let connected = connect(local.nurls()).await?;
+    story::connected(&connected, report)?;
     let mut exit = Exit::Done;
-    // New connections, as a new process would have.
-    let grid = grid(&nurls)?;
-    for (path, uploaded) in &uploads {
-        exit = exit.worse(fetch(&grid, path, uploaded, directory.path(), report).await?);
+    for file in &sent {
+        let returned = fetch(&connected.grid, file, local.path()).await?;
+        story::returned(file, &returned, report)?;
+        if !returned.is_same {
+            exit = exit.worse(Exit::No);
+        }
     }
-    grid.close().await;
-    show_memory(&local, report);
-    let remaining = local.servers().len();
-    local.stop(remaining).await;
-    drop(local);
-    let path = directory.path().to_owned();
-    directory
-        .close()
-        .map_err(|source| file_error(&path, source))?;
+    connected.grid.close().await;
+    local.end().await?;
+    report.tell("\nEverything is stopped and removed.")?;
     Ok(exit)
 }
 
-fn grid(nurls: &[Nurl]) -> Result<Grid, Error> {
-    let mut master = [0; 32];
-    getrandom::fill(&mut master).map_err(|error| Error::Random(error.into()))?;
-    // A server that was stopped refuses connections at once; what is lost here is little.
-    Ok(Grid::new(nurls, &master, Patience::default()))
+/// Connects to all servers, so that what follows shows what it takes by itself.
+async fn connect(nurls: &[Nurl]) -> Result<Connected, Error> {
+    let (master, unused) = (random()?, random()?);
+    let grid = Grid::new(nurls, &master, Patience::default());
+    let trips = Trips::new();
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    let begun = Instant::now();
+    for server in grid.servers() {
+        let sender = sender.clone();
+        // Asks for what nobody has.
+        let storage_index = StorageIndex::new(unused);
+        server.lease(&trips, storage_index, move |answer| {
+            // We wait for all answers, whatever they are.
+            let _ = sender.send(answer.is_ok());
+        });
+    }
+    drop(sender);
+    let mut answering = 0;
+    while let Some(is_answer) = answers.recv().await {
+        answering += usize::from(is_answer);
+    }
+    Ok(Connected {
+        grid,
+        answering,
+        time: begun.elapsed(),
+        round_trips: trips.count(),
+    })
 }
 
-async fn upload_all(
-    nurls: &[Nurl],
-    files: Vec<PathBuf>,
-    report: &Report,
-) -> Result<Vec<(PathBuf, Uploaded)>, Error> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| Error::Random(error.into()))?;
+async fn upload_all(grid: &Grid, files: Vec<PathBuf>, report: &Report) -> Result<Vec<Sent>, Error> {
     let options = Options {
         encoding: Encoding::default(),
         random_key: false,
     };
-    let grid = grid(nurls)?;
-    let progress = Arc::new(Progress::new(report, "uploading"));
-    let convergence = ConvergenceSecret::new(secret);
-    let uploader = Uploader::new(grid.clone(), convergence, options, None, progress.clone());
-    let mut uploads = Vec::new();
+    let convergence = ConvergenceSecret::new(random()?);
+    let mut all = Vec::new();
     for path in files {
+        let progress = Arc::new(Progress::new(report, "uploading"));
+        let uploader = Uploader::new(
+            grid.clone(),
+            convergence.clone(),
+            options,
+            None,
+            progress.clone(),
+        );
         let begun = Instant::now();
-        let uploaded = uploader.upload(Source::File(path.clone())).await?;
-        let elapsed = begun.elapsed();
+        let uploaded = uploader.upload(Source::File(path.clone())).await;
+        let time = begun.elapsed();
         progress.finish();
-        show_upload(&path, &uploaded, elapsed, report)?;
-        uploads.push((path, uploaded));
+        let sent = Sent {
+            path,
+            uploaded: uploaded?,
+            time,
+        };
+        story::sent(&sent, report)?;
+        all.push(sent);
     }
-    grid.close().await;
-    Ok(uploads)
+    Ok(all)
 }
 
-fn show_upload(
-    path: &Path,
-    uploaded: &Uploaded,
-    elapsed: Duration,
-    report: &Report,
-) -> Result<(), Error> {
-    let phases: Vec<_> = uploaded
-        .phases
-        .iter()
-        .map(|(phase, time)| format!("{} {}", phase_name(*phase), duration(*time)))
-        .collect();
-    say(
-        report,
-        &format!("\n{}: {} bytes", name(path), uploaded.size),
-    );
-    say(
-        report,
-        &format!(
-            "  up    {}, {}{}",
-            duration(elapsed),
-            trips(uploaded.round_trips),
-            if phases.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", phases.join(", "))
-            },
-        ),
-    );
-    say(
-        report,
-        &match uploaded.shares.len() {
-            0 => "        a literal: the capability holds the file".to_owned(),
-            shares => format!(
-                "        {shares} shares, acknowledged as durable by {} servers",
-                uploaded.happiness
-            ),
-        },
-    );
-    let object = json!({
-        "file": path.display().to_string(),
-        "cap": uploaded.cap.to_string(),
-        "size": uploaded.size,
-        "upload_s": elapsed.as_secs_f64(),
-        "round_trips": uploaded.round_trips,
-    });
-    report.result(&uploaded.cap.to_string(), &object)
-}
-
-async fn fetch(
-    grid: &Grid,
-    path: &Path,
-    uploaded: &Uploaded,
-    directory: &Path,
-    report: &Report,
-) -> Result<Exit, Error> {
+async fn fetch(grid: &Grid, sent: &Sent, directory: &Path) -> Result<Returned, Error> {
     let copy = directory.join("copy");
     let target = Target::file(&copy)?;
+    // That servers are down is no news here.
     let progress = Progress::new(&Report::new(false, true), "downloading");
     let begun = Instant::now();
-    let downloaded = download(grid, &uploaded.cap, Span::Whole, target, &progress).await?;
-    let elapsed = begun.elapsed();
-    let mut down: Vec<_> = downloaded
+    let downloaded = download(grid, &sent.uploaded.cap, Span::Whole, target, &progress).await?;
+    let time = begun.elapsed();
+    let mut passed_over: Vec<_> = downloaded
         .failures
         .iter()
         .map(|failure| &failure.server)
         .collect();
-    down.sort();
-    down.dedup();
-    let passed_over = match down.len() {
-        0 => String::new(),
-        count => format!(" past {count} servers that are down"),
-    };
-    let is_same = same(path, &copy).map_err(|source| file_error(&copy, source))?;
-    say(
-        report,
-        &format!("{}: {} bytes", name(path), downloaded.size),
-    );
-    say(
-        report,
-        &format!(
-            "  down  {}, {}{}: {}",
-            duration(elapsed),
-            trips(downloaded.round_trips),
-            passed_over,
-            if is_same {
-                "the same bytes"
-            } else {
-                "OTHER BYTES"
-            },
-        ),
-    );
-    let object = json!({
-        "file": path.display().to_string(),
-        "same": is_same,
-        "download_s": elapsed.as_secs_f64(),
-        "round_trips": downloaded.round_trips,
-    });
-    report.result("", &object)?;
-    Ok(if is_same { Exit::Done } else { Exit::No })
-}
-
-/// Shows some of the paths under which one server keeps shares.
-fn show_store(local: &LocalGrid, report: &Report) {
-    let Some(server) = local.servers().first() else {
-        return;
-    };
-    let mut paths = Vec::new();
-    walk(&server.directory().join("storage"), &mut paths);
-    paths.sort();
-    say(report, "\nthe store of one server:");
-    for path in paths.iter().take(PATHS_SHOWN) {
-        let shown = path.strip_prefix(server.directory()).unwrap_or(path);
-        say(report, &format!("  {}", shown.display()));
-    }
-    if paths.len() > PATHS_SHOWN {
-        say(report, &format!("  and {} more", paths.len() - PATHS_SHOWN));
-    }
-}
-
-fn walk(directory: &Path, paths: &mut Vec<PathBuf>) {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            walk(&path, paths);
-        } else {
-            paths.push(path);
-        }
-    }
-}
-
-fn show_memory(local: &LocalGrid, report: &Report) {
-    let server = local.servers().first().and_then(|server| server.pid());
-    let server = server.and_then(|pid| memory(&pid.to_string(), "VmRSS:"));
-    let client = memory("self", "VmHWM:");
-    if let (Some(server), Some(client)) = (server, client) {
-        say(
-            report,
-            &format!(
-                "\nmemory: {server} resident in one server now, {client} in this client at most"
-            ),
-        );
-    }
-}
-
-/// A line of /proc/PID/status, in MiB.
-fn memory(pid: &str, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|line| line.starts_with(field))?;
-    let kib: u32 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(format!("{:.1} MiB", f64::from(kib) / 1024.0))
+    passed_over.sort();
+    passed_over.dedup();
+    let passed_over = passed_over.len();
+    let (one, other) = (sent.path.clone(), copy.clone());
+    let compared = tokio::task::spawn_blocking(move || same(&one, &other)).await;
+    let is_same = compared
+        .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+        .map_err(|source| file_error(&sent.path, source))?;
+    Ok(Returned {
+        time,
+        round_trips: downloaded.round_trips,
+        passed_over,
+        is_same,
+    })
 }
 
 fn same(one: &Path, other: &Path) -> io::Result<bool> {
@@ -292,40 +199,10 @@ fn same(one: &Path, other: &Path) -> io::Result<bool> {
     }
 }
 
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Key => "key",
-        Phase::Ask => "ask",
-        Phase::Encode => "encode",
-        Phase::Stream => "encode and send",
-        Phase::Acknowledge => "durable",
-    }
-}
-
-fn trips(count: u32) -> String {
-    match count {
-        0 => "no round trip".to_owned(),
-        1 => "1 round trip".to_owned(),
-        3 => "3 round trips (TCP, TLS, work)".to_owned(),
-        count => format!("{count} round trips"),
-    }
-}
-
-fn duration(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
-    } else {
-        format!("{:.2} s", duration.as_secs_f64())
-    }
-}
-
-fn name(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    name.to_string_lossy().into_owned()
-}
-
-fn say(report: &Report, text: &str) {
-    report.note(text);
+fn random<const LEN: usize>() -> Result<[u8; LEN], Error> {
+    let mut bytes = [0; LEN];
+    getrandom::fill(&mut bytes).map_err(|error| Error::Random(error.into()))?;
+    Ok(bytes)
 }
 
 fn file_error(path: &Path, source: io::Error) -> Error {
@@ -336,5 +213,28 @@ fn file_error(path: &Path, source: io::Error) -> Error {
     .into()
 }
 
-const PATHS_SHOWN: usize = 6;
 const COMPARE_LEN: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The one claim of `try` that nothing else checks.
+    #[test]
+    fn files_that_differ_in_one_byte_or_in_length_are_not_the_same() {
+        let temporary = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = temporary.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path
+        };
+        let bytes = vec![1; COMPARE_LEN + 1];
+        let mut other = bytes.clone();
+        other[COMPARE_LEN] = 2;
+        let one = write("one", &bytes);
+        assert!(same(&one, &write("same", &bytes)).unwrap());
+        for differing in [&other[..], &bytes[..COMPARE_LEN], &[]] {
+            assert!(!same(&one, &write("differing", differing)).unwrap());
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What `tahoectl try` says: a story for a person, an object for each event for a program.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tools::Error;
+use tools::local::{LocalGrid, Program};
+use tools::upload::Phase;
+
+use super::{Connected, Returned, Sent};
+use crate::report::Report;
+
+pub(super) fn started(local: &LocalGrid, time: Duration, report: &Report) -> Result<(), Error> {
+    let servers = local.nurls().len();
+    let program = Program::find()?;
+    if report.is_json() {
+        let object = json!({
+            "event": "started",
+            "servers": servers,
+            "directory": local.path().display().to_string(),
+            "program": program.path().display().to_string(),
+            "seconds": time.as_secs_f64(),
+        });
+        return report.result("", &object);
+    }
+    let program = match &program {
+        Program::Tahoed(path) => path.display().to_string(),
+        Program::Ours(_) => "tahoed as built into this program".to_owned(),
+    };
+    report.tell(&format!(
+        "{servers} servers run on 127.0.0.1, each a process of its own ({program}),\n\
+         each with its own store in {} (started in {})",
+        local.path().display(),
+        duration(time)
+    ))
+}
+
+pub(super) fn connected(connected: &Connected, report: &Report) -> Result<(), Error> {
+    let servers = connected.grid.servers().len();
+    if report.is_json() {
+        let object = json!({
+            "event": "connected",
+            "servers": servers,
+            "answering": connected.answering,
+            "round_trips": connected.round_trips,
+            "seconds": connected.time.as_secs_f64(),
+        });
+        return report.result("", &object);
+    }
+    report.tell(&format!(
+        "connected to {} of {servers} in {}, {} (TCP, TLS, a first question)",
+        connected.answering,
+        duration(connected.time),
+        trips(connected.round_trips)
+    ))
+}
+
+pub(super) fn sent(sent: &Sent, report: &Report) -> Result<(), Error> {
+    let uploaded = &sent.uploaded;
+    report.tell(&format!("\n{}, {} bytes", name(&sent.path), uploaded.size))?;
+    let cap = uploaded.cap.to_string();
+    let phases = uploaded.phases.iter();
+    let object = json!({
+        "event": "uploaded",
+        "file": sent.path.display().to_string(),
+        "cap": cap,
+        "size": uploaded.size,
+        "shares": uploaded.shares.len(),
+        "happiness": uploaded.happiness,
+        "round_trips": uploaded.round_trips,
+        "seconds": sent.time.as_secs_f64(),
+        "phases": phases
+            .clone()
+            .map(|(phase, time)| json!({ "phase": phase_name(*phase), "seconds": time.as_secs_f64() }))
+            .collect::<Vec<_>>(),
+    });
+    report.result(&cap, &object)?;
+    if uploaded.shares.is_empty() {
+        return report.tell("  the capability holds the file itself: no server is needed");
+    }
+    let phases: Vec<_> = phases
+        .map(|(phase, time)| format!("{} {}", phase_name(*phase), duration(*time)))
+        .collect();
+    report.tell(&format!(
+        "  up    {}{}, {}: {}\n        {} shares, durable on {} servers",
+        duration(sent.time),
+        speed(uploaded.size, sent.time),
+        trips(uploaded.round_trips),
+        phases.join(", "),
+        uploaded.shares.len(),
+        uploaded.happiness
+    ))
+}
+
+/// Shows some of the paths under which one server keeps shares.
+pub(super) fn layout(local: &LocalGrid, report: &Report) -> Result<(), Error> {
+    let containers = local.layout(0, CONTAINERS_SHOWN);
+    if report.is_json() {
+        let containers: Vec<_> = containers
+            .iter()
+            .map(|(path, size)| json!({ "path": path.display().to_string(), "size": size }))
+            .collect();
+        return report.result("", &json!({ "event": "layout", "containers": containers }));
+    }
+    if containers.is_empty() {
+        return report.tell("\nno server has anything to store");
+    }
+    report.tell("\nthe store of one server:")?;
+    for (path, size) in containers {
+        report.tell(&format!("  {}  ({size} bytes)", path.display()))?;
+    }
+    Ok(())
+}
+
+pub(super) fn memory(local: &LocalGrid, report: &Report) -> Result<(), Error> {
+    let sizes = local.resident_sizes();
+    let (Some(least), Some(most)) = (sizes.iter().min(), sizes.iter().max()) else {
+        return Ok(());
+    };
+    if report.is_json() {
+        let object = json!({ "event": "memory", "resident_least": least, "resident_most": most });
+        return report.result("", &object);
+    }
+    report.tell(&format!(
+        "memory of a server now: {} to {} MiB resident",
+        mebibytes(*least),
+        mebibytes(*most)
+    ))
+}
+
+pub(super) fn stopped(
+    local: &LocalGrid,
+    count: usize,
+    time: Duration,
+    report: &Report,
+) -> Result<(), Error> {
+    let left = local.running().len();
+    if report.is_json() {
+        let object = json!({
+            "event": "stopped",
+            "servers": count,
+            "left": left,
+            "seconds": time.as_secs_f64(),
+        });
+        return report.result("", &object);
+    }
+    report.tell(&format!(
+        "\n{count} servers stopped in {}, {left} are left",
+        duration(time)
+    ))
+}
+
+pub(super) fn returned(sent: &Sent, returned: &Returned, report: &Report) -> Result<(), Error> {
+    if report.is_json() {
+        let object = json!({
+            "event": "downloaded",
+            "file": sent.path.display().to_string(),
+            "same": returned.is_same,
+            "round_trips": returned.round_trips,
+            "servers_passed_over": returned.passed_over,
+            "seconds": returned.time.as_secs_f64(),
+        });
+        return report.result("", &object);
+    }
+    let passed_over = match returned.passed_over {
+        0 => String::new(),
+        1 => ", past 1 server that is down".to_owned(),
+        count => format!(", past {count} servers that are down"),
+    };
+    let outcome = match returned.is_same {
+        true => "the same bytes",
+        false => "OTHER BYTES THAN WERE UPLOADED",
+    };
+    report.tell(&format!(
+        "\n{}\n  down  {}{}, {}{passed_over}\n        {outcome}",
+        name(&sent.path),
+        duration(returned.time),
+        speed(sent.uploaded.size, returned.time),
+        trips(returned.round_trips)
+    ))
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Key => "key",
+        Phase::Ask => "ask",
+        Phase::Encode => "encode",
+        Phase::Stream => "encode and send",
+        Phase::Acknowledge => "send and make durable",
+    }
+}
+
+fn trips(count: u32) -> String {
+    match count {
+        0 => "no round trip".to_owned(),
+        1 => "1 round trip".to_owned(),
+        count => format!("{count} round trips"),
+    }
+}
+
+fn duration(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{:.1} ms", duration.as_secs_f64() * 1000.0)
+    } else {
+        format!("{:.2} s", duration.as_secs_f64())
+    }
+}
+
+/// Worth saying only where it is not all latency.
+fn speed(size: u64, time: Duration) -> String {
+    match u32::try_from(size >> 20) {
+        Ok(0) => String::new(),
+        Ok(mebibytes) => format!(" ({:.1} MiB/s)", f64::from(mebibytes) / time.as_secs_f64()),
+        Err(_) => String::new(),
+    }
+}
+
+fn mebibytes(size: u64) -> String {
+    let tenths = size * 10 / (1 << 20);
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+const CONTAINERS_SHOWN: usize = 4;
