@@ -77,8 +77,10 @@ fn client(work: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error
     let local = tokio::task::LocalSet::new();
     let result = local.block_on(&runtime, async {
         tokio::select! {
-            result = work => result,
+            // First the signals: nothing is begun that a signal would leave behind.
+            biased;
             () = stopped() => Err(Error::Interrupted),
+            result = work => result,
         }
     });
     // What was under way is dropped with its temporary files; a thread that reads is not waited for.

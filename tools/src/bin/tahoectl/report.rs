@@ -19,23 +19,22 @@ impl Report {
 
     /// Prints a result: text for a person or a shell, or an object for a program.
     pub(crate) fn result(&self, text: &str, object: &impl Serialize) -> Result<(), Error> {
-        if self.json {
-            let object = serde_json::to_string(object).map_err(|error| output(error.into()))?;
-            print(&object)
+        let mut stdout = io::stdout().lock();
+        let written = if self.json {
+            serde_json::to_writer(&mut stdout, object)
+                .map_err(io::Error::from)
+                .and_then(|()| writeln!(stdout))
         } else if text.is_empty() {
             Ok(())
         } else {
-            print(text)
-        }
-    }
-
-    /// Prints what surrounds results where they are told as a story, to a person.
-    pub(crate) fn tell(&self, text: &str) -> Result<(), Error> {
-        if self.is_chatty() {
-            print(text)
-        } else {
-            Ok(())
-        }
+            writeln!(stdout, "{text}")
+        };
+        written
+            .and_then(|()| stdout.flush())
+            .map_err(|source| Error::Output {
+                target: "standard output".to_owned(),
+                source,
+            })
     }
 
     /// Says something that is no result.
@@ -73,20 +72,6 @@ impl Report {
     /// Whether progress may be drawn.
     pub(crate) fn is_chatty(&self) -> bool {
         !self.quiet && !self.json
-    }
-}
-
-fn print(line: &str) -> Result<(), Error> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(output)
-}
-
-fn output(source: io::Error) -> Error {
-    Error::Output {
-        target: "standard output".to_owned(),
-        source,
     }
 }
 

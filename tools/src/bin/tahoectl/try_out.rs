@@ -91,7 +91,7 @@ pub(crate) async fn run(options: Try, report: &Report) -> Result<Exit, Error> {
     }
     connected.grid.close().await;
     local.end().await?;
-    report.tell("\nEverything is stopped and removed.")?;
+    report.note("\nEverything is stopped and removed.");
     Ok(exit)
 }
 

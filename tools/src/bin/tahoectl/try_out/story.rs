@@ -28,12 +28,13 @@ pub(super) fn started(local: &LocalGrid, time: Duration, report: &Report) -> Res
         Program::Tahoed(path) => path.display().to_string(),
         Program::Ours(_) => "tahoed as built into this program".to_owned(),
     };
-    report.tell(&format!(
+    report.note(&format!(
         "{servers} servers run on 127.0.0.1, each a process of its own ({program}),\n\
          each with its own store in {} (started in {})",
         local.path().display(),
         duration(time)
-    ))
+    ));
+    Ok(())
 }
 
 pub(super) fn connected(connected: &Connected, report: &Report) -> Result<(), Error> {
@@ -48,17 +49,18 @@ pub(super) fn connected(connected: &Connected, report: &Report) -> Result<(), Er
         });
         return report.result("", &object);
     }
-    report.tell(&format!(
+    report.note(&format!(
         "connected to {} of {servers} in {}, {} (TCP, TLS, a first question)",
         connected.answering,
         duration(connected.time),
         trips(connected.round_trips)
-    ))
+    ));
+    Ok(())
 }
 
 pub(super) fn sent(sent: &Sent, report: &Report) -> Result<(), Error> {
     let uploaded = &sent.uploaded;
-    report.tell(&format!("\n{}, {} bytes", name(&sent.path), uploaded.size))?;
+    report.note(&format!("\n{}, {} bytes", name(&sent.path), uploaded.size));
     let cap = uploaded.cap.to_string();
     let phases = uploaded.phases.iter();
     let object = json!({
@@ -77,12 +79,13 @@ pub(super) fn sent(sent: &Sent, report: &Report) -> Result<(), Error> {
     });
     report.result(&cap, &object)?;
     if uploaded.shares.is_empty() {
-        return report.tell("  the capability holds the file itself: no server is needed");
+        report.note("  the capability holds the file itself: no server is needed");
+        return Ok(());
     }
     let phases: Vec<_> = phases
         .map(|(phase, time)| format!("{} {}", phase_name(*phase), duration(*time)))
         .collect();
-    report.tell(&format!(
+    report.note(&format!(
         "  up    {}{}, {}: {}\n        {} shares, durable on {} servers",
         duration(sent.time),
         speed(uploaded.size, sent.time),
@@ -90,7 +93,8 @@ pub(super) fn sent(sent: &Sent, report: &Report) -> Result<(), Error> {
         phases.join(", "),
         uploaded.shares.len(),
         uploaded.happiness
-    ))
+    ));
+    Ok(())
 }
 
 /// Shows some of the paths under which one server keeps shares.
@@ -104,11 +108,12 @@ pub(super) fn layout(local: &LocalGrid, report: &Report) -> Result<(), Error> {
         return report.result("", &json!({ "event": "layout", "containers": containers }));
     }
     if containers.is_empty() {
-        return report.tell("\nno server has anything to store");
+        report.note("\nno server has anything to store");
+        return Ok(());
     }
-    report.tell("\nthe store of one server:")?;
+    report.note("\nthe store of one server:");
     for (path, size) in containers {
-        report.tell(&format!("  {}  ({size} bytes)", path.display()))?;
+        report.note(&format!("  {}  ({size} bytes)", path.display()));
     }
     Ok(())
 }
@@ -122,11 +127,12 @@ pub(super) fn memory(local: &LocalGrid, report: &Report) -> Result<(), Error> {
         let object = json!({ "event": "memory", "resident_least": least, "resident_most": most });
         return report.result("", &object);
     }
-    report.tell(&format!(
+    report.note(&format!(
         "memory of a server now: {} to {} MiB resident",
         mebibytes(*least),
         mebibytes(*most)
-    ))
+    ));
+    Ok(())
 }
 
 pub(super) fn stopped(
@@ -145,10 +151,11 @@ pub(super) fn stopped(
         });
         return report.result("", &object);
     }
-    report.tell(&format!(
+    report.note(&format!(
         "\n{count} servers stopped in {}, {left} are left",
         duration(time)
-    ))
+    ));
+    Ok(())
 }
 
 pub(super) fn returned(sent: &Sent, returned: &Returned, report: &Report) -> Result<(), Error> {
@@ -172,13 +179,14 @@ pub(super) fn returned(sent: &Sent, returned: &Returned, report: &Report) -> Res
         true => "the same bytes",
         false => "OTHER BYTES THAN WERE UPLOADED",
     };
-    report.tell(&format!(
+    report.note(&format!(
         "\n{}\n  down  {}{}, {}{passed_over}\n        {outcome}",
         name(&sent.path),
         duration(returned.time),
         speed(sent.uploaded.size, returned.time),
         trips(returned.round_trips)
-    ))
+    ));
+    Ok(())
 }
 
 fn phase_name(phase: Phase) -> &'static str {
