@@ -3,6 +3,8 @@
 //! A command is its arguments, one call of the library, and a report. Standard output carries what
 //! was asked for and nothing else; everything else goes to standard error.
 
+#[cfg(feature = "jemalloc")]
+mod allocator;
 mod arguments;
 mod download;
 mod grid;
@@ -27,10 +29,6 @@ use tools::{Error, Exit};
 
 use arguments::{Arguments, Command};
 use report::Report;
-
-#[cfg(feature = "jemalloc")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Clap ends with 2 by itself on arguments that cannot be meant.
