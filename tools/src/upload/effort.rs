@@ -170,18 +170,21 @@ impl<'a> Effort<'a> {
             ask(self, assignment);
         }
         let patience = self.grid.patience();
+        let mut is_hedged = false;
         while !self.plan.is_complete() && !self.outstanding.is_empty() {
             let is_answered = self.stored.len() * 2 >= self.total;
-            let is_happy = self.plan.is_happy();
+            // Nobody is given up before others were asked for what it owes.
+            let may_end = self.plan.is_happy() && (is_hedged || !is_answered);
             tokio::select! {
                 _ = self.hear() => pace.heard(),
                 () = sleep_until(pace.deadline(patience.hedge)), if is_answered => {
                     for server in self.plan.awaited() {
                         self.plan.hedge(server);
                     }
+                    is_hedged = true;
                     pace.heard();
                 }
-                () = sleep_until(pace.deadline(patience.grace)), if is_happy => break,
+                () = sleep_until(pace.deadline(patience.grace)), if may_end => break,
             }
             for assignment in self.assign() {
                 ask(self, assignment);
