@@ -415,6 +415,8 @@ impl State {
     fn resume(&mut self, request: RequestNumber) -> Option<Box<dyn FnOnce(u64)>> {
         let waiting = self.waiting.get_mut(&request)?;
         waiting.trips.receive(waiting.sent);
+        // The bytes that follow from this answer are a trip of their own.
+        waiting.sent = waiting.trips.send(true);
         match &mut waiting.asked {
             Asked::Upload { resume_at, .. } => resume_at.take(),
             _ => None,
