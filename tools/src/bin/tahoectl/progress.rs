@@ -50,7 +50,7 @@ impl Progress {
     /// Prints a line without disturbing the bar.
     pub(crate) fn line(&self, text: &str) {
         if self.is_chatty {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(|| crate::report::complain(text));
         }
     }
 

@@ -76,6 +76,6 @@ impl Report {
 }
 
 /// Writes a line to standard error; when that is closed too there is nobody left to tell.
-fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
