@@ -138,6 +138,11 @@ impl Opening<'_> {
             self.make_version(Layout::TwoLevel)?;
             Layout::TwoLevel
         };
+        // Each name is synced before the next one is made, whether it was made just now or found: a
+        // killed process may have made it and not synced it.
+        if !has(SHARES) {
+            self.sync_directories(&[])?;
+        }
         for (path, file) in JOURNAL_FILES.iter().zip(0..) {
             let path = StorePath::new(path);
             if self.exists(&path)? {
@@ -149,7 +154,6 @@ impl Opening<'_> {
             self.make_journal(&path, file)?;
         }
         if !has(SHARES) {
-            // Also when nothing was missing: a killed process may have named the files unsynced.
             self.sync_directories(&[JOURNAL])?;
         }
         let incoming = StorePath::new(INCOMING);
@@ -172,8 +176,7 @@ impl Opening<'_> {
         self.perform(&new, |path| Operation::Open { file, path, mode })?;
         self.perform(&new, |_| Operation::SyncFile { file })?;
         self.perform(&new, |_| Operation::Close { file })?;
-        self.publish(&new, &StorePath::new(VERSION))?;
-        self.sync_directories(&[])
+        self.publish(&new, &StorePath::new(VERSION))
     }
 
     /// Makes a journal file, whole before it has its name.
