@@ -429,7 +429,8 @@ impl fmt::Display for Failure {
 /// An upload that too few servers took part in.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{happiness} of the {happy} servers asked for hold a share of their own{}",
+    "{happiness} of the {happy} servers asked for hold a share of their own, \
+     in a grid of {servers}{}",
     Listed(.failures)
 )]
 pub struct Unhappy {

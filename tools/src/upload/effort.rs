@@ -259,6 +259,15 @@ impl<'a> Effort<'a> {
         }
     }
 
+    /// Fails if even a grid in which all goes well would be too small.
+    pub(super) fn hope(&self) -> Result<(), Error> {
+        if self.plan.may_become_happy() {
+            Ok(())
+        } else {
+            self.outcome()
+        }
+    }
+
     /// Whether the plan's outcome is a success.
     pub(super) fn outcome(&self) -> Result<(), Error> {
         if self.plan.is_happy() {

@@ -54,6 +54,7 @@ impl Uploader {
         if cap.is_some() {
             phases.push((Phase::Ask, begun.elapsed()));
         }
+        effort.hope()?;
         let mut is_changed = false;
         for pass in 0..PASSES_MAX {
             let is_cap_known = cap.is_some();
@@ -92,6 +93,7 @@ impl Uploader {
         parameters: Parameters,
     ) -> Result<Uploaded, Error> {
         let mut effort = self.effort(key.storage_index());
+        effort.hope()?;
         let begun = Instant::now();
         let assignments = effort.assign();
         let sinks = open(&mut effort, assignments, None, true).await;
@@ -284,11 +286,7 @@ fn lose(
     if !sinks.iter().any(|sink| sink.is_of(assignment.share)) {
         encoding.drop_share(assignment.share);
     }
-    if effort.plan.may_become_happy() {
-        Ok(())
-    } else {
-        effort.outcome()
-    }
+    effort.hope()
 }
 
 /// Sends the ends of all shares.

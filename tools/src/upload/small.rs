@@ -28,6 +28,7 @@ impl Uploader {
         let cap = match remembered {
             Some(cap) if effort.plan.is_complete() => cap,
             _ => {
+                effort.hope()?;
                 let begun = Instant::now();
                 let (cap, shares) = encode(plaintext, key, geometry);
                 phases.push((Phase::Encode, begun.elapsed()));

@@ -293,3 +293,19 @@ fn a_file_that_no_server_knows_is_an_error_that_says_so() {
         assert_eq!(error.failures.len(), 4);
     });
 }
+
+#[test]
+fn a_grid_that_is_too_small_is_told_so_before_anything_is_sent() {
+    run(async {
+        let servers = servers(4, Manner::Honest).await;
+        for len in SIZES {
+            let error = upload(&grid(&servers), Encoding::default(), &plaintext(len))
+                .await
+                .unwrap_err();
+            assert!(error.to_string().contains("in a grid of 4"), "{error}");
+        }
+        for server in &servers {
+            assert_eq!(server.connections(), 0);
+        }
+    });
+}
