@@ -195,7 +195,7 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Ask => "ask",
         Phase::Encode => "encode",
         Phase::Stream => "encode and send",
-        Phase::Acknowledge => "send and make durable",
+        Phase::Acknowledge => "until durable",
     }
 }
 
@@ -217,10 +217,12 @@ fn duration(duration: Duration) -> String {
 
 /// Worth saying only where it is not all latency.
 fn speed(size: u64, time: Duration) -> String {
-    match u32::try_from(size >> 20) {
-        Ok(0) => String::new(),
-        Ok(mebibytes) => format!(" ({:.1} MiB/s)", f64::from(mebibytes) / time.as_secs_f64()),
-        Err(_) => String::new(),
+    match u32::try_from(size >> 10) {
+        Ok(kibibytes) if kibibytes >= 1024 => {
+            let mebibytes = f64::from(kibibytes) / 1024.0;
+            format!(" ({:.1} MiB/s)", mebibytes / time.as_secs_f64())
+        }
+        _ => String::new(),
     }
 }
 
