@@ -106,6 +106,17 @@ impl Ring {
         })
     }
 
+    /// Opens a ring that performs one step at a time, as it does on kernels before 5.19.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ring::new`].
+    pub fn without_chains(root: Arc<Root>) -> Result<Self, RingError> {
+        let mut ring = Self::new(root)?;
+        ring.kernel.chains = false;
+        Ok(ring)
+    }
+
     /// Lets a flight's program and its steps go on as far as they can without the kernel.
     fn proceed(&mut self, key: usize) {
         loop {
