@@ -9,7 +9,8 @@ use bucketfs::disk::EngineChoice;
 use bucketfs::{Answer, Config, Request, StartError, Status, StoreHandle};
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::runtime::LocalOptions;
+use tokio::task::JoinSet;
 
 use crate::disk_limits::rate;
 use crate::fit::quantile;
@@ -48,10 +49,10 @@ pub fn put_shares(
 ) -> Result<Load, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(LocalOptions::default())
         .expect("a runtime needs three descriptors");
     let (store, driver) = bucketfs::open(directory, engine, &Config::new([5; 32]))?;
-    Ok(LocalSet::new().block_on(&runtime, async {
+    Ok(runtime.block_on(async {
         let driver = tokio::task::spawn_local(driver.run());
         let load = put_all(&store, names, bytes, concurrency).await;
         store.shut_down().await;
