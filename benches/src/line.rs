@@ -311,22 +311,28 @@ impl Shared {
 type Made = Result<[OwnedFd; 2], LineError>;
 
 fn run(shared: &Shared, server_addresses: u8, made: &mpsc::SyncSender<Made>) -> io::Result<()> {
-    let ends = End::make(Side::Client, server_addresses)
-        .and_then(|client| Ok([client, End::make(Side::Server, server_addresses)?]));
-    let ends = match ends {
-        Ok(ends) => ends,
+    let (ends, namespaces) = match make_ends(server_addresses) {
+        Ok(both) => both,
         Err(error) => {
             made.send(Err(error)).expect("the caller waits for this");
             return Ok(());
         }
     };
-    let namespaces = [
-        ends[0].namespace.try_clone()?,
-        ends[1].namespace.try_clone()?,
-    ];
     made.send(Ok(namespaces))
         .expect("the caller waits for this");
     forward([&ends[0], &ends[1]], &shared.wires, &shared.wake, || {
         shared.stopped.load(Ordering::Acquire)
     })
+}
+
+fn make_ends(server_addresses: u8) -> Result<([End; 2], [OwnedFd; 2]), LineError> {
+    let client = End::make(Side::Client, server_addresses)?;
+    let server = End::make(Side::Server, server_addresses)?;
+    let copy = |end: &End| {
+        end.namespace
+            .try_clone()
+            .map_err(|source| LineError::Namespace { source })
+    };
+    let namespaces = [copy(&client)?, copy(&server)?];
+    Ok(([client, server], namespaces))
 }
