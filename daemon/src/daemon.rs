@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use bucketfs::{Answer, Driver, Request, StoreHandle};
 use lafs::Swissnum;
 use lafs::nurl::Nurl;
+use protocol::limits::{BACKLOG, TURNED_AWAY_MAX};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -23,7 +26,7 @@ use crate::directory::Directory;
 use crate::error::RunError;
 use crate::identity::Identity;
 use crate::shared::Shared;
-use crate::{store, tls};
+use crate::{code_pages, store, tls};
 
 /// A daemon whose store is open and whose addresses are taken, but that serves nobody yet.
 pub struct Daemon {
@@ -163,6 +166,9 @@ async fn serve(
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
 
     tokio::pin!(stop);
+    code_pages::give_back();
+    // Set while something has happened since then.
+    let mut quiet = None;
     loop {
         let accept = poll_fn(|context| {
             let mut ready = listeners
@@ -173,14 +179,27 @@ async fn serve(
         let socket = tokio::select! {
             biased;
             () = &mut stop => break,
-            () = crews.reap() => continue,
+            () = crews.reap() => None,
             accepted = accept => match accepted {
-                Ok((socket, _)) => socket,
+                Ok((socket, _)) => Some(socket),
                 Err(error) => {
                     pause(&shared, &error).await;
                     continue;
                 }
             },
+            () = due(quiet.as_mut()) => {
+                code_pages::give_back();
+                quiet = None;
+                continue;
+            }
+        };
+        let at = Instant::now() + QUIET;
+        match &mut quiet {
+            Some(quiet) => quiet.as_mut().reset(at),
+            None => quiet = Some(Box::pin(sleep_until(at))),
+        }
+        let Some(socket) = socket else {
+            continue;
         };
         let (permit, is_turned_away) = match Arc::clone(&served).try_acquire_owned() {
             Ok(permit) => (permit, false),
@@ -209,6 +228,14 @@ async fn serve(
     info!("stopping");
     crews.finish(limits.stop_timeout).await;
     Ok(())
+}
+
+/// Waits for a timer that may not be set.
+async fn due(timer: Option<&mut Pin<Box<Sleep>>>) {
+    match timer {
+        Some(timer) => timer.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits a little after a connection could not be accepted: mostly for want of descriptors, which
@@ -273,14 +300,11 @@ fn raise_descriptor_limit(connections: usize) {
     }
 }
 
-/// Connections beyond the configured number that are told so; more are closed without a word.
-const TURNED_AWAY_MAX: usize = 32;
+/// How long no connection has begun or ended when memory is given back.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// How long nothing is accepted after accepting failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Connections that the kernel keeps for us until we accept them.
-const BACKLOG: i32 = 1024;
 
 /// The store's files, rings, sockets and standard streams, with room to spare.
 const DESCRIPTORS_BESIDE_CONNECTIONS: usize = 400;

@@ -4,6 +4,7 @@
 //! decide. A daemon lives in a [`Directory`] that [`init`] makes; [`Daemon::start`] opens the store and the
 //! sockets, [`Daemon::run`] serves until told to stop. [`serve`] is all of it, as a process does it.
 
+mod code_pages;
 pub mod config;
 mod connection;
 mod crew;

@@ -9,6 +9,20 @@ use clap::{Parser, Subcommand};
 use daemon::Directory;
 use daemon::config::{Choices, Location, PORT_DEFAULT};
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// jemalloc's settings, which it reads through this symbol before anything runs.
+///
+/// One arena, since there is one busy thread; pages go back at once; no thread of its own.
+#[cfg(feature = "jemalloc")]
+#[expect(unsafe_code, reason = "the symbol is how jemalloc is configured")]
+// SAFETY: jemalloc declares it as `const char *`, and reads up to the zero byte.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: &[u8; 68] =
+    b"narenas:1,tcache:false,dirty_decay_ms:0,muzzy_decay_ms:0,thp:never\0\0";
+
 /// Store other people's shares, and your own
 ///
 /// A server of a storage grid. It keeps shares, which are pieces of encrypted files, and can read

@@ -8,10 +8,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Buf;
-use protocol::limits::{BYTES_IN_FLIGHT_ALL_MAX, CHUNK_LEN_MAX};
+use protocol::limits::{BYTES_IN_FLIGHT_ALL_MAX, CHUNK_LEN_MAX, GOODBYE_LEN_MAX, GOODBYE_TIMEOUT};
 use protocol::server::{self, Event};
 use protocol::{Farewell, Violation};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -346,9 +346,3 @@ async fn say_goodbye(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
 
 /// Pieces of output that go into one write.
 const SLICES: usize = 16;
-
-/// Time for a peer to hang up after us.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Bytes of a peer that are thrown away while it hangs up: more than is under way on most lines.
-const GOODBYE_LEN_MAX: usize = 4 << 20;

@@ -16,6 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use bucketfs::{Answer, LeaseOwner, ReadRequest};
 use bytes::Bytes;
 use lafs::{ConnectionSecret, LeaseSecrets, ShareNumber, StorageIndex, UploadSecret};
+use protocol::limits::READS_MAX;
 use protocol::server::{self, Event, Outcome};
 use protocol::{HeldShare, RequestNumber};
 
@@ -296,10 +297,6 @@ fn held_shares(shares: impl Iterator<Item = (ShareNumber, Option<u64>)>) -> Vec<
         .map(|(share_number, size)| HeldShare { share_number, size })
         .collect()
 }
-
-/// READs of one connection that are with the store at once, a chunk each: enough that a disk has
-/// something to sort, and 512 KiB at most.
-const READS_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests;

@@ -82,6 +82,16 @@ pub const BYTES_IN_FLIGHT_MAX: usize = 1 << 20;
 /// Bytes queued to a peer; the server reads no more, and READs pause, until the peer takes some.
 pub const OUTPUT_LEN_MAX: usize = 256 << 10;
 
+/// READs of one connection that are with the store at once, a chunk each: enough that a disk has
+/// something to sort.
+pub const READS_MAX: usize = 8;
+
+/// Time for a peer to hang up after us, and bytes of it that are thrown away meanwhile: more than
+/// is under way on most lines. It is hung up on afterwards.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// See [`GOODBYE_TIMEOUT`].
+pub const GOODBYE_LEN_MAX: usize = 4 << 20;
+
 // ---- All connections of a daemon.
 
 /// Share bytes in flight over all connections of one daemon; connections wait for their turn.
@@ -89,6 +99,12 @@ pub const BYTES_IN_FLIGHT_ALL_MAX: usize = 16 << 20;
 
 /// Connections at once, unless configured: at most 20 KiB each while idle.
 pub const CONNECTIONS_MAX: usize = 1024;
+
+/// Connections beyond the configured number that are told so; more are closed without a word.
+pub const TURNED_AWAY_MAX: usize = 32;
+
+/// Connections that the kernel keeps for us until we accept them.
+pub const BACKLOG: i32 = 1024;
 
 /// Time to finish TLS and say HELLO, unless configured.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -113,8 +129,9 @@ mod tests {
 
     // What the memory budget of a busy connection is made of; a changed bound must show here.
     #[test]
-    fn a_busy_connection_is_bounded_by_about_one_and_a_half_mebibytes() {
-        let bound = BYTES_IN_FLIGHT_MAX + OUTPUT_LEN_MAX + 2 * PAYLOAD_LEN_MAX;
-        assert!(bound < 3 << 19, "{bound}");
+    fn a_busy_connection_is_bounded_by_two_mebibytes() {
+        let reads = READS_MAX * CHUNK_LEN_MAX;
+        let bound = BYTES_IN_FLIGHT_MAX + OUTPUT_LEN_MAX + reads + 2 * PAYLOAD_LEN_MAX;
+        assert!(bound < 2 << 20, "{bound}");
     }
 }

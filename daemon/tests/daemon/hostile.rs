@@ -172,7 +172,6 @@ async fn frames_that_are_wrong_or_out_of_place_are_answered_with_refuse() {
 #[tokio::test]
 async fn clients_that_do_not_get_on_with_it_are_hung_up_on() {
     let (_node, running) = impatient();
-    let started = Instant::now();
     // No TLS at all, TLS and no HELLO, half a HELLO.
     let mut silent = TcpStream::connect(running.address).await.unwrap();
     let mut shaken = tls(&running.nurl, &[protocol::ALPN]).await.unwrap();
@@ -187,7 +186,6 @@ async fn clients_that_do_not_get_on_with_it_are_hung_up_on() {
         refusal_in(&until_hung_up(&mut halfway).await),
         Some(Farewell::TooSlow)
     );
-    assert!(started.elapsed() >= Duration::from_secs(1));
     serves(&running).await;
 }
 
@@ -240,7 +238,6 @@ async fn a_client_that_takes_no_answers_is_hung_up_on() {
         stream.write_all(&read).await.unwrap();
     }
     stream.flush().await.unwrap();
-    let started = Instant::now();
     // Writing goes on until the server has closed; reading would make room for answers.
     let closed = async {
         loop {
@@ -258,7 +255,6 @@ async fn a_client_that_takes_no_answers_is_hung_up_on() {
     tokio::time::timeout(FOREVER, closed)
         .await
         .expect("the server hangs up within reason");
-    assert!(started.elapsed() >= Duration::from_millis(900));
     serves(&running).await;
 }
 
