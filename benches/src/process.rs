@@ -25,6 +25,8 @@ pub struct Cost {
 pub struct Memory {
     /// Resident, in bytes.
     pub resident: u64,
+    /// Of it, what is its own and not a part of a file: the rest is shared and can be read again.
+    pub own: u64,
     /// Resident at most since it started or [`reset_peak`].
     pub peak: u64,
 }
@@ -129,8 +131,12 @@ pub fn memory(pid: u32) -> io::Result<Memory> {
         let kib = line.trim().trim_end_matches(" kB").parse::<u64>().ok()?;
         Some(kib * 1024)
     };
-    match (size("VmRSS:"), size("VmHWM:")) {
-        (Some(resident), Some(peak)) => Ok(Memory { resident, peak }),
+    match (size("VmRSS:"), size("RssAnon:"), size("VmHWM:")) {
+        (Some(resident), Some(own), Some(peak)) => Ok(Memory {
+            resident,
+            own,
+            peak,
+        }),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     }
 }
