@@ -17,7 +17,7 @@ use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -167,8 +167,8 @@ async fn serve(
 
     tokio::pin!(stop);
     code_pages::give_back();
-    // Set while something has happened since then.
-    let mut quiet = None;
+    // Set while something has happened since memory was last given back.
+    let mut quiet = Some(Box::pin(sleep(QUIET)));
     loop {
         let accept = poll_fn(|context| {
             let mut ready = listeners
