@@ -53,6 +53,9 @@ impl Store {
         if read.extents.len() > limit {
             return self.refuse(request, Refusal::TooManyExtents { limit });
         }
+        if let Wanted::One(share) = read.wanted {
+            return self.read_shares(request, read, &[share]);
+        }
         let path = self.layout.bucket(read.storage_index);
         let flight = Flight::List(request, read);
         self.start(StoreFlight::Read(flight), Operation::List { path });
@@ -76,6 +79,7 @@ impl Store {
         let wanted = |index: usize, number: &ShareNumber| match &read.wanted {
             Wanted::Any(limit) => index < *limit,
             Wanted::These(these) => these.contains(number),
+            Wanted::One(one) => one == number,
         };
         let wanted: Vec<bool> = numbers
             .iter()
@@ -143,7 +147,7 @@ impl Store {
                 }
             }
             Ok(outcome) => panic!("a read gave {outcome:?}"),
-            // Gone between the listing and the read.
+            // Gone between the listing and the read, or asked for without one.
             Err(error) if error.errno == Errno::NOENT => {}
             Err(error) => reading.unreadable.push((number, Refusal::Disk(error))),
         }

@@ -123,6 +123,9 @@ pub enum Wanted {
     Any(usize),
     /// These, as far as they are held.
     These(Vec<ShareNumber>),
+    /// This one, if it is held. What else is held is not looked at, nor named in the answer, so that
+    /// a large share can be read part by part at the cost of its own parts.
+    One(ShareNumber),
 }
 
 /// A part of a share.
@@ -173,7 +176,8 @@ pub enum Answer {
     Detached,
     /// Parts of shares.
     Read {
-        /// Every share held in the bucket that can be read, and its size.
+        /// Every share held in the bucket that can be read, and its size; at most the one asked for
+        /// by [`Wanted::One`].
         held: Vec<(ShareNumber, u64)>,
         /// Shares that are there but cannot be read.
         unreadable: Vec<(ShareNumber, Refusal)>,

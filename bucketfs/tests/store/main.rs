@@ -176,6 +176,34 @@ fn parts_of_any_shares_are_read_without_asking_first_what_is_held() {
     );
 }
 
+// A download reads a share in many parts; listing its bucket for each took longer than the parts.
+#[test]
+fn one_share_is_read_without_a_look_at_the_others() {
+    let mut medium = disk();
+    bench_files(&mut medium, &[(1, b"no container")]);
+    let mut bench = Bench::on(medium, &config()).unwrap();
+    bench.put(2, b"two");
+    bench.put(3, b"three");
+    for (share, expected) in [(2, Some(&b"two"[..])), (3, Some(b"three")), (4, None)] {
+        let wanted = Wanted::One(ShareNumber::new(share));
+        let Answer::Read {
+            held,
+            unreadable,
+            pieces,
+            ..
+        } = bench.ask(read(wanted, &[(0, 100)]))
+        else {
+            panic!("a read");
+        };
+        assert_eq!(unreadable, []);
+        let size = expected.map(|bytes| u64::try_from(bytes.len()).unwrap());
+        let named: Vec<_> = size.map(|size| (share, size)).into_iter().collect();
+        assert_eq!(numbers(&held), named);
+        let bytes = pieces.first().map(|piece| &piece.bytes[..]);
+        assert_eq!(bytes, expected);
+    }
+}
+
 #[test]
 fn what_does_not_fit_into_an_answer_is_named_for_the_next_question() {
     let mut bench = Bench::new();

@@ -80,6 +80,7 @@ impl Read {
             State::First { with_bytes } => {
                 let wanted = match self.read.share_numbers() {
                     [] => Wanted::Any(1),
+                    [number] => Wanted::One(*number),
                     numbers => Wanted::These(numbers.to_vec()),
                 };
                 let extents = match with_bytes {
@@ -91,7 +92,7 @@ impl Read {
             State::Shares { current, .. } => {
                 let current = current.expect("a step is asked for only with a share under way");
                 let extents = chunk(self.read.ranges(), current.offset, current.size);
-                (Wanted::These(vec![current.share_number]), extents)
+                (Wanted::One(current.share_number), extents)
             }
         };
         bucketfs::ReadRequest {

@@ -118,7 +118,12 @@ impl MemoryStore {
         assert!(
             read.extents.iter().map(|extent| extent.size).sum::<u64>() <= num::size(CHUNK_LEN_MAX)
         );
-        let held = self.held(read.storage_index);
+        let mut held = self.held(read.storage_index);
+        let mut broken = self.broken.clone();
+        if let Wanted::One(one) = read.wanted {
+            held.retain(|(number, _)| *number == one);
+            broken.retain(|number| *number == one);
+        }
         let numbers: Vec<_> = match &read.wanted {
             Wanted::Any(limit) => held
                 .iter()
@@ -126,6 +131,7 @@ impl MemoryStore {
                 .take(*limit)
                 .collect(),
             Wanted::These(numbers) => numbers.clone(),
+            Wanted::One(number) => vec![*number],
         };
         let mut pieces = Vec::new();
         for share in numbers
@@ -147,10 +153,9 @@ impl MemoryStore {
                 });
             }
         }
-        let unreadable = self
-            .broken
-            .iter()
-            .map(|number| (*number, Refusal::Damaged(Damage::Truncated)))
+        let unreadable = broken
+            .into_iter()
+            .map(|number| (number, Refusal::Damaged(Damage::Truncated)))
             .collect();
         Answer::Read {
             held,
