@@ -57,3 +57,16 @@ fn every_link_to_a_file_of_the_repository_leads_somewhere() {
     }
     assert!(dead.is_empty(), "{dead:#?}");
 }
+
+#[test]
+fn the_readme_leads_to_every_document() {
+    let readme = fs::read_to_string(repository().join("README.md")).expect("it is text");
+    let documents = fs::read_dir(repository().join("docs")).expect("there are documents");
+    for entry in documents {
+        let entry = entry.expect("it can be listed");
+        let name = entry.file_name().into_string().expect("its name is text");
+        if name.ends_with(".md") {
+            assert!(readme.contains(&format!("(docs/{name})")), "docs/{name}");
+        }
+    }
+}
