@@ -2,7 +2,7 @@
 //!
 //! The kernel maps 64 KiB of a program around every byte that it runs, and counts it as the
 //! process's memory for good. Starting runs through nearly all of the program, serving through a
-//! fifth of it. An idle server that gives the pages back has 1.5 MB instead of 6; what it runs again
+//! fifth of it. An idle server that gives the pages back has 2 MB instead of 6; what it runs again
 //! comes back from the page cache, in a few microseconds.
 
 use std::fs;
