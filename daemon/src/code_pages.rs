@@ -88,21 +88,21 @@ mod tests {
     use super::*;
 
     const SMAPS: &str = "\
-55d0c8a00000-55d0c8a66000 r--p 00000000 fe:00 131 /usr/bin/tahoed
+56500000-56566000 r--p 00000000 fe:00 131 /usr/bin/tahoed
 Rss:                 400 kB
 Anonymous:             0 kB
 VmFlags: rd mr mw me sd
-55d0c8a66000-55d0c8d73000 r-xp 00066000 fe:00 131 /usr/bin/tahoed
+56566000-56873000 r-xp 00066000 fe:00 131 /usr/bin/tahoed
 Anonymous:             0 kB
-55d0c8d73000-55d0c8d88000 r--p 00373000 fe:00 131 /usr/bin/tahoed
+56873000-56888000 r--p 00373000 fe:00 131 /usr/bin/tahoed
 Anonymous:            84 kB
-55d0c8d88000-55d0c8d8a000 rw-p 00388000 fe:00 131 /usr/bin/tahoed
+56888000-5688a000 rw-p 00388000 fe:00 131 /usr/bin/tahoed
 Anonymous:             0 kB
-7f1200000000-7f1200021000 r--p 00000000 00:00 0
+f7200000-f7221000 r--p 00000000 00:00 0
 Anonymous:             0 kB
-7f1200100000-7f1200121000 r--s 00000000 fe:00 999 /var/lib/shared
+f7300000-f7321000 r--s 00000000 fe:00 999 /var/lib/shared
 Anonymous:             0 kB
-7ffd6a3f0000-7ffd6a411000 r-xp 00000000 00:00 0 [vdso]
+ffdf0000-ffe11000 r-xp 00000000 00:00 0 [vdso]
 Anonymous:             0 kB
 ";
 
@@ -111,15 +111,9 @@ Anonymous:             0 kB
     fn only_private_unwritable_unchanged_files_are_given_back() {
         let mapping = |start, len| Mapping { start, len };
         let expected = [
-            mapping(0x55d0_c8a0_0000, 0x66000),
-            mapping(0x55d0_c8a6_6000, 0x30d000),
+            mapping(0x5650_0000, 0x66000),
+            mapping(0x5656_6000, 0x30d000),
         ];
-        // The addresses do not fit 32 bits; there, nothing is found, and that is what is tested.
-        let expected = if usize::BITS == 64 {
-            &expected[..]
-        } else {
-            &[]
-        };
         assert_eq!(parse(SMAPS), expected);
         assert_eq!(parse(""), []);
         assert_eq!(parse("zz-yy r-xp 0 0 7 x\nAnonymous: 0 kB"), []);
@@ -132,9 +126,5 @@ Anonymous:             0 kB
         assert!(!mappings().unwrap().is_empty());
         give_back();
         assert_eq!(before, include_bytes!("code_pages.rs"));
-        assert_eq!(
-            format!("{:?}", parse(SMAPS).len()),
-            if usize::BITS == 64 { "2" } else { "0" }
-        );
     }
 }
