@@ -21,6 +21,7 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
+use crate::gathering::Gathering;
 use crate::patience::{Patience, Sight};
 use crate::shared::{Peer, Shared, StopSignal};
 use crate::store::{Done, Session};
@@ -34,6 +35,7 @@ pub(crate) struct Pipeline {
     session: Session,
     steps: JoinSet<Done>,
     patience: Patience,
+    gathering: Gathering,
     timer: Pin<Box<Sleep>>,
     shared: Arc<Shared>,
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
@@ -87,6 +89,7 @@ impl Pipeline {
             steps: JoinSet::new(),
             timer: Box::pin(sleep_until(patience.deadline().into())),
             patience,
+            gathering: Gathering::default(),
             shared,
             stopped: Box::pin(stop.stopped()),
             counted: 0,
@@ -137,10 +140,15 @@ impl Pipeline {
         moved
     }
 
-    /// Writes what is queued, as far as the socket takes it.
+    /// Writes what is queued, as far as the socket takes it, unless it waits for more.
     fn poll_write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
         let mut moved = false;
+        let more = self.work.has_puts() && self.reading == Reading::On;
         let output = self.connection.output();
+        let len = output.remaining();
+        if len > 0 && self.gathering.holds(Instant::now(), len, more) {
+            return Ok(false);
+        }
         while output.has_remaining() {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let count = output.chunks_vectored(&mut slices);
@@ -249,7 +257,7 @@ impl Pipeline {
                 working: self.work.is_busy(),
             },
         );
-        let deadline = self.patience.deadline().into();
+        let deadline = self.deadline().into();
         if deadline < self.timer.deadline() {
             self.timer.as_mut().reset(deadline);
         }
@@ -263,10 +271,22 @@ impl Pipeline {
                 self.stop_reading(End::Farewell);
                 return Ok(true);
             }
+            if self.gathering.deadline().is_some_and(|due| due <= now) {
+                return Ok(true);
+            }
             // The deadline has moved on since the timer was set.
-            self.timer.as_mut().reset(self.patience.deadline().into());
+            let deadline = self.deadline().into();
+            self.timer.as_mut().reset(deadline);
         }
         Ok(false)
+    }
+
+    /// When to look at this connection again, whatever happens until then.
+    fn deadline(&self) -> Instant {
+        let patience = self.patience.deadline();
+        self.gathering
+            .deadline()
+            .map_or(patience, |due| due.min(patience))
     }
 
     /// Nothing more is read: uploads that were not closed are left to be resumed.

@@ -217,6 +217,11 @@ impl Work {
         self.reads_waiting.clear();
     }
 
+    /// Whether PUTs are waiting or under way.
+    pub(crate) fn has_puts(&self) -> bool {
+        !self.puts.is_empty()
+    }
+
     /// Whether steps are waiting or under way.
     pub(crate) fn is_busy(&self) -> bool {
         !(self.steps.is_empty()
