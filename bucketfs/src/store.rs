@@ -122,8 +122,6 @@ enum Task {
     Close(close::Closing),
     /// The last part of a share.
     Seal(parts::Part),
-    /// An upload of parts that found its share held.
-    FindHeld(RequestId, ShareKey),
     Renew(lease::Renew),
     Patch(lease::Patch),
     Remove(remove::Removal),
@@ -307,7 +305,6 @@ impl Store {
                 Task::Open(open) => self.open_locked(open),
                 Task::Close(closing) => self.close_locked(closing),
                 Task::Seal(part) => self.seal_locked(part),
-                Task::FindHeld(request, key) => self.parts_held_locked(request, key),
                 Task::Renew(renew) => self.renew_locked(renew),
                 Task::Patch(patch) => self.patch_locked(patch),
                 Task::Remove(removal) => self.remove_locked(removal),

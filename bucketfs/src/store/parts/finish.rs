@@ -117,11 +117,6 @@ impl Store {
 
 // A share that somebody else has stored meanwhile.
 impl Store {
-    /// The first part of a share that is held: what remains of the upload is its lease.
-    pub(super) fn find_parts_held(&mut self, part: Part) {
-        self.acquire(part.key, Task::FindHeld(part.request, part.key));
-    }
-
     /// Renews the lease on a share held, as what is left to do for an upload of it.
     pub(in crate::store) fn parts_held_locked(&mut self, request: RequestId, key: ShareKey) {
         let upload = self.parts.get_mut(key);

@@ -9,7 +9,6 @@
 
 use bytes::Bytes;
 use lafs::num;
-use rustix::io::Errno;
 
 use super::ranges::Ranges;
 use super::{Flight, Growing};
@@ -86,14 +85,15 @@ impl Store {
         self.start(StoreFlight::Parts(Flight::Compared(part)), operation);
     }
 
-    /// Makes the file, unless the share is held: allocated while somebody else was storing it.
     fn create_part_file(&mut self, part: Part) {
         let path = self.next_incoming_parts();
         let operation = Operation::CreateFile {
             path: path.clone(),
             bytes: Bytes::new(),
             existing: Existing::Refuse,
-            unless: Some(self.layout.share(part.key)),
+            // Should the share be held by now, all of the parts are taken before that is found, as
+            // the uploader expects.
+            unless: None,
         };
         let flight = Flight::Created(part, path);
         self.start(StoreFlight::Parts(flight), operation);
@@ -115,7 +115,6 @@ impl Store {
                 });
                 self.write_part_file(part);
             }
-            Err(error) if error.errno == Errno::EXIST => self.find_parts_held(part),
             Err(error) => {
                 tracing::warn!(%path, %error, "cannot make the file of an upload");
                 self.refuse(part.request, refusal(error));
