@@ -120,7 +120,9 @@ pub(crate) fn parse_incoming(name: &str) -> Option<(u64, bool)> {
         Some(serial) => (serial, true),
         None => (name, false),
     };
-    let serial = u64::from_str_radix(serial, 16).ok()?;
+    // A sign would parse, too.
+    let is_serial = serial.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let serial = u64::from_str_radix(serial, 16).ok().filter(|_| is_serial)?;
     Some((serial, is_parts))
 }
 
