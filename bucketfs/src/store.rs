@@ -419,13 +419,12 @@ impl Store {
     }
 
     fn next_incoming(&mut self) -> StorePath {
-        self.serial += 1;
-        layout::incoming(self.serial)
+        layout::incoming(self.next_serial())
     }
 
-    fn next_incoming_parts(&mut self) -> StorePath {
+    fn next_serial(&mut self) -> u64 {
         self.serial += 1;
-        layout::incoming_parts(self.serial)
+        self.serial
     }
 
     /// Asks whether a share is held; [`is_held`] reads the answer.

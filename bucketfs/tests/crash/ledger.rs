@@ -225,7 +225,8 @@ impl Ledger {
                 continue;
             };
             let may_go_on = self.parts_may_be_left || !self.parts.is_empty();
-            if name.starts_with("incoming/") && name.ends_with(".parts") && may_go_on {
+            let of_parts = name.ends_with(".parts") || name.ends_with(".note");
+            if name.starts_with("incoming/") && of_parts && may_go_on {
                 continue;
             }
             if name.starts_with("incoming/") {

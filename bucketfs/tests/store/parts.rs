@@ -650,6 +650,50 @@ fn an_upload_goes_on_after_a_restart_of_the_process() {
     }
 }
 
+// Wherever in the last part: what was answered before is there, or the share is.
+#[test]
+fn a_process_may_be_killed_at_any_moment_of_the_last_part() {
+    let share = bytes(100);
+    for call in 0.. {
+        let mut bench = half_done(&share);
+        let mut is_answered = false;
+        for _ in 0..2 {
+            let calls = bench.sim.calls();
+            bench.sim.crash_at(calls + call);
+            let last = bench.send(part(0, 1, 0, &share));
+            for _ in 0..200 {
+                if !bench.sim.has_crashed() {
+                    bench.turn();
+                }
+            }
+            is_answered = !bench.sim.has_crashed();
+            if is_answered {
+                assert_eq!(bench.answer(last), missing(&[]));
+            }
+            bench = Bench::on(bench.kill(), &with_boot(1)).unwrap();
+            if bench.share(0).is_some() {
+                break;
+            }
+            let now = missing(&[(0, 20), (30, 60), (70, 100)]);
+            assert_eq!(bench.ask(part(0, 1, 0, b"")), now, "{call}");
+        }
+        if bench.share(0).is_none() {
+            assert_eq!(
+                bench.ask(part(0, 1, 0, &share[..20])),
+                missing(&[(30, 60), (70, 100)])
+            );
+            bench = Bench::on(bench.kill(), &with_boot(1)).unwrap();
+            assert_eq!(bench.ask(part(0, 1, 0, &share)), missing(&[]));
+        }
+        assert_eq!(bench.share(0).as_deref(), Some(&share[..]));
+        bench.settle();
+        assert_eq!(incoming(&bench), [""; 0]);
+        if is_answered {
+            break;
+        }
+    }
+}
+
 // After a reboot nobody knows what of the unsynced bytes is there.
 #[test]
 fn after_another_boot_no_upload_goes_on() {

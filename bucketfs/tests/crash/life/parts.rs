@@ -252,8 +252,6 @@ impl Life<'_> {
     /// The requests of the last life will never be answered.
     pub(super) fn forget_questions(&mut self) {
         for parts in self.ledger.parts.values_mut() {
-            // Between the cut of its ticket and its new name the file of a share is nobody's.
-            parts.ending |= parts.asked && !parts.sent.contains(&false);
             parts.asked = false;
             parts.is_new = false;
         }
