@@ -1,0 +1,172 @@
+//! What the last run left in incoming, this program's or Tahoe's: uploads of parts are gone on with
+//! if what was written of them is still there, everything else is removed.
+
+use std::collections::BTreeSet;
+
+use lafs::{ShareNumber, StorageIndex};
+
+use super::Opening;
+use crate::disk::{ByteRange, EntryKind, Operation, Outcome, StorePath};
+use crate::error::{DiskError, OpenError};
+use crate::journal::replay;
+use crate::layout::{INCOMING, Incoming, Layout, incoming_note, incoming_parts, parse_incoming};
+use crate::store::parts::Parts;
+use crate::store::parts::ticket::{TICKETS_LEN, TICKETS_SIZE, Ticket};
+use crate::store::{Limits, Now};
+
+/// What is gone on with.
+#[derive(Default)]
+pub(super) struct Left {
+    pub(super) parts: Parts,
+    /// Space for what they lack.
+    pub(super) promised: u64,
+    /// The highest serial number in use.
+    pub(super) serial: u64,
+}
+
+impl Opening<'_> {
+    /// Finds the uploads to go on with, and removes the files of the others.
+    ///
+    /// After a loss of writes there is none: what their tickets say may be lost.
+    pub(super) fn sort_incoming(
+        &mut self,
+        layout: Layout,
+        has_lost: bool,
+        now: Now,
+    ) -> Result<Left, OpenError> {
+        let mut left = Left::default();
+        let mut with_parts = Vec::new();
+        let mut notes = BTreeSet::new();
+        for (name, kind) in self.list(&StorePath::new(INCOMING))? {
+            let Ok(name) = String::from_utf8(name) else {
+                continue;
+            };
+            match (kind, parse_incoming(&name)) {
+                (EntryKind::File, Some((serial, kind))) => {
+                    left.serial = left.serial.max(serial);
+                    match kind {
+                        Incoming::Parts => with_parts.push(serial),
+                        Incoming::Note => _ = notes.insert(serial),
+                        Incoming::Upload => {
+                            let path = StorePath::new(&format!("{INCOMING}/{name}"));
+                            self.remove_if_there(&path)?;
+                        }
+                    }
+                }
+                (EntryKind::Directory, _) => self.remove_tahoes(&name),
+                _ => {}
+            }
+        }
+        // The later of two uploads of a share is the one that is in progress.
+        with_parts.sort_unstable_by_key(|serial| std::cmp::Reverse(*serial));
+        for serial in with_parts {
+            let may_go_on = !has_lost && !self.config.read_only;
+            let ticket = if may_go_on {
+                self.ticket(serial, notes.contains(&serial))
+            } else {
+                None
+            };
+            match ticket {
+                Some((ticket, noted))
+                    if left.parts.len() < Limits::ALLOCATIONS
+                        && !left.parts.is_in_progress(ticket.key)
+                        && !self.exists(&layout.share(ticket.key))? =>
+                {
+                    if noted {
+                        notes.remove(&serial);
+                    }
+                    let file = (serial, noted);
+                    let promised = left.parts.resume(ticket, file, now.elapsed);
+                    left.promised = left.promised.saturating_add(promised);
+                }
+                _ => self.remove_if_there(&incoming_parts(serial))?,
+            }
+        }
+        for serial in notes {
+            self.remove_if_there(&incoming_note(serial))?;
+        }
+        if left.parts.len() > 0 {
+            tracing::info!(uploads = left.parts.len(), "uploads in progress go on");
+        }
+        Ok(left)
+    }
+
+    /// The ticket of an upload's file, if it has one that is of use, and whether it was in the note.
+    fn ticket(&mut self, serial: u64, has_note: bool) -> Option<(Ticket, bool)> {
+        match self.read_ticket(serial, has_note) {
+            Ok(ticket) => ticket,
+            Err(error) => {
+                tracing::warn!(%error, "cannot go on with an upload");
+                None
+            }
+        }
+    }
+
+    fn read_ticket(
+        &mut self,
+        serial: u64,
+        has_note: bool,
+    ) -> Result<Option<(Ticket, bool)>, DiskError> {
+        let path = incoming_parts(serial);
+        let looked = self.disk.perform(Operation::Read {
+            path: path.clone(),
+            ranges: Vec::new(),
+        })?;
+        let Outcome::Read { size, .. } = looked else {
+            panic!("a read gave {looked:?}");
+        };
+        let boot = self.config.boot_id;
+        let len = TICKETS_LEN;
+        if let Some(offset) = size.checked_sub(TICKETS_SIZE) {
+            let (_, tail) = replay::read(&mut self.disk, &path, ByteRange { offset, len })?;
+            if let Some(ticket) = Ticket::parse(&tail, boot).filter(|ticket| ticket.ends(size)) {
+                return Ok(Some((ticket, false)));
+            }
+        }
+        if !has_note {
+            return Ok(None);
+        }
+        let range = ByteRange { offset: 0, len };
+        let (_, note) = replay::read(&mut self.disk, &incoming_note(serial), range)?;
+        let ticket = Ticket::parse(&note, boot).filter(|ticket| ticket.is_cut_off(size));
+        Ok(ticket.map(|ticket| (ticket, true)))
+    }
+
+    /// Removes Tahoe's uploads in progress, as it does itself when it starts:
+    /// `incoming/ab/<si>/<n>`, or `incoming/<si>/<n>` in the days of the flat layout.
+    ///
+    /// They are in nobody's way, so what cannot be removed does not keep the store from opening.
+    fn remove_tahoes(&mut self, name: &str) {
+        let path = format!("{INCOMING}/{name}");
+        if name.parse::<StorageIndex>().is_ok() {
+            return self.remove_tahoes_shares(&path, 1);
+        }
+        for (bucket, kind) in self.list_or_warn(&path) {
+            let is_bucket = bucket.parse::<StorageIndex>().is_ok();
+            let is_below = bucket.get(..2) == Some(name);
+            if kind == EntryKind::Directory && is_bucket && is_below {
+                self.remove_tahoes_shares(&format!("{path}/{bucket}"), 2);
+            }
+        }
+    }
+
+    fn remove_tahoes_shares(&mut self, bucket: &str, prune: u8) {
+        for (name, kind) in self.list_or_warn(bucket) {
+            if kind == EntryKind::File && name.parse::<ShareNumber>().is_ok() {
+                let path = StorePath::new(&format!("{bucket}/{name}"));
+                if let Err(error) = self.remove_and_prune(&path, prune) {
+                    tracing::warn!(%error, "cannot remove an upload that was not finished");
+                }
+            }
+        }
+    }
+
+    fn list_or_warn(&mut self, path: &str) -> Vec<(String, EntryKind)> {
+        let entries = self.list(&StorePath::new(path)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for uploads that were not finished");
+            Vec::new()
+        });
+        let named = |(name, kind)| Some((String::from_utf8(name).ok()?, kind));
+        entries.into_iter().filter_map(named).collect()
+    }
+}
