@@ -10,11 +10,13 @@
 //! Integers are big-endian. The same bytes as Tahoe-LAFS `storage/immutable.py`. The share's size
 //! follows from the file's: what is left between header and leases. New containers are version 2;
 //! version 1 is read, and leases added to it stay in the clear (never a mixture in one file).
+//! The container of mutable shares is told in [`mutable`].
 
 use bytes::Bytes;
 use lafs::num;
 
 mod lease;
+pub mod mutable;
 
 pub use lease::{Lease, LeaseChange, LeaseSearch, expiration};
 
@@ -22,6 +24,10 @@ use crate::error::Damage;
 
 /// Size of the header.
 pub const HEADER_SIZE: u64 = 12;
+
+/// [`HEADER_SIZE`] in memory.
+pub(crate) const HEADER_LEN: usize = 12;
+const _: () = assert!(HEADER_LEN as u64 == HEADER_SIZE);
 
 /// Owner number, renew secret, cancel secret, expiration time.
 pub const LEASE_SIZE: u64 = 72;

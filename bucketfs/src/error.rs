@@ -92,7 +92,7 @@ pub enum Damage {
     #[error("a change of the container is half done; open the store again")]
     HalfChanged,
     /// A container of a version or kind this store does not know, or no container.
-    #[error("not an immutable container")]
+    #[error("not a share container")]
     UnknownContainer,
 }
 

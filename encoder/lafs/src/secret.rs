@@ -64,6 +64,11 @@ secret! {
 }
 
 secret! {
+    /// Lets whoever shows it change the shares of a slot.
+    WriteEnabler
+}
+
+secret! {
     /// What a file of the native suite is encrypted with; who knows it may read the file.
     ReadKey
 }
