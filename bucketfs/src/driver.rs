@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::disk::{Completion, Engine, EngineChoice, EngineError, FLIGHT_MAX, Root, start_engine};
 use crate::error::OpenError;
-use crate::handle::{Inbox, Message, StoreHandle};
+use crate::handle::{Inbox, Left, Message, StoreHandle};
 use crate::store::{Answer, Config, Now, Request, RequestId, Store};
 
 /// Opens the store in a directory, and makes it if there is none.
@@ -141,8 +141,8 @@ impl Driver {
 
     fn take_requests(&mut self, now: Now) -> bool {
         let mut any = false;
-        while let Ok(upload) = self.inbox.left.try_recv() {
-            self.detach(now, upload);
+        while let Ok(left) = self.inbox.left.try_recv() {
+            self.leave(now, left);
             any = true;
         }
         while self.store.has_room() {
@@ -165,9 +165,12 @@ impl Driver {
         }
     }
 
-    fn detach(&mut self, now: Now, upload: RequestId) {
+    fn leave(&mut self, now: Now, left: Left) {
         let id = self.inbox.next_id();
-        let request = Request::Detach { upload };
+        let request = match left {
+            Left::Upload(upload) => Request::Detach { upload },
+            Left::Spool(spool) => Request::DropSpool { spool },
+        };
         self.store.handle_request(now, id, request);
     }
 
@@ -191,7 +194,7 @@ impl Driver {
                 Some(message) => self.take(now, message),
                 None => self.end(now, None),
             },
-            Some(upload) = self.inbox.left.recv(), if open => self.detach(now, upload),
+            Some(left) = self.inbox.left.recv(), if open => self.leave(now, left),
             () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
         }
         Ok(())

@@ -68,6 +68,15 @@ pub enum Refusal {
     /// No such share is held.
     #[error("no such share")]
     NoShare,
+    /// The write enabler is not that of every share of the slot.
+    #[error("the write enabler is not that of the slot")]
+    WrongWriteEnabler,
+    /// There is an immutable share where a slot was asked for.
+    #[error("the storage index is of immutable shares")]
+    NotASlot,
+    /// There is a share of a slot where an immutable one was asked for.
+    #[error("the storage index is of a slot")]
+    NotABucket,
     /// The share has as many leases as the store gives one.
     #[error("the share has too many leases")]
     TooManyLeases,

@@ -5,7 +5,7 @@
 //! lock                       held by the daemon that has the store open
 //! journal/a, journal/b       the redo journal
 //! shares/ab/cd/<si>/<n>      finished shares; ab and cd are the first characters of <si>
-//! shares/incoming/<serial>   uploads in progress, gone after a restart
+//! shares/incoming/<serial>   uploads and other files on their way, gone after a restart
 //! ```
 //!
 //! Two characters of base32 a level: 1024 x 1024 x 32 000 buckets stay below ext3's limit of
@@ -67,9 +67,15 @@ impl Layout {
     }
 }
 
-/// The file of an upload in progress; serial numbers begin anew with every start of the store.
+/// A file on its way to its name; serial numbers begin anew with every start of the store.
 pub(crate) fn incoming(serial: u64) -> StorePath {
     StorePath::new(&format!("{INCOMING}/{serial:x}"))
+}
+
+/// The second name of a file in incoming that is on its way to its place. Serial numbers do not
+/// come that far.
+pub(crate) fn spare(serial: u64) -> StorePath {
+    incoming(serial | 1 << 63)
 }
 
 /// The directory of finished shares.

@@ -19,9 +19,10 @@ mod version;
 
 pub use driver::{Driver, StartError, open};
 pub use error::{Damage, DiskError, JournalDamage, OpenError, Refusal};
-pub use handle::{Pending, StoreHandle, Upload, UploadStart};
+pub use handle::{Pending, Spool, StoreHandle, Upload, UploadStart};
 pub use layout::ShareKey;
 pub use store::{
-    Answer, Config, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request,
-    RequestId, Rest, Status, Store, Wanted,
+    Answer, Config, Durability, Extent, Held, LeaseOwner, Limits, Now, Piece, ReadRequest,
+    ReadTestWrite, Request, RequestId, Rest, ShareChange, ShareKind, SlotWrite, Status, Store,
+    Test, Wanted,
 };

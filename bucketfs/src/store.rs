@@ -40,16 +40,19 @@ mod put;
 mod read;
 mod remove;
 mod request;
+mod slot;
 mod space;
 mod upload;
 
 pub use open::Config;
 pub use request::{
-    Answer, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request, RequestId,
-    Rest, Status, Wanted,
+    Answer, Durability, Extent, Held, LeaseOwner, Limits, Now, Piece, ReadRequest, Request,
+    RequestId, Rest, ShareKind, Status, Wanted,
 };
+pub use slot::{ReadTestWrite, ShareChange, SlotWrite, Test};
 
 use locks::Locks;
+use slot::Slots;
 use space::{Measurement, SpaceAccount};
 use upload::Uploads;
 
@@ -76,6 +79,7 @@ pub struct Store {
     torn: HashSet<ShareKey>,
     space: SpaceAccount,
     uploads: Uploads,
+    slots: Slots,
     leasings: Slab<lease::Leasing>,
     readings: Slab<read::Reading>,
     /// Names the next file in incoming.
@@ -97,9 +101,10 @@ enum Flight {
     Remove(remove::Flight),
     Upload(upload::Flight),
     Close(close::Flight),
+    Change(slot::Flight),
 }
 
-/// What waits for a lock.
+/// What waits for a lock, or for the file that a slot is written anew to.
 #[derive(Debug)]
 enum Task {
     Put(put::Put),
@@ -109,6 +114,10 @@ enum Task {
     Patch(lease::Patch),
     Remove(remove::Removal),
     Read(read::ShareRead),
+    ReadAny(read::Admission),
+    Change(Box<slot::Change>),
+    Rewrite(Box<slot::Change>, Box<slot::Draft>),
+    Follow(slot::Following),
 }
 
 /// What waits for its record to be durable.
@@ -118,6 +127,8 @@ enum Recorded {
     Renew(lease::Recording),
     Remove(remove::Removal),
     Close(close::Closing),
+    Change(Box<slot::Change>),
+    Fences(slot::Settling),
 }
 
 // In.
@@ -171,6 +182,7 @@ impl Store {
             Flight::Remove(flight) => self.remove_completed(flight, completion),
             Flight::Upload(flight) => self.upload_completed(flight, completion),
             Flight::Close(flight) => self.close_completed(flight, completion),
+            Flight::Change(flight) => self.change_completed(flight, completion),
         }
         self.run();
     }
@@ -187,6 +199,7 @@ impl Store {
         self.now = now;
         self.shutting_down = true;
         self.end_all_uploads();
+        self.drop_all_spools();
         self.run();
     }
 
@@ -236,6 +249,13 @@ impl Store {
                 storage_index,
                 share,
             } => self.remove(id, key(storage_index, share)),
+            Request::ReadTestWrite(ask) => self.read_test_write(id, ask),
+            Request::OpenSpool => self.open_spool(id),
+            Request::Spool { spool, bytes } => self.spool(spool, id, bytes),
+            Request::DropSpool { spool } => {
+                self.drop_spool(Some(spool));
+                self.answer(id, Answer::Detached);
+            }
             Request::Status => {
                 let status = self.status();
                 self.answer(id, Answer::Status(Box::new(status)));
@@ -257,6 +277,10 @@ impl Store {
                 Task::Patch(patch) => self.patch_locked(patch),
                 Task::Remove(removal) => self.remove_locked(removal),
                 Task::Read(read) => self.read_locked(read),
+                Task::ReadAny(read) => self.read_admitted(read),
+                Task::Change(change) => self.change_locked(change),
+                Task::Rewrite(change, draft) => self.rewrite(change, draft),
+                Task::Follow(following) => self.follow(following),
             }
         }
     }
@@ -419,6 +443,14 @@ impl Store {
         self.log.append(record, waiter);
     }
 
+    /// Records that one batch is to hold.
+    fn record_all(&mut self, records: Vec<Record>, waiter: Recorded) {
+        if self.log.has_failed() {
+            return self.record_failed(waiter);
+        }
+        self.log.append_all(records, waiter);
+    }
+
     fn journal_completed(&mut self, part: Part, completion: Completion) {
         let failed = match part {
             Part::Append => match self.log.appended(completion) {
@@ -467,6 +499,8 @@ impl Store {
             Recorded::Renew(recording) => self.renew_recorded(recording, durable, hold),
             Recorded::Remove(removal) => self.remove_recorded(removal, durable, hold),
             Recorded::Close(closing) => self.close_recorded(closing, durable, hold),
+            Recorded::Change(change) => self.change_recorded(change, durable, hold),
+            Recorded::Fences(settling) => self.fences_recorded(settling, hold),
         }
     }
 
@@ -476,6 +510,8 @@ impl Store {
             Recorded::Renew(recording) => self.renew_ended(recording.renew, Err(Refusal::Failed)),
             Recorded::Remove(removal) => self.remove_ended(&removal, Err(Refusal::Failed)),
             Recorded::Close(closing) => self.close_record_failed(closing),
+            Recorded::Change(change) => self.change_record_failed(*change),
+            Recorded::Fences(settling) => self.fences_failed(settling),
         }
     }
 }
@@ -484,7 +520,10 @@ impl Request {
     /// How many bytes of shares the request brings.
     fn len(&self) -> usize {
         match self {
-            Self::Put { bytes, .. } | Self::Write { bytes, .. } => Bytes::len(bytes),
+            Self::Put { bytes, .. } | Self::Write { bytes, .. } | Self::Spool { bytes, .. } => {
+                Bytes::len(bytes)
+            }
+            Self::ReadTestWrite(ask) => ask.len(),
             _ => 0,
         }
     }
@@ -493,7 +532,11 @@ impl Request {
     fn is_ending(&self) -> bool {
         matches!(
             self,
-            Self::Close { .. } | Self::Abort { .. } | Self::Detach { .. } | Self::Status
+            Self::Close { .. }
+                | Self::Abort { .. }
+                | Self::Detach { .. }
+                | Self::DropSpool { .. }
+                | Self::Status
         )
     }
 }

@@ -88,7 +88,7 @@ fn a_share_beyond_4_gib_is_read_and_leased() {
     });
     match ask(&mut store, &mut engine, now, read) {
         Answer::Read { held, pieces, .. } => {
-            assert_eq!(held[0].1, SIZE);
+            assert_eq!(held[0].size, SIZE);
             assert_eq!(
                 (pieces[0].offset, &pieces[0].bytes[..]),
                 (SIZE - 3, &b"end"[..])

@@ -230,7 +230,8 @@ fn a_container_cut_anywhere_is_refused() {
     for (name, file) in FIXTURES {
         for len in 0..file.len() {
             let parsed = Container::parse(&file[..len]);
-            assert_eq!(parsed, Err(Damage::Truncated), "{name} {len}");
+            let refused = Err(Refusal::Damaged(Damage::Truncated));
+            assert_eq!(parsed, refused, "{name} {len}");
         }
     }
 }
@@ -256,15 +257,25 @@ fn sizes_and_counts_beyond_the_file_are_refused() {
         Container::parse(&file).map(|_| ())
     };
     for huge in [101, 1 << 32, u64::MAX - 467, u64::MAX] {
-        assert_eq!(with(84, &huge.to_be_bytes()), Err(Damage::Truncated));
+        assert_eq!(
+            with(84, &huge.to_be_bytes()),
+            Err(Refusal::Damaged(Damage::Truncated))
+        );
     }
     for huge in [567, 569, 755, 756, 1 << 40, u64::MAX - 3, u64::MAX] {
-        assert_eq!(with(92, &huge.to_be_bytes()), Err(Damage::Truncated));
+        assert_eq!(
+            with(92, &huge.to_be_bytes()),
+            Err(Refusal::Damaged(Damage::Truncated))
+        );
     }
     for huge in [3, 1 << 26, u32::MAX] {
-        assert_eq!(with(568, &huge.to_be_bytes()), Err(Damage::Truncated));
+        assert_eq!(
+            with(568, &huge.to_be_bytes()),
+            Err(Refusal::Damaged(Damage::Truncated))
+        );
     }
-    assert_eq!(with(31, &[0]), Err(Damage::UnknownContainer));
+    let unknown = Err(Refusal::Damaged(Damage::UnknownContainer));
+    assert_eq!(with(31, &[0]), unknown);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub use image::{Content, Image, Piece, Sizes, Source};
 pub use lease::{Lease, LeaseChange, LeaseSearch, Leases, NodeId};
 
 use super::Version;
-use crate::error::Damage;
+use crate::error::{Damage, Refusal};
 
 /// Size of the header, its four leases included.
 pub const HEADER_SIZE: u64 = 468;
@@ -41,6 +41,10 @@ const _: () = assert!(LEASE_SIZE == 4 + 4 + 32 + 32 + 20);
 
 /// Size of the number of extra leases in front of them.
 pub const COUNT_SIZE: u64 = 4;
+
+/// Most bytes of extra leases that the store takes into memory, their number included.
+pub(crate) const EXTRA_LEN_MAX: usize = 4 + lease::RECORD_LEN * 1024;
+const _: () = assert!(EXTRA_LEN_MAX as u64 == COUNT_SIZE + LEASE_SIZE * super::LEASES_MAX as u64);
 
 /// Largest share that Tahoe keeps in a slot (`MutableShareFile.MAX_SIZE`).
 pub const SHARE_SIZE_MAX: u64 = 69_105_000_000_000_000;
@@ -199,12 +203,19 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`Damage::Truncated`] if the leases are not all there.
-    pub fn leases(&self, extra: &[u8]) -> Result<Leases, Damage> {
+    /// [`Damage::Truncated`] if the leases are not all there, and [`Refusal::TooManyLeases`] if
+    /// another program made more than [`super::LEASES_MAX`] extra ones.
+    pub fn leases(&self, extra: &[u8]) -> Result<Leases, Refusal> {
         let (count, rest) = extra.split_first_chunk().ok_or(Damage::Truncated)?;
-        let len = num::len(LEASE_SIZE * u64::from(u32::from_be_bytes(*count)));
+        let size = LEASE_SIZE * u64::from(u32::from_be_bytes(*count));
+        if self.sizes.extra + COUNT_SIZE + size > self.file_size {
+            return Err(Damage::Truncated.into());
+        }
+        if size > LEASE_SIZE * u64::from(super::LEASES_MAX) {
+            return Err(Refusal::TooManyLeases);
+        }
         // Whatever is behind them is no lease, and Tahoe does not look at it either.
-        let records = len.and_then(|len| rest.get(..len));
+        let records = num::len(size).and_then(|len| rest.get(..len));
         Ok(Leases {
             in_header: self.leases.clone(),
             extra: Lease::parse_all(records.ok_or(Damage::Truncated)?)?,
@@ -252,12 +263,12 @@ impl<'a> Container<'a> {
     ///
     /// # Errors
     ///
-    /// [`Damage`] if it is not a mutable container.
-    pub fn parse(file: &'a [u8]) -> Result<Self, Damage> {
+    /// [`Refusal::Damaged`] if it is not a mutable container; as [`Header::leases`].
+    pub fn parse(file: &'a [u8]) -> Result<Self, Refusal> {
         let header = UncheckedHeader::parse(file)?.check(num::size(file.len()))?;
         let split = |bytes: &'a [u8], size: u64| {
-            let len = num::len(size).ok_or(Damage::Truncated)?;
-            bytes.split_at_checked(len).ok_or(Damage::Truncated)
+            let parts = num::len(size).and_then(|len| bytes.split_at_checked(len));
+            parts.ok_or(Damage::Truncated)
         };
         let Sizes { data, extra } = header.sizes;
         let (_, rest) = split(file, HEADER_SIZE)?;

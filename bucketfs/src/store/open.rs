@@ -14,9 +14,11 @@ use rustix::io::Errno;
 use slab::Slab;
 
 use super::locks::Locks;
+use super::slot::Slots;
 use super::space::SpaceAccount;
 use super::upload::Uploads;
 use super::{Durability, Now, Store};
+use crate::container::mutable::NodeId;
 use crate::disk::blocking::Blocking;
 use crate::disk::{
     ByteRange, Engine, EntryKind, Existing, OpenMode, Operation, Outcome, Space, StorePath,
@@ -40,6 +42,8 @@ pub struct Config {
     pub durability: Durability,
     /// Size of both journal files together; of a store that exists they keep the size they have.
     pub journal_size: u64,
+    /// Names this server in the shares and leases of slots that it takes.
+    pub node_id: NodeId,
     /// 32 random bytes, new for every start: nobody may guess what the journal is salted with.
     pub seed: [u8; 32],
 }
@@ -52,7 +56,7 @@ impl Config {
     /// Largest journal: its replay takes minutes.
     pub const JOURNAL_SIZE_MAX: u64 = 4 << 30;
 
-    /// The defaults: nothing reserved, durable.
+    /// The defaults: nothing reserved, durable, a server without a name.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
         Self {
@@ -60,6 +64,7 @@ impl Config {
             read_only: false,
             durability: Durability::Full,
             journal_size: Self::JOURNAL_SIZE,
+            node_id: NodeId::default(),
             seed,
         }
     }
@@ -100,6 +105,7 @@ impl Store {
             torn: HashSet::new(),
             space: SpaceAccount::new(space, config.reserved, now.elapsed),
             uploads: Uploads::new(),
+            slots: Slots::new(config.node_id),
             leasings: Slab::new(),
             readings: Slab::new(),
             serial: 0,

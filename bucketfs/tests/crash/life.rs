@@ -7,8 +7,8 @@ use bucketfs::container::expiration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
-    Answer, Config, Durability, Extent, LeaseOwner, Limits, Now, ReadRequest, Refusal, Request,
-    RequestId, ShareKey, Store, Wanted,
+    Answer, Config, Durability, Extent, Held, LeaseOwner, Limits, Now, ReadRequest, Refusal,
+    Request, RequestId, ShareKey, Store, Wanted,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
@@ -434,7 +434,7 @@ impl Life<'_> {
                 Ok(())
             }
             (Asked::Read(storage_index), Answer::Read { held, pieces, .. }) => {
-                for (share, size) in held {
+                for Held { share, size, .. } in held {
                     let key = ShareKey {
                         storage_index,
                         share,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Sim};
 use bucketfs::{
-    Answer, Config, Extent, LeaseOwner, Now, OpenError, ReadRequest, Request, RequestId, Status,
-    Store, Wanted,
+    Answer, Config, Extent, Held, LeaseOwner, Now, OpenError, ReadRequest, Request, RequestId,
+    Status, Store, Wanted,
 };
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
@@ -137,10 +137,11 @@ impl Bench {
                 unreadable,
                 pieces,
                 rest,
+                ..
             } => {
                 assert!(unreadable.is_empty() && rest.is_empty());
                 held.iter()
-                    .any(|(number, _)| number.as_u8() == share)
+                    .any(|held| held.share.as_u8() == share)
                     .then(|| {
                         pieces
                             .first()
@@ -231,5 +232,12 @@ pub(crate) fn numbers(shares: &[(ShareNumber, u64)]) -> Vec<(u8, u64)> {
     shares
         .iter()
         .map(|(share, size)| (share.as_u8(), *size))
+        .collect()
+}
+
+pub(crate) fn sizes(shares: &[Held]) -> Vec<(u8, u64)> {
+    shares
+        .iter()
+        .map(|held| (held.share.as_u8(), held.size))
         .collect()
 }

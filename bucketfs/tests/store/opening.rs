@@ -71,8 +71,8 @@ fn a_damaged_journal_header_is_told_from_a_journal_without_one() {
     assert_eq!(damage(|bytes| bytes[0x12] ^= 1), JournalDamage::Header);
     assert_eq!(damage(Vec::clear), JournalDamage::Header);
     assert_eq!(
-        damage(|bytes| bytes[0x0b] = 2),
-        JournalDamage::NewerVersion(2)
+        damage(|bytes| bytes[0x0b] = 3),
+        JournalDamage::NewerVersion(3)
     );
     assert_eq!(damage(|bytes| bytes.truncate(8192)), JournalDamage::Size);
 }

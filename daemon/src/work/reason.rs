@@ -18,6 +18,8 @@ pub(super) fn of(refusal: &Refusal) -> Reason {
         Refusal::Gap { .. } => Reason::OutOfOrder,
         Refusal::WrongSize { .. } => Reason::WrongSize,
         Refusal::NoShare | Refusal::Damaged(_) => Reason::Damaged,
+        // Of slots, which this protocol does not change: what is there is no share of a bucket.
+        Refusal::NotABucket | Refusal::NotASlot | Refusal::WrongWriteEnabler => Reason::Damaged,
         Refusal::Disk(_) | Refusal::Failed => Reason::Disk,
         Refusal::ShuttingDown => Reason::Stopping,
     }
@@ -31,6 +33,7 @@ pub(super) fn refusal(refusal: &Refusal) -> protocol::Refusal {
         | Refusal::Gap { .. }
         | Refusal::WrongSize { .. }
         | Refusal::Damaged(_)
+        | Refusal::NotABucket
         | Refusal::Disk(_)
         | Refusal::Failed
         | Refusal::TooManyLeases
