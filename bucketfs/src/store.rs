@@ -158,7 +158,10 @@ impl Store {
         assert!(!known, "no two requests that await an answer share an id");
         self.pending_len += len;
         match refusal {
-            Some(refusal) => self.refuse(id, refusal),
+            Some(refusal) => {
+                self.drop_spool(request.spool());
+                self.refuse(id, refusal);
+            }
             None => self.dispatch(now, id, request),
         }
         self.run();
@@ -525,6 +528,14 @@ impl Request {
             }
             Self::ReadTestWrite(ask) => ask.len(),
             _ => 0,
+        }
+    }
+
+    /// The spool that the request uses up.
+    fn spool(&self) -> Option<RequestId> {
+        match self {
+            Self::ReadTestWrite(ask) => ask.spool,
+            _ => None,
         }
     }
 

@@ -42,8 +42,8 @@ pub struct Config {
     pub durability: Durability,
     /// Size of both journal files together; of a store that exists they keep the size they have.
     pub journal_size: u64,
-    /// Names this server in the shares and leases of slots that it takes.
-    pub node_id: NodeId,
+    /// Names this server in the shares and leases of slots that it takes (Tahoe's TubID).
+    pub node_id: [u8; 20],
     /// 32 random bytes, new for every start: nobody may guess what the journal is salted with.
     pub seed: [u8; 32],
 }
@@ -64,7 +64,7 @@ impl Config {
             read_only: false,
             durability: Durability::Full,
             journal_size: Self::JOURNAL_SIZE,
-            node_id: NodeId::default(),
+            node_id: [0; 20],
             seed,
         }
     }
@@ -105,7 +105,7 @@ impl Store {
             torn: HashSet::new(),
             space: SpaceAccount::new(space, config.reserved, now.elapsed),
             uploads: Uploads::new(),
-            slots: Slots::new(config.node_id),
+            slots: Slots::new(NodeId(config.node_id)),
             leasings: Slab::new(),
             readings: Slab::new(),
             serial: 0,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bucketfs::container::expiration;
-use bucketfs::container::mutable::{Content, NodeId};
+use bucketfs::container::mutable::Content;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim, SyncKind};
 use bucketfs::{
@@ -159,7 +159,7 @@ fn live(
     }
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
     let mut config = config(plan.seed, plan.durability);
-    config.node_id = NodeId(NODE_ID);
+    config.node_id = NODE_ID;
     let store = match Store::open(&mut sim, &config, *now) {
         Ok(store) if !sim.has_crashed() => store,
         Err(error) if !sim.has_crashed() && !faulty => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bucketfs::container::mutable::{Content, NodeId, SHARE_SIZE_MAX};
+use bucketfs::container::mutable::{Content, SHARE_SIZE_MAX};
 use bucketfs::disk::sim::{Faults, Medium, Random};
 use bucketfs::{
     Answer, Config, Extent, Limits, ReadTestWrite, Refusal, Request, RequestId, ShareChange,
@@ -41,7 +41,7 @@ fn write_enabler() -> WriteEnabler {
 
 fn config() -> Config {
     let mut config = bench::config();
-    config.node_id = NodeId(node_id());
+    config.node_id = node_id();
     config
 }
 
@@ -484,6 +484,18 @@ fn a_spool_that_comes_to_nothing_leaves_nothing() {
         bytes: Bytes::from_static(b"late"),
     };
     assert_eq!(bench.ask(late), unknown);
+    assert_eq!(bench.slot().len(), 1);
+
+    // Of a request that there is no room for.
+    let spool = bench.spooled(b"bytes");
+    let others: Vec<_> = (0..Limits::REQUESTS)
+        .map(|_| bench.send(lease(1)))
+        .collect();
+    let over = bench.send(Request::ReadTestWrite(Box::new(change(Some(spool), 5))));
+    assert_eq!(bench.answer(over), refused(Refusal::Overloaded));
+    for id in others {
+        bench.answer(id);
+    }
     assert_eq!(bench.slot().len(), 1);
 
     // As many as there may be, and everything asked at once.
