@@ -380,6 +380,23 @@ fn shares_of_slots_and_of_buckets_are_not_taken_for_each_other() {
     assert_eq!(bench.change(ask()), refused(damaged));
 }
 
+// Found out too late, after the journal has the change, it would stop the whole store.
+#[test]
+fn something_else_in_the_place_of_a_share_is_that_slots_error() {
+    let mut medium = slots().shut_down();
+    medium.plant(&format!("{}/file", path(3)), b"in a directory");
+    let mut bench = Bench::on(medium, &config()).unwrap();
+    let damaged = Refusal::Damaged(bucketfs::Damage::UnknownContainer);
+    for share in [3, 4] {
+        assert_eq!(
+            bench.change(with([writes(share, vec![])])),
+            refused(damaged.clone())
+        );
+    }
+    assert!(!bench.status().failed);
+    assert_eq!(bench.put(5, b"share"), Answer::Stored);
+}
+
 // Old bytes stay behind the end of a share that shrinks, and are nobody's to read.
 #[test]
 fn a_share_is_read_up_to_its_end_and_no_further() {

@@ -1,7 +1,7 @@
 //! A change that is prepared becomes what the slot is.
 //!
 //! ```text
-//! names in incoming synced -> one batch of the journal -> the tree follows -> acknowledged
+//! directory of a new slot -> names in incoming synced -> one batch of the journal -> the tree follows -> acknowledged
 //! and if containers were made in incoming:
 //! directories above the shares synced -> fences, one batch -> names in incoming removed
 //! ```
@@ -20,7 +20,7 @@ use crate::error::Refusal;
 use crate::journal::format::Record;
 use crate::journal::log::Hold;
 use crate::layout::{self, INCOMING, Layout, ShareKey};
-use crate::store::{Recorded, Store, Task};
+use crate::store::{Recorded, Store, Task, refusal};
 
 /// What becomes of one share.
 #[derive(Debug)]
@@ -35,7 +35,6 @@ pub(in crate::store) enum Step {
         key: ShareKey,
         container: Bytes,
         incoming: StorePath,
-        is_new: bool,
     },
     /// It has the container that is in incoming under this number.
     Replace { key: ShareKey, serial: u64 },
@@ -99,14 +98,6 @@ impl Step {
                 writes: writes.clone(),
                 size: None,
             },
-            Self::Create {
-                incoming,
-                is_new: true,
-                ..
-            } => Operation::Publish {
-                source: incoming.clone(),
-                target: path,
-            },
             Self::Create { incoming, .. } => Operation::Replace {
                 source: incoming.clone(),
                 spare: None,
@@ -143,6 +134,26 @@ impl Store {
             self.acknowledge(change.request, answer, Durable::found_under_lock());
             return self.change_ended(change.ask.storage_index, change.spool);
         }
+        // Those that go last: then no directory goes that another share needs.
+        change
+            .steps
+            .sort_by_key(|step| matches!(step, Step::Remove { .. }));
+        if !change.found.is_empty() {
+            return self.sync_incoming(change);
+        }
+        // A full disk has room for a name in a directory, but perhaps not for the directory.
+        let path = self.layout.bucket(change.ask.storage_index);
+        self.start_change(Flight::Bucket(change), Operation::MakeDirectories { path });
+    }
+
+    pub(super) fn bucket_made(&mut self, change: Box<Change>, completion: &Completion) {
+        match completion.result {
+            Ok(_) => self.sync_incoming(change),
+            Err(error) => self.change_refused(*change, refusal(error)),
+        }
+    }
+
+    fn sync_incoming(&mut self, mut change: Box<Change>) {
         match (change.bytes.take(), self.waiver()) {
             (None, _) => self.commit(change, None),
             (Some(bytes), Some(waiver)) => {
