@@ -2,9 +2,9 @@
 //!
 //! Records are applied in their order to whatever the tree is: doing one again changes nothing, so
 //! a crash during replay is followed by another replay. Records of a share before its last fence,
-//! or its last replacement, are left out. Nothing is synced here and no file retired; the caller does that once all is
-//! done, the older file first. (The newer one alone would be replayed onto a tree that holds its
-//! changes; the older one alone would undo them.)
+//! or its last replacement, are left out. Nothing is synced here and no file retired; the caller
+//! does that once all is done, the older file first. (The newer one alone would be replayed onto a
+//! tree that holds its changes; the older one alone would undo them.)
 
 use std::collections::HashMap;
 

@@ -14,6 +14,8 @@ use lafs::{ShareNumber, WriteEnabler};
 use crate::bench::{self, Bench, bucket, disk, lease, path, put, read, remove, secrets};
 use crate::naive::Naive;
 
+mod conversation;
+
 const EMPTY: &[u8] = include_bytes!("../fixtures/mutable-v2-empty-no-lease.bin");
 const ONE: &[u8] = include_bytes!("../fixtures/mutable-v1-1lease.bin");
 const ONE_WITH_SIX: &[u8] = include_bytes!("../fixtures/mutable-v1-6leases.bin");
