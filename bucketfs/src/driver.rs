@@ -48,6 +48,7 @@ pub fn open(
         inbox,
         replies: HashMap::new(),
         completions: Vec::new(),
+        left: Vec::new(),
         ending: None,
     };
     Ok((handle, driver))
@@ -73,6 +74,8 @@ pub struct Driver {
     /// Who asked.
     replies: HashMap<RequestId, oneshot::Sender<Answer>>,
     completions: Vec<Completion>,
+    /// What nobody is there for any more, and the store has not been told so.
+    left: Vec<Left>,
     /// Who wants to know when it has ended; `Some` once it is ending.
     ending: Option<Vec<oneshot::Sender<()>>>,
 }
@@ -142,15 +145,25 @@ impl Driver {
     fn take_requests(&mut self, now: Now) -> bool {
         let mut any = false;
         while let Ok(left) = self.inbox.left.try_recv() {
-            self.leave(now, left);
+            self.left.push(left);
             any = true;
         }
-        while self.store.has_room() {
+        let mut emptied = false;
+        while self.store.has_room() && !emptied {
             match self.inbox.messages.try_recv() {
-                Ok(message) => self.take(now, message),
-                Err(_) => break,
+                Ok(message) => {
+                    self.take(now, message);
+                    any = true;
+                }
+                Err(_) => emptied = true,
             }
-            any = true;
+        }
+        // What began an upload or a spool was in the queue before word of its end came: now the
+        // store knows of it.
+        if emptied {
+            for left in std::mem::take(&mut self.left) {
+                self.leave(now, left);
+            }
         }
         any
     }
@@ -194,7 +207,7 @@ impl Driver {
                 Some(message) => self.take(now, message),
                 None => self.end(now, None),
             },
-            Some(left) = self.inbox.left.recv(), if open => self.leave(now, left),
+            Some(left) = self.inbox.left.recv(), if open => self.left.push(left),
             () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
         }
         Ok(())

@@ -272,3 +272,30 @@ fn slots_are_changed_with_and_without_spools() {
         });
     }
 }
+
+// The word of the end overtook the beginning, and the spool was then kept for ever.
+#[test]
+fn spools_that_are_dropped_at_once_do_not_use_up_those_there_are() {
+    let directory = tempfile::tempdir().unwrap();
+    with_store(directory.path(), EngineChoice::Pool, |store| async move {
+        for _ in 0..200 {
+            let spool = store.spool().await;
+            let written = spool.write(Bytes::from_static(b"bytes")).await;
+            drop((spool, written));
+        }
+        // Once all of that is carried out there is room for one that is used.
+        store.ask(Request::Status).await;
+        let mut tries = 0;
+        loop {
+            let spool = store.spool().await;
+            let written = spool.write(Bytes::from_static(b"bytes")).await.await;
+            if written == Answer::Written {
+                break;
+            }
+            tries += 1;
+            assert!(tries < 10_000, "{written:?}");
+        }
+    });
+    let incoming = std::fs::read_dir(directory.path().join("shares/incoming")).unwrap();
+    assert_eq!(incoming.count(), 0);
+}
