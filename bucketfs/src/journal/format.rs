@@ -64,7 +64,7 @@ const _: () = assert!(BLOCK_LEN as u64 == BLOCK);
 ///
 /// Version 2 came with [`Record::Replace`]: a program that does not know it would empty incoming,
 /// and with it lose changes that were acknowledged. Records before that one read as ever.
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 /// The first version, which is read.
 const VERSION_FIRST: u32 = 1;
@@ -97,6 +97,8 @@ pub(crate) const GROUP_SIZE_MAX: u64 = SINGLE_BATCH_SIZE_MAX - BATCH_HEADER_LEN 
 /// The header of a journal file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileHeader {
+    /// Of a file that an earlier program wrote, less than this program writes.
+    pub(crate) version: u32,
     pub(crate) generation: u64,
     pub(crate) salt: u64,
     pub(crate) file_size: u64,
@@ -109,7 +111,7 @@ impl FileHeader {
         let flags = if self.relaxed { FLAG_RELAXED } else { 0 };
         let mut block = Vec::with_capacity(BLOCK_LEN);
         block.extend_from_slice(MAGIC);
-        block.extend_from_slice(&VERSION.to_be_bytes());
+        block.extend_from_slice(&self.version.to_be_bytes());
         block.extend_from_slice(&flags.to_be_bytes());
         block.extend_from_slice(&self.generation.to_be_bytes());
         block.extend_from_slice(&self.salt.to_be_bytes());
@@ -136,6 +138,7 @@ impl FileHeader {
         let mut parse = || {
             let flags = fields.u32()?;
             let parsed = Self {
+                version,
                 generation: fields.u64()?,
                 salt: fields.u64()?,
                 file_size: fields.u64()?,
@@ -501,6 +504,7 @@ mod tests {
 
     fn header() -> FileHeader {
         FileHeader {
+            version: VERSION,
             generation: 5,
             salt: 0x0123_4567_89ab_cdef,
             file_size: 1 << 20,
@@ -534,10 +538,11 @@ mod tests {
     // A store that an earlier program left must open, whatever its journal still holds.
     #[test]
     fn a_header_of_the_first_version_is_read() {
-        let mut bytes = header().encode();
-        bytes[0x0b] = 1;
-        bytes[0x28..0x2c].copy_from_slice(&[0x76, 0x81, 0xd6, 0x2f]);
-        assert_eq!(FileHeader::parse(&bytes, 1 << 20), Ok(header()));
+        let mut first = header();
+        first.version = 1;
+        let bytes = first.encode();
+        assert_eq!(bytes[0x28..0x2c], [0x76, 0x81, 0xd6, 0x2f]);
+        assert_eq!(FileHeader::parse(&bytes, 1 << 20), Ok(first));
     }
 
     #[test]

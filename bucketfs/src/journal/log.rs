@@ -15,7 +15,9 @@ use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
 use lafs::num;
 
-use super::format::{BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, GROUP_SIZE_MAX, Record};
+use super::format::{
+    BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, GROUP_SIZE_MAX, Record, VERSION,
+};
 use crate::disk::{Completion, FileId, Operation};
 use crate::durable::{Durable, Waiver};
 use crate::error::DiskError;
@@ -412,6 +414,7 @@ impl Salts {
         let mut salt = [0; 8];
         salt.copy_from_slice(&digest[..8]);
         FileHeader {
+            version: VERSION,
             generation,
             salt: u64::from_be_bytes(salt),
             file_size,

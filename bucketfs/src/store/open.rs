@@ -24,7 +24,7 @@ use crate::disk::{
     ByteRange, Engine, EntryKind, Existing, OpenMode, Operation, Outcome, Space, StorePath,
 };
 use crate::error::{DiskError, OpenError};
-use crate::journal::format::{BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
+use crate::journal::format::{self, BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
 use crate::journal::log::{FILES, Log, Salts, write_header};
 use crate::journal::replay::{self, Found};
 use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARES};
@@ -226,7 +226,10 @@ impl Opening<'_> {
         }
         let waiver = self.config.durability.waiver();
         let other_promise = |header: &FileHeader| header.relaxed != waiver.is_some();
-        if count > 0 || headers.iter().any(other_promise) {
+        // An earlier program must not take up what this one will write behind its header.
+        let other_version = |header: &FileHeader| header.version != format::VERSION;
+        let differs = |header: &FileHeader| other_promise(header) || other_version(header);
+        if count > 0 || headers.iter().any(differs) {
             if count > 0 {
                 tracing::info!(records = count, "replayed the journal");
             }
