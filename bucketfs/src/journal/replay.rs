@@ -2,15 +2,18 @@
 //!
 //! Records are applied in their order to whatever the tree is: doing one again changes nothing, so
 //! a crash during replay is followed by another replay. Records of a share before its last fence,
-//! or its last replacement, are left out. Nothing is synced here and no file retired; the caller
-//! does that once all is done, the older file first. (The newer one alone would be replayed onto a
-//! tree that holds its changes; the older one alone would undo them.)
+//! or its last replacement, are left out. Before the tree follows any, all of them are written and
+//! synced once more: after a sync that failed the kernel shows what the disk does not have, and a
+//! power cut would then leave a tree that is half changed, and no record to complete it. The tree
+//! is not synced here and no file retired; the caller does that once all is done, the older file
+//! first. (The newer one alone would be replayed onto a tree that holds its changes; the older one
+//! alone would undo them.)
 
 use std::collections::HashMap;
 
 use super::format::{BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, UncheckedBatch};
 use crate::disk::blocking::Blocking;
-use crate::disk::{ByteRange, Completion, Existing, Operation, Outcome, StorePath};
+use crate::disk::{ByteRange, Completion, Existing, FileId, Operation, Outcome, StorePath};
 use crate::error::{DiskError, JournalDamage, OpenError};
 use crate::layout::{self, Layout, ShareKey};
 use rustix::io::Errno;
@@ -19,7 +22,16 @@ use rustix::io::Errno;
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
     pub(crate) path: StorePath,
+    /// The slot that it is open in.
+    pub(crate) file: FileId,
     pub(crate) header: FileHeader,
+}
+
+/// A batch as it was found.
+struct Batch {
+    offset: u64,
+    bytes: Vec<u8>,
+    records: Vec<Record>,
 }
 
 /// Replays both files, the one of the lower generation first. Returns how many records there were.
@@ -31,19 +43,32 @@ pub(crate) fn replay(
     files.sort_by_key(|file| file.header.generation);
     let mut fences = HashMap::new();
     let mut count = 0_u64;
-    each_record(disk, &files, |_, record| {
-        if let Record::Fence { key } | Record::Replace { key, .. } = record {
-            fences.insert(key, count);
+    each_batch(disk, &files, |disk, file, batch| {
+        for record in batch.records {
+            if let Record::Fence { key } | Record::Replace { key, .. } = record {
+                fences.insert(key, count);
+            }
+            count += 1;
         }
-        count += 1;
-        Ok(())
+        let write = Operation::Append {
+            file: file.file,
+            offset: batch.offset,
+            bytes: batch.bytes,
+            sync: false,
+        };
+        perform(disk, file, write)
     })?;
+    if count > 0 {
+        for file in &files {
+            perform(disk, file, Operation::SyncFile { file: file.file })?;
+        }
+    }
     let mut position = 0_u64;
-    each_batch(disk, &files, |disk, records| {
+    each_batch(disk, &files, |disk, _, batch| {
         // Within a batch no two records are of one share, and only those could depend on order;
         // should a journal hold such a batch anyway, the flights keep the order.
         let mut flights = disk.flights();
-        for record in records {
+        for record in batch.records {
             let key = record.key();
             let fenced = fences.get(&key).is_some_and(|fence| position < *fence);
             position += 1;
@@ -106,22 +131,10 @@ fn applied(layout: Layout, key: ShareKey, done: &Completion) -> Result<(), OpenE
     }
 }
 
-fn each_record(
-    disk: &mut Blocking<'_>,
-    files: &[Found],
-    mut with: impl FnMut(&mut Blocking<'_>, Record) -> Result<(), OpenError>,
-) -> Result<(), OpenError> {
-    each_batch(disk, files, |disk, records| {
-        records
-            .into_iter()
-            .try_for_each(|record| with(disk, record))
-    })
-}
-
 fn each_batch(
     disk: &mut Blocking<'_>,
     files: &[Found],
-    mut with: impl FnMut(&mut Blocking<'_>, Vec<Record>) -> Result<(), OpenError>,
+    mut with: impl FnMut(&mut Blocking<'_>, &Found, Batch) -> Result<(), OpenError>,
 ) -> Result<(), OpenError> {
     for file in files {
         let mut reader = Reader {
@@ -129,12 +142,22 @@ fn each_batch(
             offset: BLOCK,
             index: 0,
         };
-        while let Some(records) = reader.next_batch(disk)? {
-            with(disk, records)?;
+        while let Some(batch) = reader.next_batch(disk)? {
+            with(disk, file, batch)?;
         }
         reader.check_end(disk)?;
     }
     Ok(())
+}
+
+fn perform(disk: &mut Blocking<'_>, on: &Found, operation: Operation) -> Result<(), OpenError> {
+    match disk.perform(operation) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(OpenError::Disk {
+            path: on.path.clone(),
+            error,
+        }),
+    }
 }
 
 /// Reads the batches of a file one after the other.
@@ -146,7 +169,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Reads the next batch, or returns `None` at the first one that is not there whole.
-    fn next_batch(&mut self, disk: &mut Blocking<'_>) -> Result<Option<Vec<Record>>, OpenError> {
+    fn next_batch(&mut self, disk: &mut Blocking<'_>) -> Result<Option<Batch>, OpenError> {
         let mut bytes = self.read(disk, self.offset, BLOCK_LEN)?;
         let Some(batch) = UncheckedBatch::parse(&bytes, self.file.header.salt) else {
             return Ok(None);
@@ -163,9 +186,14 @@ impl Reader<'_> {
         let records = records
             .parse()
             .map_err(|damage| self.damaged(self.offset, damage))?;
+        let found = Batch {
+            offset: self.offset,
+            bytes,
+            records,
+        };
         self.offset += batch.padded_size();
         self.index += 1;
-        Ok(Some(records))
+        Ok(Some(found))
     }
 
     /// Tells a torn end from damage: behind an append that was torn, none was ever made.

@@ -251,8 +251,16 @@ impl Opening<'_> {
     /// Replays the journal, makes the tree durable, and leaves both files open and empty.
     fn replay(&mut self, layout: Layout) -> Result<Replayed, OpenError> {
         let paths = JOURNAL_FILES.map(StorePath::new);
-        let found = [self.found(&paths[0])?, self.found(&paths[1])?];
-        let mut headers = [found[0].header, found[1].header];
+        for (path, file) in paths.iter().zip(FILES) {
+            let mode = OpenMode::Existing;
+            self.perform(path, |path| Operation::Open { file, path, mode })?;
+        }
+        let mut headers = [self.header(&paths[0])?, self.header(&paths[1])?];
+        let found = [0, 1].map(|index| Found {
+            path: paths[index].clone(),
+            file: FILES[index],
+            header: headers[index],
+        });
         // Pages lost before this start, which the next sync of the file system would be told of:
         // those that matter are in the journal and about to be written again.
         let synced = self.disk.perform(Operation::SyncFileSystem);
@@ -261,10 +269,6 @@ impl Opening<'_> {
         }
         let count = replay::replay(&mut self.disk, layout, found)?;
         self.perform(&StorePath::root(), |_| Operation::SyncFileSystem)?;
-        for (path, file) in paths.iter().zip(FILES) {
-            let mode = OpenMode::Existing;
-            self.perform(path, |path| Operation::Open { file, path, mode })?;
-        }
         let waiver = self.config.durability.waiver();
         let other_promise = |header: &FileHeader| header.relaxed != waiver.is_some();
         // An earlier program must not take up what this one will write behind its header.
@@ -291,21 +295,16 @@ impl Opening<'_> {
         })
     }
 
-    fn found(&mut self, path: &StorePath) -> Result<Found, OpenError> {
+    fn header(&mut self, path: &StorePath) -> Result<FileHeader, OpenError> {
         let range = ByteRange {
             offset: 0,
             len: BLOCK_LEN,
         };
         let (size, front) = replay::read(&mut self.disk, path, range).map_err(at(path))?;
-        let header =
-            FileHeader::parse(&front, size).map_err(|damage| OpenError::JournalDamaged {
-                path: path.clone(),
-                offset: 0,
-                damage,
-            })?;
-        Ok(Found {
+        FileHeader::parse(&front, size).map_err(|damage| OpenError::JournalDamaged {
             path: path.clone(),
-            header,
+            offset: 0,
+            damage,
         })
     }
 

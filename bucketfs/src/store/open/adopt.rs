@@ -107,13 +107,13 @@ impl Opening<'_> {
 
     /// Whether a journal file holds anything; one that was only made does not.
     fn has_records(&mut self, path: &StorePath) -> Result<bool, OpenError> {
-        let found = self.found(path)?;
+        let header = self.header(path)?;
         let range = ByteRange {
             offset: BLOCK,
             len: BLOCK_LEN,
         };
         let (_, front) = replay::read(&mut self.disk, path, range).map_err(at(path))?;
-        Ok(UncheckedBatch::parse(&front, found.header.salt).is_some())
+        Ok(UncheckedBatch::parse(&front, header.salt).is_some())
     }
 }
 
