@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use lafs::Swissnum;
 use lafs::nurl::Nurl;
 
-use crate::config::Config;
+use crate::config::{Config, Names};
 use crate::error::{DirectoryError, Failed};
 use crate::identity::Identity;
 
@@ -83,6 +83,15 @@ impl Directory {
         let path = self.identity_path();
         let pem = self.read(&path)?;
         Identity::from_pem(pem.as_bytes()).map_err(|error| DirectoryError::Identity { path, error })
+    }
+
+    /// What clients of Tahoe-LAFS know this server by.
+    ///
+    /// # Errors
+    ///
+    /// The identity cannot be read, from which comes what the configuration does not give.
+    pub fn names(&self, config: &Config) -> Result<Names, DirectoryError> {
+        Ok(config.names.or(Names::of(&self.identity()?)))
     }
 
     /// Reads the swissnum.

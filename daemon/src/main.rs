@@ -34,6 +34,7 @@ lg_tcache_max:17,tcache_nslots_large:4,tcache_nslots_small_max:20\0";
 ///     tahoed init /srv/tahoed --location storage.example.org
 ///     tahoed run /srv/tahoed
 ///     tahoed nurl /srv/tahoed
+///     tahoed servers-yaml /srv/tahoed
 #[derive(Parser)]
 #[command(version, name = "tahoed", verbatim_doc_comment)]
 struct Arguments {
@@ -59,6 +60,14 @@ enum Command {
     /// One for each `location` of the configuration. They hold the swissnum: give them to those who
     /// may store here, and to nobody else.
     Nurl {
+        /// A directory that `tahoed init` made
+        directory: PathBuf,
+    },
+    /// Print the entry for `private/servers.yaml` of Tahoe-LAFS clients
+    ///
+    /// A client of Tahoe-LAFS 1.20 that has it uses this server. It holds the swissnum, as NURLs do.
+    /// A client that has such a file already needs all but the first line of this one added to it.
+    ServersYaml {
         /// A directory that `tahoed init` made
         directory: PathBuf,
     },
@@ -88,6 +97,7 @@ fn main() -> ExitCode {
         Command::Init(init) => make(init),
         Command::Run { directory } => daemon::serve(&Directory::new(directory)).map_err(Into::into),
         Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
+        Command::ServersYaml { directory } => print_servers_yaml(&Directory::new(directory)),
     });
     match done {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -136,6 +146,12 @@ fn print_nurls(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> 
     for nurl in directory.nurls(&config, None)? {
         println!("{nurl}");
     }
+    Ok(())
+}
+
+fn print_servers_yaml(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> {
+    let config = directory.config()?;
+    print!("{}", daemon::servers_yaml(directory, &config, None)?);
     Ok(())
 }
 

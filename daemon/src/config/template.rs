@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::Location;
+use super::{Location, Names};
 
 /// The port of a server whose operator chose none.
 pub const PORT_DEFAULT: u16 = 3457;
@@ -19,13 +19,17 @@ pub struct Choices {
     pub location: Vec<Location>,
 }
 
-/// Returns the text of a configuration file with these choices.
+/// Returns the text of a configuration file with these choices, of a server with these names.
 #[must_use]
-pub fn render(choices: &Choices) -> String {
+pub fn render(choices: &Choices, names: &Names) -> String {
+    // The nickname last: it may hold anything, the other placeholders included.
     TEMPLATE
-        .replace("{nickname}", &quote(&choices.nickname))
         .replace("{listen}", &list(&choices.listen))
         .replace("{location}", &list(&choices.location))
+        .replace("{node_id}", &quote(&names.node_id.to_string()))
+        .replace("{server_id}", &quote(&names.server_id.to_string()))
+        .replace("{seed}", &quote(&names.permutation_seed.to_string()))
+        .replace("{nickname}", &quote(&choices.nickname))
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
@@ -33,8 +37,8 @@ fn list<T: ToString>(items: &[T]) -> String {
     format!("[{}]", items.join(", "))
 }
 
-/// A TOML basic string.
-fn quote(text: &str) -> String {
+/// A TOML basic string, which is a double-quoted string of YAML as well.
+pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {
@@ -65,6 +69,13 @@ listen = {listen}
 # others see it. Without a port it is the one listened on. `tahoed nurl` prints one NURL for each.
 location = {location}
 
+[tahoe]
+# What clients of Tahoe-LAFS know this server by, as `tahoed servers-yaml` tells them. Never change
+# these: clients that were told others could no longer write to their slots nor renew their leases.
+node_id = {node_id}
+server_id = {server_id}
+permutation_seed = {seed}
+
 [store]
 # The directory that holds the shares, relative to the directory of this file. It should be on
 # the disk that is meant to fill up.
@@ -87,6 +98,10 @@ location = {location}
 
 # Disk space of the journal, which makes small shares durable quickly.
 #journal_size = "64MiB"
+
+# The version of new containers. 2 keeps hashes of lease secrets; 1 keeps them in the clear, for
+# Tahoe-LAFS before 1.17. Both are read.
+#container_version = 2
 
 [limits]
 # Threads that serve connections. One serves a gigabit.
@@ -121,6 +136,12 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::identity::Identity;
+
+    fn names() -> Names {
+        let pem = Identity::generate().unwrap();
+        Names::of(&Identity::from_pem(pem.as_bytes()).unwrap())
+    }
 
     fn choices(nickname: &str) -> Choices {
         Choices {
@@ -132,19 +153,27 @@ mod tests {
 
     #[test]
     fn what_init_writes_is_what_run_reads() {
-        for nickname in ["alice", "", "a \"quoted\" \\ \u{1b} n\u{e4}me\n"] {
-            let text = render(&choices(nickname));
+        let names = names();
+        for nickname in [
+            "alice",
+            "",
+            "a \"quoted\" \\ \u{1b} n\u{e4}me\n",
+            "{listen}",
+        ] {
+            let text = render(&choices(nickname), &names);
             let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
             assert_eq!(config.nickname, nickname);
             assert_eq!(config.listen, choices("").listen);
             assert_eq!(config.location, choices("").location);
+            assert_eq!(config.names.server_id.as_ref(), Some(&names.server_id));
+            assert_eq!(config.names.or(self::names()), names);
         }
     }
 
     // The comments promise defaults; with each key taken out of its comment nothing may change.
     #[test]
     fn the_defaults_in_comments_are_the_defaults() {
-        let text = render(&choices("alice"));
+        let text = render(&choices("alice"), &names());
         let uncommented: String = text
             .lines()
             .map(|line| match line.strip_prefix('#') {
