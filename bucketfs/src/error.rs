@@ -149,7 +149,9 @@ pub enum OpenError {
     )]
     MalformedVersion,
     /// The directory has shares or a journal, and no version file.
-    #[error("the directory has `{found}` and no file `version`: not a store of this program")]
+    #[error(
+        "the directory has `{found}` and no file `version`: not a store of this program; adopt it if it is one of Tahoe-LAFS"
+    )]
     NotAStore {
         /// The name that speaks against it.
         found: &'static str,

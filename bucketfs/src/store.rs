@@ -309,6 +309,7 @@ impl Store {
         let counters = self.log.counters;
         Status {
             engine: self.engine,
+            layout: self.layout,
             durability: self.durability,
             read_only: self.read_only,
             failed: self.log.has_failed(),

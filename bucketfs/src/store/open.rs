@@ -29,6 +29,9 @@ use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARE
 use crate::layout::{VERSION, VERSION_NEW};
 use crate::version;
 
+mod adopt;
+mod incoming;
+
 /// What an operator chooses.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,6 +43,8 @@ pub struct Config {
     pub durability: Durability,
     /// Size of both journal files together; of a store that exists they keep the size they have.
     pub journal_size: u64,
+    /// Where the shares of a store lie that is made; one that exists keeps the layout it has.
+    pub layout: Layout,
     /// 32 random bytes, new for every start: nobody may guess what the journal is salted with.
     pub seed: [u8; 32],
 }
@@ -60,6 +65,7 @@ impl Config {
             read_only: false,
             durability: Durability::Full,
             journal_size: Self::JOURNAL_SIZE,
+            layout: Layout::default(),
             seed,
         }
     }
@@ -119,11 +125,7 @@ struct Opening<'a> {
 impl Opening<'_> {
     /// Finds what is there, and makes what is not; returns with all of it durable.
     fn find_or_make(&mut self) -> Result<Layout, OpenError> {
-        let size = self.config.journal_size;
-        let (min, max) = (Config::JOURNAL_SIZE_MIN, Config::JOURNAL_SIZE_MAX);
-        if !(min..=max).contains(&size) {
-            return Err(OpenError::JournalSize { size, min, max });
-        }
+        self.check_journal_size()?;
         let root = StorePath::root();
         let names = self.list(&root)?;
         let has = |name: &str| names.iter().any(|(found, _)| found == name.as_bytes());
@@ -135,14 +137,12 @@ impl Opening<'_> {
         } else if let Some(found) = [SHARES, JOURNAL].into_iter().find(|name| has(name)) {
             return Err(OpenError::NotAStore { found });
         } else {
-            self.make_version(Layout::TwoLevel)?;
-            Layout::TwoLevel
+            self.make_version(self.config.layout)?;
+            self.config.layout
         };
         // Each name is synced before the next one is made, whether it was made just now or found: a
         // killed process may have made it and not synced it.
-        if !has(SHARES) {
-            self.sync_directories(&[])?;
-        }
+        self.sync_directories(&[])?;
         for (path, file) in JOURNAL_FILES.iter().zip(0..) {
             let path = StorePath::new(path);
             if self.exists(&path)? {
@@ -160,6 +160,15 @@ impl Opening<'_> {
         self.perform(&incoming, |path| Operation::MakeDirectories { path })?;
         self.sync_directories(&[SHARES])?;
         Ok(layout)
+    }
+
+    fn check_journal_size(&self) -> Result<(), OpenError> {
+        let size = self.config.journal_size;
+        let (min, max) = (Config::JOURNAL_SIZE_MIN, Config::JOURNAL_SIZE_MAX);
+        if !(min..=max).contains(&size) {
+            return Err(OpenError::JournalSize { size, min, max });
+        }
+        Ok(())
     }
 
     fn make_version(&mut self, layout: Layout) -> Result<(), OpenError> {
@@ -255,22 +264,6 @@ impl Opening<'_> {
         })
     }
 
-    /// Removes the files of uploads that the last run of the store did not finish.
-    fn empty_incoming(&mut self) -> Result<(), OpenError> {
-        let incoming = StorePath::new(INCOMING);
-        for (name, kind) in self.list(&incoming)? {
-            // Directories are Tahoe's, from before this program served the store.
-            let ours = std::str::from_utf8(&name)
-                .ok()
-                .filter(|name| kind == EntryKind::File && u64::from_str_radix(name, 16).is_ok());
-            if let Some(name) = ours {
-                let path = StorePath::new(&format!("{INCOMING}/{name}"));
-                self.remove_if_there(&path)?;
-            }
-        }
-        Ok(())
-    }
-
     fn free_space(&mut self) -> Result<Space, OpenError> {
         match self.perform(&StorePath::root(), |_| Operation::FreeSpace)? {
             Outcome::Space(space) => Ok(space),
@@ -310,9 +303,13 @@ impl Opening<'_> {
     }
 
     fn remove_if_there(&mut self, path: &StorePath) -> Result<(), OpenError> {
+        self.remove_and_prune(path, 0)
+    }
+
+    fn remove_and_prune(&mut self, path: &StorePath, prune: u8) -> Result<(), OpenError> {
         let operation = Operation::Remove {
             path: path.clone(),
-            prune: 0,
+            prune,
         };
         match self.disk.perform(operation) {
             Err(error) if error.errno != Errno::NOENT => Err(at(path)(error)),

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret};
 
 use crate::error::Refusal;
+use crate::layout::Layout;
 
 /// Names a request, chosen by the caller; no two that await an answer share one.
 ///
@@ -226,6 +227,8 @@ pub struct Rest {
 pub struct Status {
     /// The engine's name.
     pub engine: &'static str,
+    /// Where its shares lie.
+    pub layout: Layout,
     /// When acknowledgements are sent.
     pub durability: Durability,
     /// Whether the operator takes no new shares.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Sim};
 use bucketfs::{
-    Answer, Config, Extent, LeaseOwner, Now, OpenError, ReadRequest, Request, RequestId, Status,
-    Store, Wanted,
+    Answer, Config, Extent, Layout, LeaseOwner, Now, OpenError, ReadRequest, Request, RequestId,
+    Status, Store, Wanted,
 };
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
@@ -164,7 +164,17 @@ pub(crate) fn bucket() -> StorageIndex {
 }
 
 pub(crate) fn path(share: u8) -> String {
-    format!("shares/ae/aq/{}/{share}", bucket())
+    path_in(Layout::TwoLevel, share)
+}
+
+/// Where a share lies in a store of this layout.
+pub(crate) fn path_in(layout: Layout, share: u8) -> String {
+    let above = match layout {
+        Layout::Flat => "shares",
+        Layout::OneLevel => "shares/ae",
+        Layout::TwoLevel => "shares/ae/aq",
+    };
+    format!("{above}/{}/{share}", bucket())
 }
 
 /// The secrets of the fixtures.

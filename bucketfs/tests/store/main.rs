@@ -8,6 +8,7 @@ use bucketfs::{Answer, Damage, Durability, Limits, Refusal, Wanted};
 use lafs::ShareNumber;
 
 mod bench;
+mod layouts;
 mod opening;
 mod uploads;
 
