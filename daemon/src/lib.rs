@@ -11,6 +11,7 @@ mod crew;
 mod daemon;
 mod directory;
 mod error;
+mod goodbye;
 mod identity;
 mod init;
 pub mod log;
