@@ -18,8 +18,8 @@ use serde::Deserialize;
 pub use location::{Location, LocationError};
 pub use names::{GivenNames, NameError, Names, NodeId, PermutationSeed, ServerId};
 pub use size::{ByteSize, ByteSizeError};
-pub(crate) use template::quote;
 pub use template::{Choices, PORT_DEFAULT, render};
+pub(crate) use template::{quote, with_store};
 
 /// What the operator decided.
 #[derive(Clone, Debug, PartialEq, Eq)]

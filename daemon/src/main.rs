@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +48,19 @@ enum Command {
     ///
     /// The directory may exist, but must not hold a server yet. Nothing is ever overwritten.
     Init(Init),
+    /// Take over a storage node of Tahoe-LAFS
+    ///
+    /// Stop the node first. Key, swissnum, TubID, nickname, reserved space and the shares where they
+    /// lie are taken over, so that clients go on as before; what is not is warned of. Tahoe's files
+    /// are not changed, and Tahoe may serve the node again when this server is stopped.
+    ///
+    /// Without a second directory, `tahoed.toml` is made in the node's own.
+    Adopt {
+        /// The node's directory, in which `tahoe.cfg` is
+        node: PathBuf,
+        /// The directory to make instead of using the node's
+        directory: Option<PathBuf>,
+    },
     /// Serve until SIGTERM or SIGINT
     ///
     /// Prints one line for each address listened on. The log goes to standard error.
@@ -95,6 +108,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = std::panic::catch_unwind(|| match arguments.command {
         Command::Init(init) => make(init),
+        Command::Adopt { node, directory } => adopt(&node, directory),
         Command::Run { directory } => daemon::serve(&Directory::new(directory)).map_err(Into::into),
         Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
         Command::ServersYaml { directory } => print_servers_yaml(&Directory::new(directory)),
@@ -138,6 +152,23 @@ fn make(init: Init) -> Result<(), Box<dyn std::error::Error>> {
         println!("    tahoed run {path}");
         println!("    tahoed nurl {path}");
     }
+    Ok(())
+}
+
+fn adopt(node: &Path, directory: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = Directory::new(directory.unwrap_or_else(|| node.to_owned()));
+    let adopted = daemon::adopt(node, &directory)?;
+    for warning in &adopted.warnings {
+        eprintln!("tahoed: warning: {warning}");
+    }
+    let path = directory.path().display();
+    println!(
+        "Took over {}. Look at {}, then:",
+        adopted.store.display(),
+        directory.config_path().display()
+    );
+    println!("    tahoed run {path}");
+    println!("    tahoed servers-yaml {path}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::{Location, Names};
+use super::{Location, Names, Store};
 
 /// The port of a server whose operator chose none.
 pub const PORT_DEFAULT: u16 = 3457;
@@ -32,6 +32,25 @@ pub fn render(choices: &Choices, names: &Names) -> String {
         .replace("{nickname}", &quote(&choices.nickname))
 }
 
+/// Puts where the store is, its reserved space and whether it is read-only into the text of a
+/// configuration file that [`render`] made; `None` if its path is not text.
+pub(crate) fn with_store(text: &str, store: &Store) -> Option<String> {
+    let path = quote(store.path.to_str()?);
+    let replacements = [
+        (STORE_PATH, format!("path = {path}")),
+        (
+            RESERVED_SPACE,
+            format!("reserved_space = {}", store.reserved_space.0),
+        ),
+        (READ_ONLY, format!("read_only = {}", store.read_only)),
+    ];
+    let mut text = text.to_owned();
+    for (commented, line) in replacements {
+        text = text.replacen(&format!("\n{commented}\n"), &format!("\n{line}\n"), 1);
+    }
+    Some(text)
+}
+
 fn list<T: ToString>(items: &[T]) -> String {
     let items: Vec<String> = items.iter().map(|item| quote(&item.to_string())).collect();
     format!("[{}]", items.join(", "))
@@ -55,6 +74,11 @@ pub(crate) fn quote(text: &str) -> String {
     quoted.push('"');
     quoted
 }
+
+/// Lines of the template that [`with_store`] replaces.
+const STORE_PATH: &str = r#"#path = "storage""#;
+const RESERVED_SPACE: &str = r#"#reserved_space = "1G""#;
+const READ_ONLY: &str = "#read_only = false";
 
 const TEMPLATE: &str = r#"# The configuration of this tahoed. It is read once, at start.
 # A key in a comment shows its default.
@@ -135,7 +159,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{ByteSize, Config};
     use crate::identity::Identity;
 
     fn names() -> Names {
@@ -168,6 +192,19 @@ mod tests {
             assert_eq!(config.names.server_id.as_ref(), Some(&names.server_id));
             assert_eq!(config.names.or(self::names()), names);
         }
+    }
+
+    #[test]
+    fn a_store_that_is_put_in_is_read_back() {
+        let store = Store {
+            path: "/srv/a \"b\"".into(),
+            reserved_space: ByteSize(5 << 30),
+            read_only: true,
+            ..Store::default()
+        };
+        let text = with_store(&render(&choices("alice"), &names()), &store).unwrap();
+        let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
+        assert_eq!(config.store, store);
     }
 
     // The comments promise defaults; with each key taken out of its comment nothing may change.
