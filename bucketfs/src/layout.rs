@@ -6,6 +6,8 @@
 //! journal/a, journal/b           the redo journal
 //! shares/...                     finished shares, as the layout has it
 //! shares/incoming/<serial>       uploads in progress, gone after a restart
+//! shares/incoming/<serial>.parts uploads of parts, found again after a restart
+//! corruption-advisories/...      what clients report, for the operator
 //! ```
 //!
 //! A layout is how many directories of two characters are between `shares` and the buckets:
@@ -102,15 +104,34 @@ impl std::fmt::Display for Layout {
     }
 }
 
-/// The file of an upload in progress; serial numbers begin anew with every start of the store.
+/// The file of an upload in progress. Serial numbers go on from the highest that is found at start.
 pub(crate) fn incoming(serial: u64) -> StorePath {
     StorePath::new(&format!("{INCOMING}/{serial:x}"))
 }
 
+/// The file of an upload of parts.
+pub(crate) fn incoming_parts(serial: u64) -> StorePath {
+    StorePath::new(&format!("{INCOMING}/{serial:x}{PARTS}"))
+}
+
+/// The serial number of an upload's file in incoming, and whether it is one of parts.
+pub(crate) fn parse_incoming(name: &str) -> Option<(u64, bool)> {
+    let (serial, is_parts) = match name.strip_suffix(PARTS) {
+        Some(serial) => (serial, true),
+        None => (name, false),
+    };
+    let serial = u64::from_str_radix(serial, 16).ok()?;
+    Some((serial, is_parts))
+}
+
+/// What the name of an upload of parts ends with.
+const PARTS: &str = ".parts";
 /// The directory of finished shares.
 pub(crate) const SHARES: &str = "shares";
 /// The directory of uploads in progress.
 pub(crate) const INCOMING: &str = "shares/incoming";
+/// The directory of reports that shares are corrupt.
+pub(crate) const ADVISORIES: &str = "corruption-advisories";
 /// The directory of the journal.
 pub(crate) const JOURNAL: &str = "journal";
 /// The two files of the journal.

@@ -24,6 +24,6 @@ pub use error::{Damage, DiskError, JournalDamage, OpenError, Refusal};
 pub use handle::{Pending, StoreHandle, Upload, UploadStart};
 pub use layout::{Layout, ShareKey};
 pub use store::{
-    Answer, Config, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request,
-    RequestId, Rest, Status, Store, Wanted,
+    AdvisedKind, Answer, BootId, BootIdError, Config, Durability, Extent, LeaseOwner, Limits, Now,
+    Piece, ReadRequest, Request, RequestId, Rest, Status, Store, Wanted, fuzz_ticket,
 };

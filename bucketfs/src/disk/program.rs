@@ -73,7 +73,12 @@ pub(crate) async fn perform<P: Perform>(
         Operation::SyncDirectories { paths } => sync_directories(on, paths).await.map(done),
         Operation::SyncFileSystem => one(on, Step::SyncFileSystem).await.map(done),
         Operation::Read { path, ranges } => read::read(on, path, ranges).await,
-        Operation::Patch { path, writes, size } => patch(on, path, writes, *size).await.map(done),
+        Operation::Patch { path, writes, size } => {
+            patch(on, path, writes, *size, false).await.map(done)
+        }
+        Operation::Seal { path, writes, size } => {
+            patch(on, path, writes, Some(*size), true).await.map(done)
+        }
         Operation::Remove { path, prune } => names::remove(on, path, *prune).await.map(done),
         Operation::List { path } => list(on, path).await.map(Outcome::Listed),
         Operation::FreeSpace => free_space(on).await,
@@ -156,6 +161,7 @@ async fn patch<P: Perform>(
     path: &StorePath,
     writes: &[(u64, Bytes)],
     size: Option<u64>,
+    sync: bool,
 ) -> Result<(), DiskError> {
     let path = path.clone();
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW;
@@ -166,6 +172,8 @@ async fn patch<P: Perform>(
         Link::from(write(file.clone(), *offset, bytes))
     }));
     links.extend(size.map(|size| Link::from(Step::Resize { file, size })));
+    // Behind a resize that failed, which does not end a chain on the ring, a sync does no harm.
+    links.extend(sync.then(|| Link::from(sync_data(Handle::Current))));
     links.push(Step::Close.into());
     let chain = run(on, Chain::linked(links)).await;
     whole_or_closed(on, chain).await

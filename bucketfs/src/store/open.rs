@@ -13,10 +13,12 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use slab::Slab;
 
+use super::advise::Advisories;
 use super::locks::Locks;
 use super::space::SpaceAccount;
 use super::upload::Uploads;
-use super::{Durability, Now, Store};
+use super::{BootId, Durability, Now, Store};
+use crate::container::Version;
 use crate::disk::blocking::Blocking;
 use crate::disk::{
     ByteRange, Engine, EntryKind, Existing, OpenMode, Operation, Outcome, Space, StorePath,
@@ -45,6 +47,12 @@ pub struct Config {
     pub journal_size: u64,
     /// Where the shares of a store lie that is made; one that exists keeps the layout it has.
     pub layout: Layout,
+    /// Of containers that are made; those that exist keep the version they have. Version 1, which
+    /// Tahoe-LAFS before 1.17 reads, keeps lease secrets in the clear.
+    pub container_version: Version,
+    /// Which boot of the kernel this is. Uploads of parts that an earlier run of the same boot left
+    /// are gone on with; by default there was none, so that they are not.
+    pub boot_id: BootId,
     /// 32 random bytes, new for every start: nobody may guess what the journal is salted with.
     pub seed: [u8; 32],
 }
@@ -60,12 +68,16 @@ impl Config {
     /// The defaults: nothing reserved, durable.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
+        let mut boot_id = [0; 16];
+        boot_id.copy_from_slice(&seed[..16]);
         Self {
             reserved: 0,
             read_only: false,
             durability: Durability::Full,
             journal_size: Self::JOURNAL_SIZE,
             layout: Layout::default(),
+            container_version: Version::default(),
+            boot_id: BootId::new(boot_id),
             seed,
         }
     }
@@ -86,14 +98,21 @@ impl Store {
             salts: Salts::new(config.seed),
         };
         let layout = opening.find_or_make()?;
-        let (headers, replayed) = opening.replay(layout)?;
-        opening.empty_incoming()?;
-        let space = opening.free_space()?;
+        let Replayed {
+            headers,
+            count,
+            has_lost,
+        } = opening.replay(layout)?;
+        let left = opening.sort_incoming(layout, has_lost, now)?;
+        let mut space = SpaceAccount::new(opening.free_space()?, config.reserved, now.elapsed);
+        space.promised_before(left.promised);
         Ok(Self {
             layout,
             engine: opening.disk.engine_name(),
             read_only: config.read_only,
             durability: config.durability,
+            container_version: config.container_version,
+            boot_id: config.boot_id,
             now,
             flights: Slab::new(),
             ready: VecDeque::new(),
@@ -104,15 +123,27 @@ impl Store {
             log: Log::new(headers, opening.salts, config.durability.waiver()),
             locks: Locks::new(),
             torn: HashSet::new(),
-            space: SpaceAccount::new(space, config.reserved, now.elapsed),
+            space,
             uploads: Uploads::new(),
+            parts: left.parts,
+            allocations: Slab::new(),
+            advisories: Advisories::new(now.elapsed),
             leasings: Slab::new(),
             readings: Slab::new(),
-            serial: 0,
-            replayed,
+            serial: left.serial,
+            replayed: count,
             shutting_down: false,
         })
     }
+}
+
+/// What was done before the store could be believed.
+struct Replayed {
+    headers: [FileHeader; 2],
+    /// How many records there were.
+    count: u64,
+    /// The file system has lost writes of an earlier run, and nobody knows which.
+    has_lost: bool,
 }
 
 /// A store being opened.
@@ -212,13 +243,14 @@ impl Opening<'_> {
     }
 
     /// Replays the journal, makes the tree durable, and leaves both files open and empty.
-    fn replay(&mut self, layout: Layout) -> Result<([FileHeader; 2], u64), OpenError> {
+    fn replay(&mut self, layout: Layout) -> Result<Replayed, OpenError> {
         let paths = JOURNAL_FILES.map(StorePath::new);
         let found = [self.found(&paths[0])?, self.found(&paths[1])?];
         let mut headers = [found[0].header, found[1].header];
         // Pages lost before this start, which the next sync of the file system would be told of:
         // those that matter are in the journal and about to be written again.
-        if let Err(error) = self.disk.perform(Operation::SyncFileSystem) {
+        let synced = self.disk.perform(Operation::SyncFileSystem);
+        if let Err(error) = &synced {
             tracing::warn!(%error, "the file system lost writes before the store was opened");
         }
         let count = replay::replay(&mut self.disk, layout, found)?;
@@ -243,7 +275,11 @@ impl Opening<'_> {
                 self.perform(&paths[file], |_| write_header(file, &header, None))?;
             }
         }
-        Ok((headers, count))
+        Ok(Replayed {
+            headers,
+            count,
+            has_lost: synced.is_err(),
+        })
     }
 
     fn found(&mut self, path: &StorePath) -> Result<Found, OpenError> {
