@@ -122,8 +122,6 @@ enum Task {
     Close(close::Closing),
     /// The last part of a share.
     Seal(parts::Part),
-    /// An upload of parts that found its share held.
-    FindHeld(RequestId, ShareKey),
     Renew(lease::Renew),
     Patch(lease::Patch),
     Remove(remove::Removal),
@@ -307,7 +305,6 @@ impl Store {
                 Task::Open(open) => self.open_locked(open),
                 Task::Close(closing) => self.close_locked(closing),
                 Task::Seal(part) => self.seal_locked(part),
-                Task::FindHeld(request, key) => self.parts_held_locked(request, key),
                 Task::Renew(renew) => self.renew_locked(renew),
                 Task::Patch(patch) => self.patch_locked(patch),
                 Task::Remove(removal) => self.remove_locked(removal),
@@ -422,13 +419,12 @@ impl Store {
     }
 
     fn next_incoming(&mut self) -> StorePath {
-        self.serial += 1;
-        layout::incoming(self.serial)
+        layout::incoming(self.next_serial())
     }
 
-    fn next_incoming_parts(&mut self) -> StorePath {
+    fn next_serial(&mut self) -> u64 {
         self.serial += 1;
-        layout::incoming_parts(self.serial)
+        self.serial
     }
 
     /// Asks whether a share is held; [`is_held`] reads the answer.

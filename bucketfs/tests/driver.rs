@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bucketfs::disk::EngineChoice;
 use bucketfs::{
-    Answer, Config, Extent, ReadRequest, Refusal, Request, StoreHandle, UploadStart, Wanted,
+    Answer, Config, Extent, Layout, ReadRequest, Refusal, Request, StoreHandle, UploadStart, Wanted,
 };
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
@@ -192,4 +192,70 @@ fn a_driver_that_nobody_can_ask_any_more_ends() {
         bucketfs::open(directory.path(), EngineChoice::Auto, &Config::new([7; 32])).unwrap();
     drop(handle);
     runtime.block_on(driver.run()).unwrap();
+}
+
+// The whole way of a Tahoe server's successor, on a real disk: a store is adopted, a large share
+// comes in parts of any order, the process ends in the middle of it, and the next one goes on.
+#[test]
+fn a_large_share_in_parts_outlasts_the_process_in_an_adopted_store() {
+    for engine in ENGINES {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(directory.path().join("shares/incoming")).unwrap();
+        let mut config = Config::new([7; 32]);
+        config.journal_size = Config::JOURNAL_SIZE_MIN;
+        bucketfs::adopt(directory.path(), Layout::OneLevel, &config).unwrap();
+        let bytes: Vec<u8> = (0..400_000_u32).flat_map(u32::to_be_bytes).collect();
+        let bytes = Bytes::from(bytes);
+        let size = bytes.len();
+        let part = |begin: usize, end: usize| Request::WritePart {
+            storage_index: storage_index(1),
+            share: ShareNumber::new(3),
+            secret: UploadSecret::of_bytes(b"secret"),
+            offset: begin as u64,
+            bytes: bytes.slice(begin..end),
+        };
+        with_store(directory.path(), engine, async |store: StoreHandle| {
+            let allocate = Request::Allocate {
+                storage_index: storage_index(1),
+                shares: vec![ShareNumber::new(3)],
+                size: size as u64,
+                secret: UploadSecret::of_bytes(b"secret"),
+                lease: lease(),
+            };
+            let answer = store.ask(allocate).await;
+            assert!(matches!(answer, Answer::Allocated { allocated, .. } if allocated.len() == 1));
+            store.ask(part(1_000_000, size)).await;
+            let answer = store.ask(part(0, 400_000)).await;
+            let missing = vec![(400_000, 1_000_000)];
+            assert_eq!(answer, Answer::PartWritten { missing });
+        });
+        with_store(directory.path(), engine, async |store: StoreHandle| {
+            let mut other = bytes.slice(399_000..399_100).to_vec();
+            other[99] ^= 1;
+            let differs = Request::WritePart {
+                storage_index: storage_index(1),
+                share: ShareNumber::new(3),
+                secret: UploadSecret::of_bytes(b"secret"),
+                offset: 399_000,
+                bytes: other.into(),
+            };
+            let conflict = Answer::Refused(Refusal::Conflict);
+            assert_eq!(store.ask(differs).await, conflict);
+            let missing = Vec::new();
+            let answer = store.ask(part(300_000, 1_100_000)).await;
+            assert_eq!(answer, Answer::PartWritten { missing });
+        });
+        let name = storage_index(1).to_string();
+        let file = directory
+            .path()
+            .join("shares")
+            .join(&name[..2])
+            .join(name)
+            .join("3");
+        let container = std::fs::read(file).unwrap();
+        assert_eq!(container[12..12 + size], bytes);
+        assert_eq!(container.len(), 12 + size + 72);
+        let incoming = std::fs::read_dir(directory.path().join("shares/incoming"));
+        assert_eq!(incoming.unwrap().count(), 0);
+    }
 }

@@ -428,6 +428,14 @@ fn a_size_that_no_file_can_have_is_told(make: Make) {
         assert!(known.contains(&error.errno), "{error}");
     }
     assert_eq!(bench.contents("file"), b"Bytes");
+    // The sync behind it succeeds, and must not make a success of it.
+    let error = bench.perform(Operation::Seal {
+        path: StorePath::new("file"),
+        writes: vec![(0, Bytes::from_static(b"S"))],
+        size: u64::MAX,
+    });
+    assert_eq!(error.unwrap_err().call, "ftruncate");
+    assert_eq!(bench.contents("file"), b"Sytes");
 }
 
 fn a_patch_writes_in_place_and_sets_the_size(make: Make) {
@@ -449,6 +457,30 @@ fn a_patch_writes_in_place_and_sets_the_size(make: Make) {
         size: None,
     });
     assert_eq!(&bench.contents("file")[94..], b".##??");
+}
+
+fn sealing_writes_in_place_sets_the_size_and_syncs(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("file", &[b'.'; 100]));
+    bench.done(Operation::Seal {
+        path: StorePath::new("file"),
+        writes: vec![
+            (90, Bytes::from_static(b"####")),
+            (0, Bytes::from_static(b"#")),
+        ],
+        size: 92,
+    });
+    let expected = [&b"#"[..], &[b'.'; 89], b"##"].concat();
+    assert_eq!(bench.contents("file"), expected);
+    assert_eq!(
+        bench.errno(Operation::Seal {
+            path: StorePath::new("missing"),
+            writes: vec![(0, Bytes::from_static(b"#"))],
+            size: 1,
+        }),
+        Errno::NOENT
+    );
+    assert!(!bench.exists("missing"));
 }
 
 fn removing_prunes_directories_that_are_empty(make: Make) {
@@ -603,6 +635,7 @@ macro_rules! suite {
             publishing_makes_directories_and_never_replaces
             directories_and_the_file_system_are_synced
             a_patch_writes_in_place_and_sets_the_size
+            sealing_writes_in_place_sets_the_size_and_syncs
             removing_prunes_directories_that_are_empty
             a_directory_is_listed_with_its_kinds
             free_space_is_told

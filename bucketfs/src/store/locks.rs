@@ -53,6 +53,11 @@ impl<T> Locks<T> {
         Some(task)
     }
 
+    /// Whether somebody owns the lock.
+    pub(super) fn is_owned(&self, key: ShareKey) -> bool {
+        self.shares.get(&key).is_some_and(|lock| lock.owned)
+    }
+
     /// Gives the lock to the next in line, who is returned.
     pub(super) fn release(&mut self, key: ShareKey) -> Option<T> {
         let lock = self.shares.get_mut(&key).expect("the lock is held");
@@ -152,10 +157,12 @@ mod tests {
     #[test]
     fn owners_go_one_after_the_other_in_the_order_they_came() {
         let mut locks = Locks::new();
+        assert!(!locks.is_owned(key()));
         assert_eq!(locks.acquire(key(), 1), Some(1));
         assert_eq!(locks.acquire(key(), 2), None);
         assert_eq!(locks.acquire(key(), 3), None);
         assert_eq!(locks.release(key()), Some(2));
+        assert!(locks.is_owned(key()));
         assert_eq!(locks.release(key()), Some(3));
         assert_eq!(locks.release(key()), None);
         assert!(locks.is_empty());

@@ -390,6 +390,21 @@ fn after_shutting_down_nothing_is_taken_and_nothing_is_left_to_replay() {
     assert_eq!(bench.share(1).as_deref(), Some(&b"more"[..]));
 }
 
+// Every client of Tahoe's protocol asks once a second, and the answer must not be that old.
+#[test]
+fn the_free_space_is_looked_at_once_a_second_however_often_the_status_is_asked_for() {
+    let mut bench = Bench::new();
+    for second in 1..4 {
+        bench.now.elapsed = std::time::Duration::from_secs(second);
+        let before = bench.sim.calls();
+        for _ in 0..10 {
+            bench.status();
+            bench.settle();
+        }
+        assert_eq!(bench.sim.calls(), before + 1);
+    }
+}
+
 #[test]
 fn what_is_not_the_stores_is_left_alone() {
     let mut medium = Bench::new().shut_down();
@@ -398,6 +413,9 @@ fn what_is_not_the_stores_is_left_alone() {
         "shares/README".to_owned(),
         "shares/incoming/ae/half/3".to_owned(),
         "shares/incoming/not-a-number".to_owned(),
+        "shares/incoming/+1".to_owned(),
+        "shares/incoming/not-a-number.parts".to_owned(),
+        "shares/incoming/ae/aeaqcaibaeaqcaibaeaqcaibae/0.bak".to_owned(),
         format!("shares/ae/aq/{}/0.bak", bucket()),
     ];
     for path in &foreign {

@@ -358,13 +358,14 @@ impl Medium {
     /// Makes a file's bytes, or a directory's entries, what a power cut leaves.
     ///
     /// With `losses` some of the writes stay to be seen and never get there, and directories wait
-    /// for another sync. A sync fails once after a loss, this one's or that of a sync of
+    /// for another sync. A file's sync fails once after a loss, this one's or that of a sync of
     /// everything.
     pub(super) fn sync(&mut self, node: NodeId, losses: Option<&mut Random>) -> Result<(), Errno> {
-        let has_lost = self.settle(node, losses);
-        if std::mem::take(has_lost) {
-            self.has_lost = true;
-            return Err(Errno::IO);
+        self.has_lost |= self.settle(node, losses);
+        if let Node::File(file) = &mut self.nodes[node] {
+            if std::mem::take(&mut file.has_lost) {
+                return Err(Errno::IO);
+            }
         }
         Ok(())
     }
@@ -372,8 +373,7 @@ impl Medium {
     /// The same for everything; fails once after a loss anywhere.
     pub(super) fn sync_all(&mut self, mut losses: Option<&mut Random>) -> Result<(), Errno> {
         for node in 0..self.nodes.len() {
-            let has_lost = *self.settle(node, losses.as_deref_mut());
-            self.has_lost |= has_lost;
+            self.has_lost |= self.settle(node, losses.as_deref_mut());
         }
         if std::mem::take(&mut self.has_lost) {
             return Err(Errno::IO);
@@ -381,17 +381,16 @@ impl Medium {
         Ok(())
     }
 
-    fn settle(&mut self, node: NodeId, losses: Option<&mut Random>) -> &mut bool {
+    /// Returns whether something was lost now.
+    fn settle(&mut self, node: NodeId, losses: Option<&mut Random>) -> bool {
         match &mut self.nodes[node] {
-            Node::File(file) => {
-                file.settle(losses);
-                &mut file.has_lost
-            }
+            Node::File(file) => file.settle(losses),
+            // Directories lose nothing: a file system that loses its own bytes stops.
             Node::Directory(directory) => {
                 if losses.is_none() {
                     directory.settle();
                 }
-                &mut directory.has_lost
+                false
             }
         }
     }
