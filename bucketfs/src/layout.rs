@@ -5,7 +5,7 @@
 //! lock                           held by the daemon that has the store open
 //! journal/a, journal/b           the redo journal
 //! shares/...                     finished shares, as the layout has it
-//! shares/incoming/<serial>       uploads in progress, gone after a restart
+//! shares/incoming/<serial>       uploads and other files on their way, gone after a restart
 //! shares/incoming/<serial>.parts uploads of parts, found again after a restart
 //! shares/incoming/<serial>.note  beside one that is about to become a share
 //! corruption-advisories/...      what clients report, for the operator
@@ -105,7 +105,7 @@ impl std::fmt::Display for Layout {
     }
 }
 
-/// The file of an upload in progress. Serial numbers go on from the highest that is found at start.
+/// A file on its way to its name. Serial numbers go on from the highest that an upload of parts has.
 pub(crate) fn incoming(serial: u64) -> StorePath {
     StorePath::new(&format!("{INCOMING}/{serial:x}"))
 }
@@ -148,6 +148,12 @@ pub(crate) fn parse_incoming(name: &str) -> Option<(u64, Incoming)> {
 const PARTS: &str = ".parts";
 /// What that of its note ends with.
 const NOTE: &str = ".note";
+/// The second name of a file in incoming that is on its way to its place. Serial numbers do not
+/// come that far.
+pub(crate) fn spare(serial: u64) -> StorePath {
+    incoming(serial | 1 << 63)
+}
+
 /// The directory of finished shares.
 pub(crate) const SHARES: &str = "shares";
 /// The directory of uploads in progress.

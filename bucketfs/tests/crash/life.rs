@@ -7,7 +7,7 @@ use bucketfs::container::expiration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
-    Answer, BootId, Config, Durability, Extent, Layout, LeaseOwner, Limits, Now, ReadRequest,
+    Answer, BootId, Config, Durability, Extent, Held, Layout, LeaseOwner, Limits, Now, ReadRequest,
     Refusal, Request, RequestId, ShareKey, Store, Wanted,
 };
 use bytes::Bytes;
@@ -99,7 +99,9 @@ pub(crate) fn live(
     if let Some(call) = plan.crash_at {
         sim.crash_at(call);
     }
-    let config = config(plan);
+    let mut config = config(plan.seed, plan.durability);
+    config.layout = plan.layout;
+    config.boot_id = BootId::new([plan.boot; 16]);
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
     let store = match Store::open(&mut sim, &config, *now) {
         Ok(store) => store,
@@ -133,14 +135,12 @@ pub(crate) fn live(
     Ok((life.sim.into_medium(), crashed))
 }
 
-fn config(plan: &Plan) -> Config {
+pub(crate) fn config(seed: u64, durability: Durability) -> Config {
     let mut bytes = [7; 32];
-    bytes[..8].copy_from_slice(&plan.seed.to_be_bytes());
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
     let mut config = Config::new(bytes);
     config.journal_size = Config::JOURNAL_SIZE_MIN;
-    config.durability = plan.durability;
-    config.layout = plan.layout;
-    config.boot_id = BootId::new([plan.boot; 16]);
+    config.durability = durability;
     config
 }
 
@@ -448,7 +448,7 @@ impl Life<'_> {
                 Ok(())
             }
             (Asked::Read(storage_index), Answer::Read { held, pieces, .. }) => {
-                for (share, size) in held {
+                for Held { share, size, .. } in held {
                     let key = ShareKey {
                         storage_index,
                         share,

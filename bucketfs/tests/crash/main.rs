@@ -13,6 +13,9 @@ use bucketfs::{Durability, Layout, Now};
 
 mod ledger;
 mod life;
+#[path = "../naive/mutable.rs"]
+mod naive;
+mod slots;
 
 use ledger::{Ledger, Verdict, Violation};
 use life::{Plan, live};

@@ -173,6 +173,24 @@ impl Medium {
         self.clear_name(source)
     }
 
+    /// Renames, in place of what is there.
+    pub(super) fn replace(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
+        let node = self.find(source)?;
+        match self.find(target) {
+            // Two names of one file: POSIX has nothing done.
+            Ok(there) if there == node => return Ok(()),
+            Ok(there) if matches!(self.nodes[there], Node::Directory(_)) => {
+                return Err(Errno::ISDIR);
+            }
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+        let parent = self.find(&target.parent().ok_or(Errno::BUSY)?)?;
+        self.directory(parent)?;
+        self.set_name(parent, last_name(target).to_owned(), Some(node));
+        self.clear_name(source)
+    }
+
     pub(super) fn link(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
         let node = self.find(source)?;
         let (parent, name) = self.place(target)?;

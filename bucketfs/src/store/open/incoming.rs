@@ -20,7 +20,7 @@ pub(super) struct Left {
     pub(super) parts: Parts,
     /// Space for what they lack.
     pub(super) promised: u64,
-    /// The highest serial number in use.
+    /// The highest serial number of an upload of parts.
     pub(super) serial: u64,
 }
 
@@ -43,7 +43,10 @@ impl Opening<'_> {
             };
             match (kind, parse_incoming(&name)) {
                 (EntryKind::File, Some((serial, kind))) => {
-                    left.serial = left.serial.max(serial);
+                    // Not of the others, which are removed: a spare name has a number of its own.
+                    if kind != Incoming::Upload {
+                        left.serial = left.serial.max(serial);
+                    }
                     match kind {
                         Incoming::Parts => with_parts.push(serial),
                         Incoming::Note => _ = notes.insert(serial),
