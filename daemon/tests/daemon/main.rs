@@ -6,6 +6,7 @@
 
 mod client;
 mod crashing;
+mod gbs;
 mod hostile;
 mod limits;
 mod node;
