@@ -4,6 +4,7 @@
     reason = "a test that fails says where by panicking"
 )]
 
+mod adopting;
 mod client;
 mod crashing;
 mod gbs;
