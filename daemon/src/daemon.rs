@@ -20,13 +20,14 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::adopt::process;
+use crate::config::{Config, Names};
 use crate::crew::{Crews, Job, runtime};
 use crate::directory::Directory;
 use crate::error::RunError;
 use crate::identity::Identity;
 use crate::shared::Shared;
-use crate::{code_pages, store, tls};
+use crate::{code_pages, store};
 
 /// A daemon whose store is open and whose addresses are taken, but that serves nobody yet.
 pub struct Daemon {
@@ -53,11 +54,22 @@ impl Daemon {
         for path in directory.exposed() {
             warn!(path = %path.display(), "other users can read this secret; chmod 600 it");
         }
+        let store_path = directory.store_path(&config);
+        // Of an adopted node: its own directory, or the one that its store lies in.
+        for node in [Some(directory.path()), store_path.parent()]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(found) = process::find(node) {
+                return Err(RunError::TahoeRuns(found));
+            }
+        }
         raise_descriptor_limit(config.limits.connections);
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| RunError::Random)?;
+        let node_id = config.names.or(Names::of(&identity)).node_id;
         // The store first: its lock says best that this daemon runs already.
-        let (store, driver) = store::open(&directory.store_path(&config), &config.store, seed)?;
+        let (store, driver) = store::open(&store_path, &config.store, node_id, seed)?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.extend(listen(*address)?);
@@ -129,9 +141,8 @@ impl Daemon {
                     replayed = status.replayed,
                     "serving"
                 );
-                let tls = tls::pipeline(&identity);
                 let limits = config.limits;
-                let shared = Shared::new(store.clone(), swissnum, tls, limits, &status);
+                let shared = Shared::new(store.clone(), swissnum, &identity, limits, &status);
                 let served = serve(listeners, Arc::new(shared), stop).await;
                 store.shut_down().await;
                 served

@@ -23,8 +23,7 @@ pub(super) fn of(refusal: &Refusal) -> Reason {
         | Refusal::TooManyRanges { .. }
         | Refusal::WrongSecret
         | Refusal::AlreadyHeld
-        | Refusal::EmptyShare
-        | Refusal::NotABucket => Reason::OutOfOrder,
+        | Refusal::EmptyShare => Reason::OutOfOrder,
         Refusal::NoShare | Refusal::Damaged(_) => Reason::Damaged,
         // Of slots, which this protocol does not change: what is there is no share of a bucket.
         Refusal::NotABucket | Refusal::NotASlot | Refusal::WrongWriteEnabler => Reason::Damaged,
