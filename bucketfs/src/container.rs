@@ -8,8 +8,9 @@
 //! ```
 //!
 //! Integers are big-endian. The same bytes as Tahoe-LAFS `storage/immutable.py`. The share's size
-//! follows from the file's: what is left between header and leases. New containers are version 2;
-//! version 1 is read, and leases added to it stay in the clear (never a mixture in one file).
+//! follows from the file's: what is left between header and leases. Both versions are written as the
+//! operator chooses and read always; leases added are kept as the version has it (never a mixture
+//! in one file).
 
 use bytes::Bytes;
 use lafs::num;
@@ -36,12 +37,37 @@ pub(crate) const LEASE_COUNT_OFFSET: u64 = 8;
 pub const LEASES_MAX: u32 = 1024;
 
 /// How a container keeps lease secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {
     /// In the clear.
     One,
     /// Hashed.
+    #[default]
     Two,
+}
+
+impl Version {
+    /// The version of this number.
+    pub(crate) fn of_number(number: u32) -> Option<Self> {
+        match number {
+            1 => Some(Self::One),
+            2 => Some(Self::Two),
+            _ => None,
+        }
+    }
+
+    /// Its number in headers.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+}
+
+/// Whether a file that begins so is the container of a mutable share, of whichever version.
+pub(crate) fn is_slot(front: &[u8]) -> bool {
+    front.starts_with(b"Tahoe mutable container v")
 }
 
 /// A header whose words are known, and not yet compared with the size of its file.
@@ -61,11 +87,8 @@ impl UncheckedHeader {
         let (version, rest) = front.split_first_chunk().ok_or(Damage::Truncated)?;
         let (_, rest) = rest.split_first_chunk::<4>().ok_or(Damage::Truncated)?;
         let (leases, _) = rest.split_first_chunk().ok_or(Damage::Truncated)?;
-        let version = match u32::from_be_bytes(*version) {
-            1 => Version::One,
-            2 => Version::Two,
-            _ => return Err(Damage::UnknownContainer),
-        };
+        let version = Version::of_number(u32::from_be_bytes(*version));
+        let version = version.ok_or(Damage::UnknownContainer)?;
         Ok(Self {
             version,
             leases: u32::from_be_bytes(*leases),
@@ -99,11 +122,11 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header of a new container: version 2, one lease.
+    /// The header of a new container, which has one lease.
     #[must_use]
-    pub fn new(share_size: u64) -> Self {
+    pub fn new(version: Version, share_size: u64) -> Self {
         Self {
-            version: Version::Two,
+            version,
             leases: 1,
             share_size,
         }
@@ -142,10 +165,7 @@ impl Header {
     /// The header's bytes.
     #[must_use]
     pub fn encode(&self) -> [u8; 12] {
-        let version: u32 = match self.version {
-            Version::One => 1,
-            Version::Two => 2,
-        };
+        let version = self.version.number();
         let size = u32::try_from(self.share_size).unwrap_or(u32::MAX);
         let mut bytes = [0; 12];
         bytes[0..4].copy_from_slice(&version.to_be_bytes());
@@ -155,10 +175,10 @@ impl Header {
     }
 }
 
-/// Puts a share and its first lease into a container.
+/// Puts a share and its first lease, which is of the same version, into a container.
 #[must_use]
-pub fn encode(share: &[u8], lease: &Lease) -> Bytes {
-    let header = Header::new(num::size(share.len()));
+pub fn encode(version: Version, share: &[u8], lease: &Lease) -> Bytes {
+    let header = Header::new(version, num::size(share.len()));
     let mut bytes = Vec::with_capacity(12 + share.len() + 72);
     bytes.extend_from_slice(&header.encode());
     bytes.extend_from_slice(share);
@@ -240,8 +260,10 @@ mod tests {
     // The fixture was written by Tahoe-LAFS 1.20 itself.
     #[test]
     fn a_new_container_is_the_one_tahoe_writes() {
+        let lease = Lease::new(Version::One, &secrets(0), 0, 1_702_678_400);
+        assert_eq!(encode(Version::One, &share(), &lease), ONE);
         let lease = Lease::new(Version::Two, &secrets(0), 0, 1_702_678_400);
-        assert_eq!(encode(&share(), &lease), TWO);
+        assert_eq!(encode(Version::Two, &share(), &lease), TWO);
     }
 
     #[test]
@@ -301,6 +323,7 @@ mod tests {
 
     #[test]
     fn slots_and_other_files_are_not_taken_for_shares() {
+        assert!(is_slot(MUTABLE) && !is_slot(TWO) && !is_slot(&MUTABLE[..20]));
         assert_eq!(Container::parse(MUTABLE), Err(Damage::UnknownContainer));
         assert_eq!(
             Container::parse(b"hello, world"),
@@ -337,7 +360,7 @@ mod tests {
     // Beyond 4 GiB the old field saturates, and the size comes from the file.
     #[test]
     fn the_size_of_a_large_share_comes_from_its_file() {
-        let header = Header::new(5 << 30);
+        let header = Header::new(Version::Two, 5 << 30);
         assert_eq!(header.encode()[4..8], [0xff; 4]);
         let read = UncheckedHeader::parse(&header.encode()).unwrap();
         assert_eq!(read.check(header.file_size()), Ok(header));

@@ -190,6 +190,16 @@ pub enum Operation {
         /// The size to cut the file to, or extend it to.
         size: Option<u64>,
     },
+    /// Writes into an existing file in place, in the order given, sets its size, then makes its
+    /// bytes and size durable (`fdatasync`). The first failure ends it, whatever was written stays.
+    Seal {
+        /// The file.
+        path: StorePath,
+        /// Offsets and bytes.
+        writes: Vec<(u64, Bytes)>,
+        /// The size to cut the file to, or extend it to.
+        size: u64,
+    },
     /// Removes a file, then up to `prune` directories above it as far as they are empty.
     ///
     /// Nothing is synced. Only the file's own removal can fail.

@@ -61,7 +61,7 @@ impl Durable {
 pub(crate) struct BytesDurable(());
 
 impl BytesDurable {
-    /// From the file's own sync.
+    /// From the file's own sync, by whichever operation.
     ///
     /// # Errors
     ///
@@ -69,7 +69,10 @@ impl BytesDurable {
     /// lost pages clean. So the file is given up.
     pub(crate) fn synced(completion: &Completion) -> Result<Self, DiskError> {
         assert!(
-            matches!(completion.operation, Operation::SyncFile { .. }),
+            matches!(
+                completion.operation,
+                Operation::SyncFile { .. } | Operation::Seal { .. }
+            ),
             "only a sync of the file proves its bytes durable"
         );
         completion.result.as_ref().map_err(|error| *error)?;

@@ -65,6 +65,33 @@ pub enum Refusal {
         /// What the store holds.
         written: u64,
     },
+    /// A part that overlaps others and does not say the same. Nothing of it was written.
+    #[error("other bytes were written there before")]
+    Conflict,
+    /// A part that reaches beyond the size that was allocated.
+    #[error("beyond the {size} bytes that were allocated")]
+    BeyondEnd {
+        /// As allocated.
+        size: u64,
+    },
+    /// A part that would leave more separate ranges written than the store keeps account of.
+    #[error("more than {limit} separate ranges of a share in progress")]
+    TooManyRanges {
+        /// The limit.
+        limit: usize,
+    },
+    /// The upload is there, and somebody else's.
+    #[error("not the upload secret")]
+    WrongSecret,
+    /// The share to be given up is finished.
+    #[error("the share is held already")]
+    AlreadyHeld,
+    /// A share without any bytes, of which no part can ever come.
+    #[error("a share must have at least one byte")]
+    EmptyShare,
+    /// Shares that change are held under this storage index.
+    #[error("mutable shares are held under this storage index")]
+    NotABucket,
     /// No such share is held.
     #[error("no such share")]
     NoShare,
@@ -149,7 +176,9 @@ pub enum OpenError {
     )]
     MalformedVersion,
     /// The directory has shares or a journal, and no version file.
-    #[error("the directory has `{found}` and no file `version`: not a store of this program")]
+    #[error(
+        "the directory has `{found}` and no file `version`: not a store of this program; adopt it if it is one of Tahoe-LAFS"
+    )]
     NotAStore {
         /// The name that speaks against it.
         found: &'static str,

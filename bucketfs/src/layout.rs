@@ -1,16 +1,26 @@
 //! Where a share lies in the store directory.
 //!
 //! ```text
-//! version                    format version and layout
-//! lock                       held by the daemon that has the store open
-//! journal/a, journal/b       the redo journal
-//! shares/ab/cd/<si>/<n>      finished shares; ab and cd are the first characters of <si>
-//! shares/incoming/<serial>   uploads in progress, gone after a restart
+//! version                        format version and layout
+//! lock                           held by the daemon that has the store open
+//! journal/a, journal/b           the redo journal
+//! shares/...                     finished shares, as the layout has it
+//! shares/incoming/<serial>       uploads in progress, gone after a restart
+//! shares/incoming/<serial>.parts uploads of parts, found again after a restart
+//! corruption-advisories/...      what clients report, for the operator
 //! ```
 //!
-//! Two characters of base32 a level: 1024 x 1024 x 32 000 buckets stay below ext3's limit of
-//! 32 000 subdirectories. All other paths are somebody else's and left alone. Nothing outside
-//! this module spells a path.
+//! A layout is how many directories of two characters are between `shares` and the buckets:
+//!
+//! ```text
+//! two-level   shares/ab/cd/<si>/<n>    this program's own
+//! one-level   shares/ab/<si>/<n>       Tahoe-LAFS since 1.0
+//! flat        shares/<si>/<n>          Tahoe-LAFS 0.5.1
+//! ```
+//!
+//! `ab` and `cd` are the first characters of `<si>`. With two levels 1024 x 1024 x 32 000 buckets
+//! stay below ext3's limit of 32 000 subdirectories; the older two are served as they lie. All
+//! other paths are somebody else's and left alone. Nothing outside this module spells a path.
 
 use lafs::{ShareNumber, StorageIndex};
 
@@ -26,21 +36,40 @@ pub struct ShareKey {
 }
 
 /// How the directories above the buckets are named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Layout {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// `shares/<si>/<n>`: at most 32 000 buckets on ext3.
+    Flat,
+    /// `shares/ab/<si>/<n>`: what a Tahoe-LAFS server of today has.
+    OneLevel,
     /// `shares/ab/cd/<si>/<n>`.
+    #[default]
     TwoLevel,
 }
 
 impl Layout {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Flat, Self::OneLevel, Self::TwoLevel];
+
+    /// The layout's name, as the version file has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flat => "flat",
+            Self::OneLevel => "one-level",
+            Self::TwoLevel => "two-level",
+        }
+    }
+
     /// The directory of a bucket.
     pub(crate) fn bucket(self, storage_index: StorageIndex) -> StorePath {
         let name = storage_index.to_string();
-        match self {
-            Self::TwoLevel => {
-                StorePath::new(&format!("{SHARES}/{}/{}/{name}", &name[..2], &name[2..4]))
-            }
-        }
+        let (ab, cd) = (&name[..2], &name[2..4]);
+        StorePath::new(&match self {
+            Self::Flat => format!("{SHARES}/{name}"),
+            Self::OneLevel => format!("{SHARES}/{ab}/{name}"),
+            Self::TwoLevel => format!("{SHARES}/{ab}/{cd}/{name}"),
+        })
     }
 
     /// The container of a share.
@@ -62,20 +91,47 @@ impl Layout {
     /// How many directories between a share and `shares` may be removed when they are empty.
     pub(crate) fn levels(self) -> u8 {
         match self {
+            Self::Flat => 1,
+            Self::OneLevel => 2,
             Self::TwoLevel => 3,
         }
     }
 }
 
-/// The file of an upload in progress; serial numbers begin anew with every start of the store.
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The file of an upload in progress. Serial numbers go on from the highest that is found at start.
 pub(crate) fn incoming(serial: u64) -> StorePath {
     StorePath::new(&format!("{INCOMING}/{serial:x}"))
 }
 
+/// The file of an upload of parts.
+pub(crate) fn incoming_parts(serial: u64) -> StorePath {
+    StorePath::new(&format!("{INCOMING}/{serial:x}{PARTS}"))
+}
+
+/// The serial number of an upload's file in incoming, and whether it is one of parts.
+pub(crate) fn parse_incoming(name: &str) -> Option<(u64, bool)> {
+    let (serial, is_parts) = match name.strip_suffix(PARTS) {
+        Some(serial) => (serial, true),
+        None => (name, false),
+    };
+    let serial = u64::from_str_radix(serial, 16).ok()?;
+    Some((serial, is_parts))
+}
+
+/// What the name of an upload of parts ends with.
+const PARTS: &str = ".parts";
 /// The directory of finished shares.
 pub(crate) const SHARES: &str = "shares";
 /// The directory of uploads in progress.
 pub(crate) const INCOMING: &str = "shares/incoming";
+/// The directory of reports that shares are corrupt.
+pub(crate) const ADVISORIES: &str = "corruption-advisories";
 /// The directory of the journal.
 pub(crate) const JOURNAL: &str = "journal";
 /// The two files of the journal.
@@ -92,28 +148,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_lies_two_levels_of_two_characters_down() {
+    fn a_share_lies_as_many_levels_down_as_its_layout_has() {
         let key = ShareKey {
             storage_index: StorageIndex::new([1; 16]),
             share: ShareNumber::new(7),
         };
-        assert_eq!(
-            Layout::TwoLevel.share(key).as_str(),
-            "shares/ae/aq/aeaqcaibaeaqcaibaeaqcaibae/7"
-        );
-        let above: Vec<_> = Layout::TwoLevel
-            .above(key.storage_index)
-            .iter()
-            .map(StorePath::to_string)
-            .collect();
-        assert_eq!(
-            above,
-            [
-                "shares/ae/aq/aeaqcaibaeaqcaibaeaqcaibae",
-                "shares/ae/aq",
-                "shares/ae",
-                "shares"
-            ]
-        );
+        for (layout, directories) in [
+            (Layout::Flat, &["shares"][..]),
+            (Layout::OneLevel, &["shares/ae", "shares"]),
+            (Layout::TwoLevel, &["shares/ae/aq", "shares/ae", "shares"]),
+        ] {
+            let bucket = format!("{}/aeaqcaibaeaqcaibaeaqcaibae", directories[0]);
+            assert_eq!(layout.share(key).as_str(), format!("{bucket}/7"));
+            let above: Vec<_> = layout
+                .above(key.storage_index)
+                .iter()
+                .map(StorePath::to_string)
+                .collect();
+            assert_eq!(above[0], bucket);
+            assert_eq!(above[1..], *directories);
+            // `shares` itself stays, whatever is removed.
+            assert_eq!(usize::from(layout.levels()), directories.len());
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! [`Driver`] carries things between them and whoever holds a [`StoreHandle`]. [`open`] makes all
 //! of it.
 
+mod adopt;
 pub mod container;
 pub mod disk;
 mod driver;
@@ -17,11 +18,12 @@ mod layout;
 mod store;
 mod version;
 
+pub use adopt::{AdoptError, adopt};
 pub use driver::{Driver, StartError, open};
 pub use error::{Damage, DiskError, JournalDamage, OpenError, Refusal};
 pub use handle::{Pending, StoreHandle, Upload, UploadStart};
-pub use layout::ShareKey;
+pub use layout::{Layout, ShareKey};
 pub use store::{
-    Answer, Config, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request,
-    RequestId, Rest, Status, Store, Wanted,
+    AdvisedKind, Answer, BootId, BootIdError, Config, Durability, Extent, LeaseOwner, Limits, Now,
+    Piece, ReadRequest, Request, RequestId, Rest, Status, Store, Wanted, fuzz_ticket,
 };

@@ -32,10 +32,13 @@ use crate::journal::format::Record;
 use crate::journal::log::{Appended, Failed, Hold, Log, Part};
 use crate::layout::{self, Layout, ShareKey};
 
+mod advise;
+mod allocate;
 mod close;
 mod lease;
 mod locks;
 mod open;
+mod parts;
 mod put;
 mod read;
 mod remove;
@@ -44,12 +47,15 @@ mod space;
 mod upload;
 
 pub use open::Config;
+pub use parts::ticket::{BootId, BootIdError, fuzz as fuzz_ticket};
 pub use request::{
-    Answer, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request, RequestId,
-    Rest, Status, Wanted,
+    AdvisedKind, Answer, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request,
+    RequestId, Rest, Status, Wanted,
 };
 
+use advise::Advisories;
 use locks::Locks;
+use parts::Parts;
 use space::{Measurement, SpaceAccount};
 use upload::Uploads;
 
@@ -60,6 +66,9 @@ pub struct Store {
     engine: &'static str,
     read_only: bool,
     durability: Durability,
+    /// Of containers that are made.
+    container_version: container::Version,
+    boot_id: BootId,
     now: Now,
 
     flights: Slab<Flight>,
@@ -76,6 +85,9 @@ pub struct Store {
     torn: HashSet<ShareKey>,
     space: SpaceAccount,
     uploads: Uploads,
+    parts: Parts,
+    allocations: Slab<allocate::Allocating>,
+    advisories: Advisories,
     leasings: Slab<lease::Leasing>,
     readings: Slab<read::Reading>,
     /// Names the next file in incoming.
@@ -97,6 +109,9 @@ enum Flight {
     Remove(remove::Flight),
     Upload(upload::Flight),
     Close(close::Flight),
+    Allocate(allocate::Flight),
+    Parts(parts::Flight),
+    Advise(advise::Flight),
 }
 
 /// What waits for a lock.
@@ -105,6 +120,10 @@ enum Task {
     Put(put::Put),
     Open(upload::Open),
     Close(close::Closing),
+    /// The last part of a share.
+    Seal(parts::Part),
+    /// An upload of parts that found its share held.
+    FindHeld(RequestId, ShareKey),
     Renew(lease::Renew),
     Patch(lease::Patch),
     Remove(remove::Removal),
@@ -117,7 +136,7 @@ enum Recorded {
     Put(put::Put),
     Renew(lease::Recording),
     Remove(remove::Removal),
-    Close(close::Closing),
+    Close(close::Naming),
 }
 
 // In.
@@ -171,6 +190,9 @@ impl Store {
             Flight::Remove(flight) => self.remove_completed(flight, completion),
             Flight::Upload(flight) => self.upload_completed(flight, completion),
             Flight::Close(flight) => self.close_completed(flight, completion),
+            Flight::Allocate(flight) => self.allocate_completed(flight, completion),
+            Flight::Parts(flight) => self.parts_completed(flight, completion),
+            Flight::Advise(flight) => self.advise_completed(flight, &completion),
         }
         self.run();
     }
@@ -179,10 +201,14 @@ impl Store {
     pub fn handle_timeout(&mut self, now: Now) {
         self.now = now;
         self.expire_uploads();
+        self.expire_parts();
         self.run();
     }
 
     /// Refuses new requests, gives uploads in progress up, and finishes everything else.
+    ///
+    /// Uploads of parts that have a file are left in it, to be gone on with when the store is opened
+    /// again; those that were only allocated are forgotten.
     pub fn shut_down(&mut self, now: Now) {
         self.now = now;
         self.shutting_down = true;
@@ -226,6 +252,31 @@ impl Store {
             Request::Close { upload, size } => self.close(upload, id, size),
             Request::Abort { upload } => self.abort(upload, id),
             Request::Detach { upload } => self.detach(upload, id),
+            Request::Allocate {
+                storage_index,
+                shares,
+                size,
+                secret,
+                lease,
+            } => self.allocate(id, storage_index, shares, size, (&secret, lease)),
+            Request::WritePart {
+                storage_index,
+                share,
+                secret,
+                offset,
+                bytes,
+            } => self.write_part(id, key(storage_index, share), &secret, offset, bytes),
+            Request::AbortParts {
+                storage_index,
+                share,
+                secret,
+            } => self.abort_parts(id, key(storage_index, share), &secret),
+            Request::Advise {
+                storage_index,
+                share,
+                kind,
+                reason,
+            } => self.advise(id, key(storage_index, share), kind, reason),
             Request::Read(request) => self.read(id, request),
             Request::Lease {
                 storage_index,
@@ -237,6 +288,8 @@ impl Store {
                 share,
             } => self.remove(id, key(storage_index, share)),
             Request::Status => {
+                // Somebody else may fill the disk while nobody stores anything here.
+                self.measure_space_if_due();
                 let status = self.status();
                 self.answer(id, Answer::Status(Box::new(status)));
             }
@@ -253,6 +306,8 @@ impl Store {
                 Task::Put(put) => self.put_locked(put),
                 Task::Open(open) => self.open_locked(open),
                 Task::Close(closing) => self.close_locked(closing),
+                Task::Seal(part) => self.seal_locked(part),
+                Task::FindHeld(request, key) => self.parts_held_locked(request, key),
                 Task::Renew(renew) => self.renew_locked(renew),
                 Task::Patch(patch) => self.patch_locked(patch),
                 Task::Remove(removal) => self.remove_locked(removal),
@@ -290,7 +345,8 @@ impl Store {
     /// It may be called earlier or more often without harm.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        self.uploads.next_expiry()
+        let expiries = [self.uploads.next_expiry(), self.parts.next_expiry()];
+        expiries.into_iter().flatten().min()
     }
 
     /// Whether, after [`Store::shut_down`], nothing is left to do: the store may be dropped.
@@ -309,13 +365,14 @@ impl Store {
         let counters = self.log.counters;
         Status {
             engine: self.engine,
+            layout: self.layout,
             durability: self.durability,
             read_only: self.read_only,
             failed: self.log.has_failed(),
             available: self.space.available(),
             reserved: self.space.reserved(),
             promised: self.space.promised(),
-            uploads: self.uploads.len(),
+            uploads: self.uploads.len() + self.parts.len(),
             journal_batches: counters.batches,
             journal_records: counters.records,
             checkpoints: counters.checkpoints,
@@ -367,6 +424,11 @@ impl Store {
     fn next_incoming(&mut self) -> StorePath {
         self.serial += 1;
         layout::incoming(self.serial)
+    }
+
+    fn next_incoming_parts(&mut self) -> StorePath {
+        self.serial += 1;
+        layout::incoming_parts(self.serial)
     }
 
     /// Asks whether a share is held; [`is_held`] reads the answer.
@@ -466,7 +528,7 @@ impl Store {
             Recorded::Put(put) => self.put_recorded(put, durable, hold),
             Recorded::Renew(recording) => self.renew_recorded(recording, durable, hold),
             Recorded::Remove(removal) => self.remove_recorded(removal, durable, hold),
-            Recorded::Close(closing) => self.close_recorded(closing, durable, hold),
+            Recorded::Close(naming) => self.close_recorded(naming, durable, hold),
         }
     }
 
@@ -475,7 +537,7 @@ impl Store {
             Recorded::Put(put) => self.put_record_failed(put),
             Recorded::Renew(recording) => self.renew_ended(recording.renew, Err(Refusal::Failed)),
             Recorded::Remove(removal) => self.remove_ended(&removal, Err(Refusal::Failed)),
-            Recorded::Close(closing) => self.close_record_failed(closing),
+            Recorded::Close(naming) => self.close_record_failed(naming),
         }
     }
 }
@@ -484,7 +546,10 @@ impl Request {
     /// How many bytes of shares the request brings.
     fn len(&self) -> usize {
         match self {
-            Self::Put { bytes, .. } | Self::Write { bytes, .. } => Bytes::len(bytes),
+            Self::Put { bytes, .. } | Self::Write { bytes, .. } | Self::WritePart { bytes, .. } => {
+                Bytes::len(bytes)
+            }
+            Self::Advise { reason, .. } => reason.len(),
             _ => 0,
         }
     }
@@ -493,7 +558,11 @@ impl Request {
     fn is_ending(&self) -> bool {
         matches!(
             self,
-            Self::Close { .. } | Self::Abort { .. } | Self::Detach { .. } | Self::Status
+            Self::Close { .. }
+                | Self::Abort { .. }
+                | Self::AbortParts { .. }
+                | Self::Detach { .. }
+                | Self::Status
         )
     }
 }

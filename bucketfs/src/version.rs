@@ -5,6 +5,7 @@
 //! layout two-level
 //! ```
 //!
+//! The layout is one of [`Layout::ALL`].
 //! It is the first file of a new store, and is there before any other.
 
 use crate::error::OpenError;
@@ -18,9 +19,6 @@ pub(crate) const LEN_MAX: usize = 4096;
 
 /// Prints the version file.
 pub(crate) fn print(layout: Layout) -> String {
-    let layout = match layout {
-        Layout::TwoLevel => "two-level",
-    };
     format!("bucketfs {VERSION}\nlayout {layout}\n")
 }
 
@@ -36,10 +34,13 @@ pub(crate) fn parse(text: &[u8]) -> Result<Layout, OpenError> {
         let known = VERSION;
         return Err(OpenError::NewerVersion { found, known });
     }
-    match (found, rest) {
-        (VERSION, "layout two-level\n") => Ok(Layout::TwoLevel),
-        _ => Err(OpenError::MalformedVersion),
-    }
+    let name = rest
+        .strip_prefix("layout ")
+        .and_then(|rest| rest.strip_suffix('\n'));
+    Layout::ALL
+        .into_iter()
+        .find(|layout| found == VERSION && name == Some(layout.name()))
+        .ok_or(OpenError::MalformedVersion)
 }
 
 #[cfg(test)]
@@ -48,8 +49,10 @@ mod tests {
 
     #[test]
     fn what_is_printed_parses() {
-        let text = print(Layout::TwoLevel);
-        assert_eq!(parse(text.as_bytes()).unwrap(), Layout::TwoLevel);
+        for layout in Layout::ALL {
+            assert_eq!(parse(print(layout).as_bytes()).unwrap(), layout);
+        }
+        assert_eq!(print(Layout::OneLevel), "bucketfs 1\nlayout one-level\n");
     }
 
     // A later program may keep shares elsewhere; writing beside them would split the store in two.

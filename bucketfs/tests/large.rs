@@ -61,7 +61,7 @@ fn a_share_beyond_4_gib_is_read_and_leased() {
         .join(format!("shares/ae/aq/{storage_index}"));
     fs::create_dir_all(&bucket).unwrap();
     let file = fs::File::create(bucket.join("0")).unwrap();
-    let header = Header::new(SIZE);
+    let header = Header::new(Version::Two, SIZE);
     let lease = Lease::new(Version::Two, &secrets(1), 0, 7);
     file.write_all_at(&header.encode(), 0).unwrap();
     file.write_all_at(b"end", HEADER_SIZE + SIZE - 3).unwrap();

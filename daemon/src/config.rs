@@ -4,6 +4,7 @@
 //! place, so that a misspelled limit is not silently the default.
 
 mod location;
+mod names;
 mod size;
 mod template;
 
@@ -15,8 +16,10 @@ use protocol::limits;
 use serde::Deserialize;
 
 pub use location::{Location, LocationError};
+pub use names::{GivenNames, NameError, Names, NodeId, PermutationSeed, ServerId};
 pub use size::{ByteSize, ByteSizeError};
 pub use template::{Choices, PORT_DEFAULT, render};
+pub(crate) use template::{quote, with_store};
 
 /// What the operator decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Where clients are told to connect.
     pub location: Vec<Location>,
+    /// What clients of Tahoe-LAFS know it by, as far as it is given.
+    pub names: GivenNames,
     /// The store.
     pub store: Store,
     /// How much at once, and for how long.
@@ -51,6 +56,8 @@ pub struct Store {
     pub io_engine: IoEngine,
     /// Bytes of the journal.
     pub journal_size: ByteSize,
+    /// How new containers keep lease secrets.
+    pub container_version: ContainerVersion,
 }
 
 impl Default for Store {
@@ -62,6 +69,29 @@ impl Default for Store {
             durability: Durability::Durable,
             io_engine: IoEngine::Auto,
             journal_size: ByteSize(64 << 20),
+            container_version: ContainerVersion::Two,
+        }
+    }
+}
+
+/// How new containers keep lease secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u8")]
+pub enum ContainerVersion {
+    /// In the clear, as all versions of Tahoe-LAFS read them.
+    One,
+    /// Hashed, as Tahoe-LAFS 1.17 and later read them.
+    Two,
+}
+
+impl TryFrom<u8> for ContainerVersion {
+    type Error = &'static str;
+
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        match number {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            _ => Err("a container version is 1 or 2"),
         }
     }
 }
@@ -174,6 +204,8 @@ struct File {
     listen: Vec<SocketAddr>,
     #[serde(default)]
     location: Vec<Location>,
+    #[serde(default, rename = "tahoe")]
+    names: GivenNames,
     #[serde(default)]
     store: Store,
     #[serde(default)]
@@ -254,6 +286,7 @@ impl File {
             nickname: self.nickname,
             listen: self.listen,
             location: self.location,
+            names: self.names,
             store: self.store,
             limits,
             log: self.log,
@@ -332,6 +365,11 @@ mod tests {
                 "listen = []\nstore.io_engine = 'uring'",
                 "line 2, column 19",
             ),
+            (
+                "listen = []\nstore.container_version = 3",
+                "line 2, column 27",
+            ),
+            ("listen = []\ntahoe.node_id = 'x'", "line 2, column 17"),
         ] {
             let message = parse(text).unwrap_err().to_string();
             assert!(message.contains(place), "{text}: {message}");
@@ -369,8 +407,11 @@ mod tests {
     fn every_key_can_be_set() {
         let config = parse(
             "nickname = 'n'\nlisten = ['0.0.0.0:1', '[::]:1']\nlocation = ['a.example', '[::1]:2']\n\
+             [tahoe]\nnode_id = 'i7g4bv3qe7blsysbucejb26pjsobzm3j'\nserver_id = 'one'\n\
+             permutation_seed = 'aa'\n\
              [store]\npath = '/s'\nreserved_space = '5GiB'\nread_only = true\n\
              durability = 'relaxed'\nio_engine = 'pool'\njournal_size = 1048576\n\
+             container_version = 1\n\
              [limits]\nthreads = 2\nconnections = 3\nhandshake_timeout_seconds = 4\n\
              idle_timeout_seconds = 5\nprogress_timeout_seconds = 6\nstop_timeout_seconds = 7\n\
              [log]\nlevel = 'debug'\nformat = 'json'\n",
@@ -378,6 +419,8 @@ mod tests {
         .unwrap();
         assert_eq!(config.store.reserved_space, ByteSize(5 << 30));
         assert_eq!(config.store.durability, Durability::Relaxed);
+        assert_eq!(config.store.container_version, ContainerVersion::One);
+        assert_eq!(config.names.server_id.unwrap().to_string(), "one");
         assert_eq!(config.limits.stop_timeout, Duration::from_secs(7));
         assert_eq!(config.location[1].port, Some(2));
         assert_eq!(config.log.format, LogFormat::Json);

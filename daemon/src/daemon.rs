@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tracing::{info, warn};
 
+use crate::adopt::process;
 use crate::config::Config;
 use crate::crew::{Crews, Job, runtime};
 use crate::directory::Directory;
@@ -53,11 +54,21 @@ impl Daemon {
         for path in directory.exposed() {
             warn!(path = %path.display(), "other users can read this secret; chmod 600 it");
         }
+        let store_path = directory.store_path(&config);
+        // Of an adopted node: its own directory, or the one that its store lies in.
+        for node in [Some(directory.path()), store_path.parent()]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(found) = process::find(node) {
+                return Err(RunError::TahoeRuns(found));
+            }
+        }
         raise_descriptor_limit(config.limits.connections);
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| RunError::Random)?;
         // The store first: its lock says best that this daemon runs already.
-        let (store, driver) = store::open(&directory.store_path(&config), &config.store, seed)?;
+        let (store, driver) = store::open(&store_path, &config.store, seed)?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.extend(listen(*address)?);

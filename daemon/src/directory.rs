@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use lafs::Swissnum;
 use lafs::nurl::Nurl;
 
-use crate::config::Config;
+use crate::config::{Config, Names};
 use crate::error::{DirectoryError, Failed};
 use crate::identity::Identity;
 
@@ -85,6 +85,15 @@ impl Directory {
         Identity::from_pem(pem.as_bytes()).map_err(|error| DirectoryError::Identity { path, error })
     }
 
+    /// What clients of Tahoe-LAFS know this server by.
+    ///
+    /// # Errors
+    ///
+    /// The identity cannot be read, from which comes what the configuration does not give.
+    pub fn names(&self, config: &Config) -> Result<Names, DirectoryError> {
+        Ok(config.names.or(Names::of(&self.identity()?)))
+    }
+
     /// Reads the swissnum.
     ///
     /// # Errors
@@ -122,9 +131,14 @@ impl Directory {
     /// The files of ours that other users of this machine may read, and should not.
     #[must_use]
     pub fn exposed(&self) -> Vec<PathBuf> {
-        let exposed = |path: &PathBuf| {
-            fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+        let is_open_to_others = |path: &Path, mode| {
+            fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & mode != 0)
         };
+        // Tahoe lets others read its files, and nobody into the directory.
+        if !is_open_to_others(&self.private_path(), 0o011) {
+            return Vec::new();
+        }
+        let exposed = |path: &PathBuf| is_open_to_others(path, 0o077);
         [self.identity_path(), self.swissnum_path()]
             .into_iter()
             .filter(exposed)
@@ -133,11 +147,8 @@ impl Directory {
 
     /// Reads a small file of this directory.
     fn read(&self, path: &Path) -> Result<String, DirectoryError> {
-        let mut text = String::new();
-        let result =
-            File::open(path).and_then(|file| file.take(FILE_SIZE_MAX).read_to_string(&mut text));
-        match result {
-            Ok(_) => Ok(text),
+        match read_small(path) {
+            Ok(text) => Ok(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(DirectoryError::NotInitialised {
                     directory: self.0.clone(),
@@ -147,6 +158,15 @@ impl Directory {
             Err(error) => Err(Failed::new("read", path, error).into()),
         }
     }
+}
+
+/// Reads a small text file.
+pub(crate) fn read_small(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(FILE_SIZE_MAX)
+        .read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Makes a directory that only we may enter, if it is not there; those above it must be.
@@ -221,6 +241,27 @@ mod tests {
             1,
             "nothing is left behind"
         );
+    }
+
+    #[test]
+    fn a_secret_is_exposed_when_others_reach_and_read_it() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Directory::new(temporary.path());
+        create_directory(&directory.private_path()).unwrap();
+        let path = directory.swissnum_path();
+        fs::write(&path, b"secret").unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, PermissionsExt::from_mode(mode));
+        for (around, mode, exposed) in [
+            (0o700, 0o644, false),
+            (0o711, 0o600, false),
+            (0o711, 0o644, true),
+            (0o750, 0o640, true),
+        ] {
+            set(&directory.private_path(), around).unwrap();
+            set(&path, mode).unwrap();
+            let found = directory.exposed();
+            assert_eq!(found.contains(&path), exposed, "{around:o} {mode:o}");
+        }
     }
 
     #[test]

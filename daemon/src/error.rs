@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lafs::SwissnumError;
 
+use crate::adopt::process::ProcessInTheWay;
 use crate::config::ConfigError;
 use crate::identity::IdentityError;
 
@@ -115,6 +116,12 @@ pub enum RunError {
     /// Its directory cannot be used as it is.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A Tahoe-LAFS node serves the same store.
+    #[error(
+        "process {} works in this store, as {} says: stop the Tahoe-LAFS node first; if it is \
+         another program, remove that file", .0.process, .0.path.display()
+    )]
+    TahoeRuns(ProcessInTheWay),
     /// The store cannot be opened, or the disk not driven as configured.
     #[error(transparent)]
     Store(#[from] bucketfs::StartError),

@@ -2,15 +2,20 @@
 //!
 //! Clients pin the hash of the public key and look at nothing else, so the certificate is whatever
 //! Tahoe's client accepts (reference: storage server, section 2.2) and may be as old as it likes.
+//!
+//! Tahoe's own certificates are of X.509 version 1, which its client takes and ours cannot read. In
+//! place of such a one, a certificate of version 3 is made at start, of the same key: the NURL stays
+//! as it is. The old one stays in the file, where the TubID comes from and Tahoe would look for it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use lafs::nurl::KeyHash;
-use rcgen::{CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rcgen::{Certificate, CertificateParams, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use sha2::{Digest, Sha256};
 
@@ -19,6 +24,8 @@ use sha2::{Digest, Sha256};
 pub struct Identity {
     certified: Arc<CertifiedKey>,
     key_hash: KeyHash,
+    /// As it is in the file.
+    certificate: CertificateDer<'static>,
 }
 
 impl Identity {
@@ -28,13 +35,9 @@ impl Identity {
     ///
     /// [`IdentityError::Generate`] if the system gives no randomness.
     pub fn generate() -> Result<String, IdentityError> {
-        let generate = |_| IdentityError::Generate;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(generate)?;
-        let mut parameters = CertificateParams::new(Vec::new()).map_err(generate)?;
-        parameters
-            .distinguished_name
-            .push(DnType::CommonName, "tahoed");
-        let certificate = parameters.self_signed(&key).map_err(generate)?;
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256);
+        let key = key.map_err(|_| IdentityError::Generate)?;
+        let certificate = self_signed(&key)?;
         // The order that Tahoe keeps: certificate, then key.
         Ok(certificate.pem() + &key.serialize_pem())
     }
@@ -47,18 +50,27 @@ impl Identity {
     pub fn from_pem(pem: &[u8]) -> Result<Self, IdentityError> {
         let certificate =
             CertificateDer::from_pem_slice(pem).map_err(|_| IdentityError::NoCertificate)?;
-        let key = PrivateKeyDer::from_pem_slice(pem).map_err(|_| IdentityError::NoKey)?;
-        let key = any_supported_type(&key).map_err(|_| IdentityError::UnusableKey)?;
+        let private = PrivateKeyDer::from_pem_slice(pem).map_err(|_| IdentityError::NoKey)?;
+        let key = any_supported_type(&private).map_err(|_| IdentityError::UnusableKey)?;
         let public = key.public_key().ok_or(IdentityError::UnusableKey)?;
-        let key_hash = KeyHash::new(Sha256::digest(public.as_ref()).into());
-        let certified = CertifiedKey::new(vec![certificate], key);
-        // Another key's certificate would be served and refused by every client.
-        certified
-            .keys_match()
-            .map_err(|_| IdentityError::Mismatch)?;
+        // Another key's certificate would be served and refused by every client. Every certificate
+        // has its key in it as one piece, also those that cannot be read here.
+        let public = public.as_ref();
+        if !certificate.windows(public.len()).any(|part| part == public) {
+            return Err(IdentityError::Mismatch);
+        }
+        let key_hash = KeyHash::new(Sha256::digest(public).into());
+        let served = match ParsedCertificate::try_from(&certificate) {
+            Ok(_) => certificate.clone(),
+            Err(_) => {
+                let key = KeyPair::try_from(&private).map_err(|_| IdentityError::UnusableKey)?;
+                self_signed(&key)?.der().clone()
+            }
+        };
         Ok(Self {
-            certified: Arc::new(certified),
+            certified: Arc::new(CertifiedKey::new(vec![served], key)),
             key_hash,
+            certificate,
         })
     }
 
@@ -68,9 +80,25 @@ impl Identity {
         &self.key_hash
     }
 
+    /// The certificate in the file, in DER.
+    #[must_use]
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
     pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
         &self.certified
     }
+}
+
+/// A certificate that every client takes, of this key.
+fn self_signed(key: &KeyPair) -> Result<Certificate, IdentityError> {
+    let generate = |_| IdentityError::Generate;
+    let mut parameters = CertificateParams::new(Vec::new()).map_err(generate)?;
+    parameters
+        .distinguished_name
+        .push(DnType::CommonName, "tahoed");
+    parameters.self_signed(key).map_err(generate)
 }
 
 impl fmt::Debug for Identity {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lafs::Swissnum;
 
-use crate::config::{self, Choices};
+use crate::config::{self, Choices, Names};
 use crate::directory::{Directory, create_directory, create_file};
 use crate::error::InitError;
 use crate::identity::Identity;
@@ -37,17 +37,18 @@ pub fn init(directory: &Directory, choices: &Choices) -> Result<(), InitError> {
         let path = directory.path().to_owned();
         return Err(InitError::NoParent { path });
     }
-    let identity = Identity::generate()?;
+    let pem = Identity::generate()?;
+    let names = Names::of(&Identity::from_pem(pem.as_bytes())?);
     let mut random = [0; 20];
     getrandom::fill(&mut random).map_err(|_| InitError::Random)?;
     let swissnum = Swissnum::from_random(&random);
 
     create_directory(directory.path())?;
     create_directory(&directory.private_path())?;
-    create_file(&directory.identity_path(), identity.as_bytes())?;
+    create_file(&directory.identity_path(), pem.as_bytes())?;
     let swissnum = format!("{}\n", swissnum.as_str());
     create_file(&directory.swissnum_path(), swissnum.as_bytes())?;
-    create_file(&config_path, config::render(choices).as_bytes())?;
+    create_file(&config_path, config::render(choices, &names).as_bytes())?;
     Ok(())
 }
 
@@ -77,6 +78,9 @@ mod tests {
         assert_eq!(nurls.len(), 2);
         assert_eq!((nurls[0].port(), nurls[1].port()), (4001, 99));
         assert_eq!(nurls[0].key_hash(), identity.key_hash());
+        let names = Names::of(&identity);
+        assert_eq!(config.names.node_id, Some(names.node_id));
+        assert_eq!(directory.names(&config).unwrap(), names);
         assert_eq!(nurls[0].swissnum(), &directory.swissnum().unwrap());
         assert_eq!(directory.exposed(), Vec::<std::path::PathBuf>::new());
     }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -34,6 +34,7 @@ lg_tcache_max:17,tcache_nslots_large:4,tcache_nslots_small_max:20\0";
 ///     tahoed init /srv/tahoed --location storage.example.org
 ///     tahoed run /srv/tahoed
 ///     tahoed nurl /srv/tahoed
+///     tahoed servers-yaml /srv/tahoed
 #[derive(Parser)]
 #[command(version, name = "tahoed", verbatim_doc_comment)]
 struct Arguments {
@@ -47,6 +48,19 @@ enum Command {
     ///
     /// The directory may exist, but must not hold a server yet. Nothing is ever overwritten.
     Init(Init),
+    /// Take over a storage node of Tahoe-LAFS
+    ///
+    /// Stop the node first. Key, swissnum, TubID, nickname, reserved space and the shares where they
+    /// lie are taken over, so that clients go on as before; what is not is warned of. Tahoe's files
+    /// are not changed, and Tahoe may serve the node again when this server is stopped.
+    ///
+    /// Without a second directory, `tahoed.toml` is made in the node's own.
+    Adopt {
+        /// The node's directory, in which `tahoe.cfg` is
+        node: PathBuf,
+        /// The directory to make instead of using the node's
+        directory: Option<PathBuf>,
+    },
     /// Serve until SIGTERM or SIGINT
     ///
     /// Prints one line for each address listened on. The log goes to standard error.
@@ -59,6 +73,14 @@ enum Command {
     /// One for each `location` of the configuration. They hold the swissnum: give them to those who
     /// may store here, and to nobody else.
     Nurl {
+        /// A directory that `tahoed init` made
+        directory: PathBuf,
+    },
+    /// Print the entry for `private/servers.yaml` of Tahoe-LAFS clients
+    ///
+    /// A client of Tahoe-LAFS 1.20 that has it uses this server. It holds the swissnum, as NURLs do.
+    /// A client that has such a file already needs all but the first line of this one added to it.
+    ServersYaml {
         /// A directory that `tahoed init` made
         directory: PathBuf,
     },
@@ -86,8 +108,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = std::panic::catch_unwind(|| match arguments.command {
         Command::Init(init) => make(init),
+        Command::Adopt { node, directory } => adopt(&node, directory),
         Command::Run { directory } => daemon::serve(&Directory::new(directory)).map_err(Into::into),
         Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
+        Command::ServersYaml { directory } => print_servers_yaml(&Directory::new(directory)),
     });
     match done {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -131,11 +155,34 @@ fn make(init: Init) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+fn adopt(node: &Path, directory: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = Directory::new(directory.unwrap_or_else(|| node.to_owned()));
+    let adopted = daemon::adopt(node, &directory)?;
+    for warning in &adopted.warnings {
+        eprintln!("tahoed: warning: {warning}");
+    }
+    let path = directory.path().display();
+    println!(
+        "Took over {}. Look at {}, then:",
+        adopted.store.display(),
+        directory.config_path().display()
+    );
+    println!("    tahoed run {path}");
+    println!("    tahoed servers-yaml {path}");
+    Ok(())
+}
+
 fn print_nurls(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> {
     let config = directory.config()?;
     for nurl in directory.nurls(&config, None)? {
         println!("{nurl}");
     }
+    Ok(())
+}
+
+fn print_servers_yaml(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> {
+    let config = directory.config()?;
+    print!("{}", daemon::servers_yaml(directory, &config, None)?);
     Ok(())
 }
 

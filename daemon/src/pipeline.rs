@@ -7,20 +7,21 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Buf;
-use protocol::limits::{BYTES_IN_FLIGHT_ALL_MAX, CHUNK_LEN_MAX, GOODBYE_LEN_MAX, GOODBYE_TIMEOUT};
+use protocol::limits::{BYTES_IN_FLIGHT_ALL_MAX, CHUNK_LEN_MAX};
 use protocol::server::{self, Event};
 use protocol::{Farewell, Violation};
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
+use crate::goodbye;
 use crate::patience::{Patience, Sight};
 use crate::shared::{Peer, Shared, StopSignal};
 use crate::store::{Done, Session};
@@ -287,9 +288,7 @@ impl Pipeline {
             Err(error) => debug!(peer = %self.peer(), %error, "broken"),
         }
         if ended.is_ok() {
-            let goodbye = say_goodbye(&mut self.stream);
-            // A peer that does not hang up is hung up on.
-            let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
+            goodbye::say(&mut self.stream).await;
         }
         // Closes the socket; the store still owes answers, and uploads have to be left in order.
         drop(self.stream);
@@ -321,27 +320,6 @@ impl Pipeline {
     fn peer(&self) -> Peer {
         Peer::of(self.stream.get_ref().0)
     }
-}
-
-/// Sends TLS's close and TCP's, then waits for the peer's, so that our last frames are not lost to
-/// a reset for bytes that it sent meanwhile.
-async fn say_goodbye(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
-    stream.shutdown().await?;
-    let (socket, _) = stream.get_mut();
-    let mut left = GOODBYE_LEN_MAX;
-    poll_fn(|context| {
-        loop {
-            let mut buffer = [0; 4096];
-            let mut buffer = ReadBuf::new(&mut buffer);
-            ready!(Pin::new(&mut *socket).poll_read(context, &mut buffer))?;
-            let len = buffer.filled().len();
-            if len == 0 || len > left {
-                return Poll::Ready(Ok(()));
-            }
-            left -= len;
-        }
-    })
-    .await
 }
 
 /// Pieces of output that go into one write.

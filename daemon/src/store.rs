@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bucketfs::disk::EngineChoice;
 use bucketfs::{
-    Answer, Driver, Durability, Pending, Refusal, Request, StartError, StoreHandle, Upload,
+    Answer, BootId, Driver, Durability, Pending, Refusal, Request, StartError, StoreHandle, Upload,
     UploadStart,
 };
 use protocol::RequestNumber;
@@ -33,8 +33,21 @@ pub(crate) fn open(
         config::Durability::Relaxed => Durability::Relaxed,
     };
     store.journal_size = configured.journal_size.0;
+    match boot_id() {
+        Some(boot_id) => store.boot_id = boot_id,
+        None => tracing::warn!("{BOOT_ID} cannot be read: no upload outlasts this process"),
+    }
     bucketfs::open(path, engine, &store)
 }
+
+/// Which boot of the kernel this is.
+fn boot_id() -> Option<BootId> {
+    let text = std::fs::read_to_string(BOOT_ID).ok()?;
+    text.trim_end().parse().ok()
+}
+
+/// Where the kernel tells.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The store as one connection uses it: steps go in, futures of answers come out.
 #[derive(Debug)]

@@ -73,7 +73,12 @@ pub(crate) async fn perform<P: Perform>(
         Operation::SyncDirectories { paths } => sync_directories(on, paths).await.map(done),
         Operation::SyncFileSystem => one(on, Step::SyncFileSystem).await.map(done),
         Operation::Read { path, ranges } => read::read(on, path, ranges).await,
-        Operation::Patch { path, writes, size } => patch(on, path, writes, *size).await.map(done),
+        Operation::Patch { path, writes, size } => {
+            patch(on, path, writes, *size, false).await.map(done)
+        }
+        Operation::Seal { path, writes, size } => {
+            patch(on, path, writes, Some(*size), true).await.map(done)
+        }
         Operation::Remove { path, prune } => names::remove(on, path, *prune).await.map(done),
         Operation::List { path } => list(on, path).await.map(Outcome::Listed),
         Operation::FreeSpace => free_space(on).await,
@@ -111,8 +116,9 @@ async fn publish<P: Perform>(
 ) -> Result<(), DiskError> {
     // A share's bucket is nearly always new, and in a store of up to a million so is the directory
     // above it. The one above that is there after the first thousand; to make it all the same costs
-    // 2 us of a hundred, and saves those a trip that fails.
-    let new = 3;
+    // 2 us of a hundred, and saves those a trip that fails. The topmost, `shares`, is there.
+    let above = target.as_str().matches('/').count();
+    let new = above.saturating_sub(1);
     let rename = || {
         let (source, target) = (source.clone(), target.clone());
         vec![Step::Rename { source, target }.into()]
@@ -155,6 +161,7 @@ async fn patch<P: Perform>(
     path: &StorePath,
     writes: &[(u64, Bytes)],
     size: Option<u64>,
+    sync: bool,
 ) -> Result<(), DiskError> {
     let path = path.clone();
     let flags = OFlags::WRONLY | OFlags::NOFOLLOW;
@@ -165,6 +172,8 @@ async fn patch<P: Perform>(
         Link::from(write(file.clone(), *offset, bytes))
     }));
     links.extend(size.map(|size| Link::from(Step::Resize { file, size })));
+    // Behind a resize that failed, which does not end a chain on the ring, a sync does no harm.
+    links.extend(sync.then(|| Link::from(sync_data(Handle::Current))));
     links.push(Step::Close.into());
     let chain = run(on, Chain::linked(links)).await;
     whole_or_closed(on, chain).await

@@ -35,6 +35,10 @@ pub(super) enum Then {
     AlreadyHeld(RequestId),
     /// The request that this share is part of.
     Leasing(usize),
+    /// The allocation that found this share held.
+    Allocating(usize),
+    /// The part of an upload whose share is held.
+    Parts(RequestId),
 }
 
 /// A renewal that knows what it writes.
@@ -161,6 +165,9 @@ impl Store {
             Ok(read) => read,
             Err(refusal) => return self.renew_ended(renew, Err(refusal)),
         };
+        if matches!(renew.then, Then::Allocating(_)) && container::is_slot(&front) {
+            return self.renew_ended(renew, Err(Refusal::NotABucket));
+        }
         let header = match UncheckedHeader::parse(&front).and_then(|header| header.check(size)) {
             Ok(header) => header,
             Err(damage) => return self.renew_ended(renew, Err(Refusal::Damaged(damage))),
@@ -292,6 +299,13 @@ impl Store {
             (Then::AlreadyHeld(request), Err(refusal)) => {
                 self.refuse(request, refusal);
                 self.forget_handle(request);
+            }
+            (Then::Allocating(index), result) => {
+                let share = renew.key.share;
+                self.allocation_leased(index, share, result.map(|(_, durable)| durable));
+            }
+            (Then::Parts(request), result) => {
+                self.parts_ended(request, renew.key, result.map(|(_, durable)| durable));
             }
             (Then::Leasing(index), result) => {
                 let leasing = &mut self.leasings[index];

@@ -13,10 +13,12 @@ use bytes::Bytes;
 use rustix::io::Errno;
 use slab::Slab;
 
+use super::advise::Advisories;
 use super::locks::Locks;
 use super::space::SpaceAccount;
 use super::upload::Uploads;
-use super::{Durability, Now, Store};
+use super::{BootId, Durability, Now, Store};
+use crate::container::Version;
 use crate::disk::blocking::Blocking;
 use crate::disk::{
     ByteRange, Engine, EntryKind, Existing, OpenMode, Operation, Outcome, Space, StorePath,
@@ -29,6 +31,9 @@ use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARE
 use crate::layout::{VERSION, VERSION_NEW};
 use crate::version;
 
+mod adopt;
+mod incoming;
+
 /// What an operator chooses.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -40,6 +45,14 @@ pub struct Config {
     pub durability: Durability,
     /// Size of both journal files together; of a store that exists they keep the size they have.
     pub journal_size: u64,
+    /// Where the shares of a store lie that is made; one that exists keeps the layout it has.
+    pub layout: Layout,
+    /// Of containers that are made; those that exist keep the version they have. Version 1, which
+    /// Tahoe-LAFS before 1.17 reads, keeps lease secrets in the clear.
+    pub container_version: Version,
+    /// Which boot of the kernel this is. Uploads of parts that an earlier run of the same boot left
+    /// are gone on with; by default there was none, so that they are not.
+    pub boot_id: BootId,
     /// 32 random bytes, new for every start: nobody may guess what the journal is salted with.
     pub seed: [u8; 32],
 }
@@ -55,11 +68,16 @@ impl Config {
     /// The defaults: nothing reserved, durable.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
+        let mut boot_id = [0; 16];
+        boot_id.copy_from_slice(&seed[..16]);
         Self {
             reserved: 0,
             read_only: false,
             durability: Durability::Full,
             journal_size: Self::JOURNAL_SIZE,
+            layout: Layout::default(),
+            container_version: Version::default(),
+            boot_id: BootId::new(boot_id),
             seed,
         }
     }
@@ -80,14 +98,21 @@ impl Store {
             salts: Salts::new(config.seed),
         };
         let layout = opening.find_or_make()?;
-        let (headers, replayed) = opening.replay(layout)?;
-        opening.empty_incoming()?;
-        let space = opening.free_space()?;
+        let Replayed {
+            headers,
+            count,
+            has_lost,
+        } = opening.replay(layout)?;
+        let left = opening.sort_incoming(layout, has_lost, now)?;
+        let mut space = SpaceAccount::new(opening.free_space()?, config.reserved, now.elapsed);
+        space.promised_before(left.promised);
         Ok(Self {
             layout,
             engine: opening.disk.engine_name(),
             read_only: config.read_only,
             durability: config.durability,
+            container_version: config.container_version,
+            boot_id: config.boot_id,
             now,
             flights: Slab::new(),
             ready: VecDeque::new(),
@@ -98,15 +123,27 @@ impl Store {
             log: Log::new(headers, opening.salts, config.durability.waiver()),
             locks: Locks::new(),
             torn: HashSet::new(),
-            space: SpaceAccount::new(space, config.reserved, now.elapsed),
+            space,
             uploads: Uploads::new(),
+            parts: left.parts,
+            allocations: Slab::new(),
+            advisories: Advisories::new(now.elapsed),
             leasings: Slab::new(),
             readings: Slab::new(),
-            serial: 0,
-            replayed,
+            serial: left.serial,
+            replayed: count,
             shutting_down: false,
         })
     }
+}
+
+/// What was done before the store could be believed.
+struct Replayed {
+    headers: [FileHeader; 2],
+    /// How many records there were.
+    count: u64,
+    /// The file system has lost writes of an earlier run, and nobody knows which.
+    has_lost: bool,
 }
 
 /// A store being opened.
@@ -119,11 +156,7 @@ struct Opening<'a> {
 impl Opening<'_> {
     /// Finds what is there, and makes what is not; returns with all of it durable.
     fn find_or_make(&mut self) -> Result<Layout, OpenError> {
-        let size = self.config.journal_size;
-        let (min, max) = (Config::JOURNAL_SIZE_MIN, Config::JOURNAL_SIZE_MAX);
-        if !(min..=max).contains(&size) {
-            return Err(OpenError::JournalSize { size, min, max });
-        }
+        self.check_journal_size()?;
         let root = StorePath::root();
         let names = self.list(&root)?;
         let has = |name: &str| names.iter().any(|(found, _)| found == name.as_bytes());
@@ -135,14 +168,12 @@ impl Opening<'_> {
         } else if let Some(found) = [SHARES, JOURNAL].into_iter().find(|name| has(name)) {
             return Err(OpenError::NotAStore { found });
         } else {
-            self.make_version(Layout::TwoLevel)?;
-            Layout::TwoLevel
+            self.make_version(self.config.layout)?;
+            self.config.layout
         };
         // Each name is synced before the next one is made, whether it was made just now or found: a
         // killed process may have made it and not synced it.
-        if !has(SHARES) {
-            self.sync_directories(&[])?;
-        }
+        self.sync_directories(&[])?;
         for (path, file) in JOURNAL_FILES.iter().zip(0..) {
             let path = StorePath::new(path);
             if self.exists(&path)? {
@@ -160,6 +191,15 @@ impl Opening<'_> {
         self.perform(&incoming, |path| Operation::MakeDirectories { path })?;
         self.sync_directories(&[SHARES])?;
         Ok(layout)
+    }
+
+    fn check_journal_size(&self) -> Result<(), OpenError> {
+        let size = self.config.journal_size;
+        let (min, max) = (Config::JOURNAL_SIZE_MIN, Config::JOURNAL_SIZE_MAX);
+        if !(min..=max).contains(&size) {
+            return Err(OpenError::JournalSize { size, min, max });
+        }
+        Ok(())
     }
 
     fn make_version(&mut self, layout: Layout) -> Result<(), OpenError> {
@@ -203,13 +243,14 @@ impl Opening<'_> {
     }
 
     /// Replays the journal, makes the tree durable, and leaves both files open and empty.
-    fn replay(&mut self, layout: Layout) -> Result<([FileHeader; 2], u64), OpenError> {
+    fn replay(&mut self, layout: Layout) -> Result<Replayed, OpenError> {
         let paths = JOURNAL_FILES.map(StorePath::new);
         let found = [self.found(&paths[0])?, self.found(&paths[1])?];
         let mut headers = [found[0].header, found[1].header];
         // Pages lost before this start, which the next sync of the file system would be told of:
         // those that matter are in the journal and about to be written again.
-        if let Err(error) = self.disk.perform(Operation::SyncFileSystem) {
+        let synced = self.disk.perform(Operation::SyncFileSystem);
+        if let Err(error) = &synced {
             tracing::warn!(%error, "the file system lost writes before the store was opened");
         }
         let count = replay::replay(&mut self.disk, layout, found)?;
@@ -234,7 +275,11 @@ impl Opening<'_> {
                 self.perform(&paths[file], |_| write_header(file, &header, None))?;
             }
         }
-        Ok((headers, count))
+        Ok(Replayed {
+            headers,
+            count,
+            has_lost: synced.is_err(),
+        })
     }
 
     fn found(&mut self, path: &StorePath) -> Result<Found, OpenError> {
@@ -253,22 +298,6 @@ impl Opening<'_> {
             path: path.clone(),
             header,
         })
-    }
-
-    /// Removes the files of uploads that the last run of the store did not finish.
-    fn empty_incoming(&mut self) -> Result<(), OpenError> {
-        let incoming = StorePath::new(INCOMING);
-        for (name, kind) in self.list(&incoming)? {
-            // Directories are Tahoe's, from before this program served the store.
-            let ours = std::str::from_utf8(&name)
-                .ok()
-                .filter(|name| kind == EntryKind::File && u64::from_str_radix(name, 16).is_ok());
-            if let Some(name) = ours {
-                let path = StorePath::new(&format!("{INCOMING}/{name}"));
-                self.remove_if_there(&path)?;
-            }
-        }
-        Ok(())
     }
 
     fn free_space(&mut self) -> Result<Space, OpenError> {
@@ -310,9 +339,13 @@ impl Opening<'_> {
     }
 
     fn remove_if_there(&mut self, path: &StorePath) -> Result<(), OpenError> {
+        self.remove_and_prune(path, 0)
+    }
+
+    fn remove_and_prune(&mut self, path: &StorePath, prune: u8) -> Result<(), OpenError> {
         let operation = Operation::Remove {
             path: path.clone(),
-            prune: 0,
+            prune,
         };
         match self.disk.perform(operation) {
             Err(error) if error.errno != Errno::NOENT => Err(at(path)(error)),

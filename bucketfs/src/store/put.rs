@@ -9,7 +9,7 @@ use super::{
     Answer, Flight as StoreFlight, LeaseOwner, Limits, Recorded, RequestId, Store, Task, is_held,
     refusal,
 };
-use crate::container::{self, Lease, Version};
+use crate::container::{self, Lease};
 use crate::disk::{Completion, Existing, Operation, Outcome, StorePath};
 use crate::durable::Durable;
 use crate::error::Refusal;
@@ -23,9 +23,20 @@ pub(super) struct Put {
     request: RequestId,
     key: ShareKey,
     container: Bytes,
-    lease: Box<LeaseSecrets>,
-    expiration: u32,
     incoming: StorePath,
+    origin: Origin,
+}
+
+/// What the share came by.
+#[derive(Debug)]
+enum Origin {
+    /// A put; if the share is held, its lease remains to be renewed.
+    Put {
+        lease: Box<LeaseSecrets>,
+        expiration: u32,
+    },
+    /// An upload of parts, all of it in one.
+    Parts,
 }
 
 #[derive(Debug)]
@@ -41,6 +52,22 @@ pub(super) enum Flight {
 }
 
 impl Put {
+    /// Of an upload of parts in progress, whose promise of space it takes over.
+    pub(super) fn of_parts(
+        request: RequestId,
+        key: ShareKey,
+        container: Bytes,
+        incoming: StorePath,
+    ) -> Self {
+        Self {
+            request,
+            key,
+            container,
+            incoming,
+            origin: Origin::Parts,
+        }
+    }
+
     fn cost(&self) -> u64 {
         cost(num::size(self.container.len()))
     }
@@ -60,23 +87,36 @@ impl Store {
         }
         let expiration = container::expiration(self.now.unix);
         let owner = LeaseOwner::Upload.number();
-        let first = Lease::new(Version::Two, &lease, owner, expiration);
+        let version = self.container_version;
+        let first = Lease::new(version, &lease, owner, expiration);
         let put = Put {
             request,
             key,
-            container: container::encode(bytes, &first),
-            lease: Box::new(lease),
-            expiration,
+            container: container::encode(version, bytes, &first),
             incoming: self.next_incoming(),
+            origin: Origin::Put {
+                lease: Box::new(lease),
+                expiration,
+            },
         };
         self.acquire(key, Task::Put(put));
     }
 
     pub(super) fn put_locked(&mut self, put: Put) {
-        if let Some(refusal) = self.write_refusal() {
+        let refusal = self.write_refusal();
+        if let Origin::Parts = put.origin {
+            return match refusal {
+                None => self.put_file(put),
+                Some(refusal) => {
+                    self.space.cancel(put.cost());
+                    self.put_ended(&put, Err(refusal));
+                }
+            };
+        }
+        if let Some(refusal) = refusal {
             return self.put_ended(&put, Err(refusal));
         }
-        if self.uploads.is_in_progress(put.key) {
+        if self.is_in_progress(put.key) {
             return self.put_ended(&put, Err(Refusal::InProgress));
         }
         if self.read_only {
@@ -179,13 +219,16 @@ impl Store {
 
     /// The share is held: what remains of the put is its lease. The lock goes with it.
     fn put_held(&mut self, put: Put) {
-        self.renew_locked(Renew {
-            key: put.key,
-            secrets: put.lease,
-            owner: LeaseOwner::Upload,
-            expiration: put.expiration,
-            then: Then::AlreadyHeld(put.request),
-        });
+        match put.origin {
+            Origin::Put { lease, expiration } => self.renew_locked(Renew {
+                key: put.key,
+                secrets: lease,
+                owner: LeaseOwner::Upload,
+                expiration,
+                then: Then::AlreadyHeld(put.request),
+            }),
+            Origin::Parts => self.parts_held_locked(put.request, put.key),
+        }
     }
 
     fn put_unless_held(&mut self, put: Put, refusal: Refusal) {
@@ -195,9 +238,10 @@ impl Store {
     }
 
     fn put_ended(&mut self, put: &Put, result: Result<Durable, Refusal>) {
-        match result {
-            Ok(durable) => self.acknowledge(put.request, Answer::Stored, durable),
-            Err(refusal) => self.refuse(put.request, refusal),
+        match (&put.origin, result) {
+            (Origin::Parts, result) => self.parts_ended(put.request, put.key, result),
+            (_, Ok(durable)) => self.acknowledge(put.request, Answer::Stored, durable),
+            (_, Err(refusal)) => self.refuse(put.request, refusal),
         }
         self.release(put.key);
     }

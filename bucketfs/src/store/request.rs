@@ -9,6 +9,7 @@ use bytes::Bytes;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret};
 
 use crate::error::Refusal;
+use crate::layout::Layout;
 
 /// Names a request, chosen by the caller; no two that await an answer share one.
 ///
@@ -83,6 +84,59 @@ pub enum Request {
         /// The id of its `OpenUpload`.
         upload: RequestId,
     },
+    /// Begin uploads of parts, of as many of these shares as there is room for, and add or renew this
+    /// client's lease on every share held. Answered by [`Answer::Allocated`].
+    ///
+    /// Nothing is written before the first part. A share in progress, whoever uploads it, is left to
+    /// its uploader; neither that nor a lack of space refuses the request.
+    Allocate {
+        /// The bucket.
+        storage_index: StorageIndex,
+        /// The shares.
+        shares: Vec<ShareNumber>,
+        /// Size of each.
+        size: u64,
+        /// Who may write or abort them.
+        secret: UploadSecret,
+        /// For the leases.
+        lease: LeaseSecrets,
+    },
+    /// Write a part of an allocated share. Answered by [`Answer::PartWritten`].
+    ///
+    /// Parts come in any order and over any connection, and may overlap where they say the same. The
+    /// share is finished when nothing is missing any more.
+    WritePart {
+        /// The bucket.
+        storage_index: StorageIndex,
+        /// The share.
+        share: ShareNumber,
+        /// That of its allocation.
+        secret: UploadSecret,
+        /// Where in the share.
+        offset: u64,
+        /// At most [`Limits::WRITE_LEN`] bytes; none only asks what is missing.
+        bytes: Bytes,
+    },
+    /// Give an upload of parts up and remove what was written. Answered by [`Answer::Aborted`].
+    AbortParts {
+        /// The bucket.
+        storage_index: StorageIndex,
+        /// The share.
+        share: ShareNumber,
+        /// That of its allocation.
+        secret: UploadSecret,
+    },
+    /// Take a report that a share is corrupt, for the operator. Answered by [`Answer::Advised`].
+    Advise {
+        /// The bucket or slot.
+        storage_index: StorageIndex,
+        /// The share.
+        share: ShareNumber,
+        /// What the reporter takes it for.
+        kind: AdvisedKind,
+        /// In the reporter's words; at most [`Limits::REASON_LEN`] bytes.
+        reason: String,
+    },
     /// Read parts of shares. Answered by [`Answer::Read`].
     Read(ReadRequest),
     /// Add or renew this client's lease on every share held. Answered by [`Answer::Leased`].
@@ -103,6 +157,15 @@ pub enum Request {
     },
     /// Ask how the store is. Answered by [`Answer::Status`].
     Status,
+}
+
+/// What somebody who reports a share as corrupt takes it for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdvisedKind {
+    /// Of a bucket.
+    Immutable,
+    /// Of a slot.
+    Mutable,
 }
 
 /// A request for parts of shares.
@@ -174,6 +237,22 @@ pub enum Answer {
     Aborted,
     /// The upload waits to be resumed.
     Detached,
+    /// What there was room for. Every share held has this client's lease, durably, unless the store
+    /// writes no more or the lease cannot be written: that fails no upload.
+    Allocated {
+        /// Every share held in the bucket that can be read, in ascending order.
+        held: Vec<ShareNumber>,
+        /// The shares that may be written now, in ascending order.
+        allocated: Vec<ShareNumber>,
+    },
+    /// The bytes are taken.
+    PartWritten {
+        /// What is still to be written: begin and end, in ascending order. If nothing is, the share
+        /// is held, durably.
+        missing: Vec<(u64, u64)>,
+    },
+    /// The report is taken.
+    Advised,
     /// Parts of shares.
     Read {
         /// Every share held in the bucket that can be read, and its size; at most the one asked for
@@ -226,6 +305,8 @@ pub struct Rest {
 pub struct Status {
     /// The engine's name.
     pub engine: &'static str,
+    /// Where its shares lie.
+    pub layout: Layout,
     /// When acknowledgements are sent.
     pub durability: Durability,
     /// Whether the operator takes no new shares.
@@ -238,7 +319,7 @@ pub struct Status {
     pub reserved: u64,
     /// Bytes promised to uploads in progress and not yet written.
     pub promised: u64,
-    /// Uploads in progress.
+    /// Uploads in progress, shares that are only allocated included.
     pub uploads: usize,
     /// Journal batches made durable since the store was opened: one sync each.
     pub journal_batches: u64,
@@ -277,8 +358,17 @@ impl Limits {
     pub const READ_LEN: usize = 1 << 18;
     /// Most extents in one [`ReadRequest`].
     pub const EXTENTS: usize = 64;
-    /// Most uploads in progress: each keeps a file open.
+    /// Most uploads in progress that are written front to back: each keeps a file open.
     pub const UPLOADS: usize = 256;
+    /// Most uploads of parts in progress: what is known of each is kept in memory, some 400 bytes.
+    pub const ALLOCATIONS: usize = 16_384;
+    /// Most separate ranges of a share in progress, each 16 bytes in memory. Tahoe's client writes
+    /// front to back and leaves one; whoever writes every other byte gets no further than this.
+    pub const RANGES: usize = 64;
+    /// Most bytes of the reason in a [`Request::Advise`]: what fits into Tahoe's own limit.
+    pub const REASON_LEN: usize = 32_765;
+    /// Most reports of corrupt shares that are kept; further ones are only logged.
+    pub const ADVISORIES: usize = 1024;
     /// Most requests that await an answer.
     pub const REQUESTS: usize = 1024;
     /// Most bytes of shares in requests that await an answer; one more request is taken below it.

@@ -80,6 +80,11 @@ impl SpaceAccount {
         fits
     }
 
+    /// Counts what was promised in an earlier run, whether it is there or not.
+    pub(super) fn promised_before(&mut self, size: u64) {
+        self.promised = self.promised.saturating_add(size);
+    }
+
     /// Takes a promise back.
     pub(super) fn cancel(&mut self, size: u64) {
         let promised = self.promised.checked_sub(size);

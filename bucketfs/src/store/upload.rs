@@ -5,7 +5,7 @@
 //! that opened or resumed it last is its owner, and earlier ones have lost it. What nobody writes
 //! to for [`Limits::UPLOAD_IDLE`] is given up. Finishing one is told in `close`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -95,6 +95,8 @@ pub(super) struct Uploads {
     by_key: HashMap<ShareKey, usize>,
     handles: HashMap<RequestId, Handle>,
     free_files: Vec<FileId>,
+    /// Each waits for an upload that is ending to be gone, and owns its share's lock.
+    waiting: VecDeque<Open>,
     /// No upload expires before this.
     next_expiry: Option<Duration>,
 }
@@ -146,6 +148,9 @@ impl Store {
         if let Some(refusal) = self.write_refusal() {
             return self.open_refused(&open, refusal);
         }
+        if self.parts.is_in_progress(open.key) {
+            return self.open_refused(&open, Refusal::InProgress);
+        }
         if let Some(&index) = self.uploads.by_key.get(&open.key) {
             let upload = &self.uploads.table[index];
             if upload.secret != open.secret {
@@ -194,18 +199,31 @@ impl Store {
                 then: Then::AlreadyHeld(open.request),
             }),
             Ok(false) if self.read_only => self.open_refused(&open, Refusal::ReadOnly),
-            Ok(false) if self.uploads.len() >= Limits::UPLOADS => {
-                self.open_refused(&open, Refusal::TooManyUploads);
-            }
-            Ok(false) => {
-                self.measure_space_if_due();
-                if self.space.promise(open.cost()) {
-                    return self.open_file(open);
-                }
-                let flight = Flight::Space(open, self.space.begin());
-                self.start(StoreFlight::Upload(flight), Operation::FreeSpace);
-            }
+            Ok(false) if self.uploads.len() >= Limits::UPLOADS => self.open_in_place(open),
+            Ok(false) => self.open_promised(open),
         }
+    }
+
+    /// Has an upload wait for the place of another that nobody is connected to any more, and that
+    /// was left alone for longest.
+    fn open_in_place(&mut self, open: Open) {
+        match self.uploads.longest_left() {
+            Some(index) => {
+                tracing::debug!("an upload that was left alone makes place for another");
+                self.uploads.waiting.push_back(open);
+                self.end_upload(index, None);
+            }
+            None => self.open_refused(&open, Refusal::TooManyUploads),
+        }
+    }
+
+    fn open_promised(&mut self, open: Open) {
+        self.measure_space_if_due();
+        if self.space.promise(open.cost()) {
+            return self.open_file(open);
+        }
+        let flight = Flight::Space(open, self.space.begin());
+        self.start(StoreFlight::Upload(flight), Operation::FreeSpace);
     }
 
     fn open_file(&mut self, open: Open) {
@@ -333,6 +351,10 @@ impl Store {
                 if let State::Ending(Some(request)) = upload.state {
                     self.answer(request, Answer::Aborted);
                 }
+                // As many wait as were ended for them; it does not matter whose place it is.
+                if let Some(open) = self.uploads.waiting.pop_front() {
+                    self.open_promised(open);
+                }
             }
         }
     }
@@ -353,8 +375,19 @@ impl Uploads {
             by_key: HashMap::new(),
             handles: HashMap::new(),
             free_files: slots.rev().map(FileId).collect(),
+            waiting: VecDeque::new(),
             next_expiry: None,
         }
+    }
+
+    /// The upload without an owner that was left alone for longest.
+    fn longest_left(&self) -> Option<usize> {
+        let is_left = |upload: &Upload| {
+            matches!(upload.state, State::Writing) && upload.owner.is_none() && upload.writing == 0
+        };
+        let left = self.table.iter().filter(|(_, upload)| is_left(upload));
+        let longest = left.min_by_key(|(_, upload)| upload.touched)?;
+        Some(longest.0)
     }
 
     /// How many there are, those that are ending included.

@@ -7,8 +7,8 @@ use bucketfs::container::expiration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
-    Answer, Config, Durability, Extent, LeaseOwner, Limits, Now, ReadRequest, Refusal, Request,
-    RequestId, ShareKey, Store, Wanted,
+    Answer, Config, Durability, Extent, Layout, LeaseOwner, Limits, Now, ReadRequest, Refusal,
+    Request, RequestId, ShareKey, Store, Wanted,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
@@ -25,6 +25,7 @@ pub(crate) struct Plan {
     pub(crate) crash_at: Option<u64>,
     pub(crate) faults: Faults,
     pub(crate) durability: Durability,
+    pub(crate) layout: Layout,
 }
 
 /// A store at work.
@@ -90,7 +91,7 @@ pub(crate) fn live(
     if let Some(call) = plan.crash_at {
         sim.crash_at(call);
     }
-    let config = config(plan.seed, plan.durability);
+    let config = config(plan);
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
     let store = match Store::open(&mut sim, &config, *now) {
         Ok(store) => store,
@@ -122,12 +123,13 @@ pub(crate) fn live(
     Ok((life.sim.into_medium(), crashed))
 }
 
-pub(crate) fn config(seed: u64, durability: Durability) -> Config {
+fn config(plan: &Plan) -> Config {
     let mut bytes = [7; 32];
-    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    bytes[..8].copy_from_slice(&plan.seed.to_be_bytes());
     let mut config = Config::new(bytes);
     config.journal_size = Config::JOURNAL_SIZE_MIN;
-    config.durability = durability;
+    config.durability = plan.durability;
+    config.layout = plan.layout;
     config
 }
 

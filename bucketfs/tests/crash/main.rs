@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use bucketfs::disk::sim::{Faults, Medium, Random, SyncKind};
-use bucketfs::{Durability, Now};
+use bucketfs::{Durability, Layout, Now};
 
 mod ledger;
 mod life;
@@ -33,11 +33,17 @@ fn plan(seed: u64, requests: usize) -> Plan {
         crash_at: None,
         faults: Faults::default(),
         durability: Durability::Full,
+        layout: Layout::TwoLevel,
     }
 }
 
-/// Several lives, each ended at random by a power cut, a kill, or in order; then a last look.
+/// Several lives of a store of this program's own layout.
 fn lives(seed: u64, faults: &Faults) -> Verdict {
+    lives_in(Layout::TwoLevel, seed, faults)
+}
+
+/// Several lives, each ended at random by a power cut, a kill, or in order; then a last look.
+fn lives_in(layout: Layout, seed: u64, faults: &Faults) -> Verdict {
     let mut random = Random::new(seed);
     let mut medium = Medium::new(CAPACITY);
     let mut ledger = Ledger::default();
@@ -45,6 +51,7 @@ fn lives(seed: u64, faults: &Faults) -> Verdict {
     for _ in 0..6 {
         let mut plan = plan(random.number(), 40);
         plan.faults = faults.clone();
+        plan.layout = layout;
         // Short ones end while the store is being opened, long ones in order.
         plan.crash_at = match random.below(4) {
             0 => Some(random.below(60)),
@@ -76,6 +83,17 @@ fn each_seed(seeds: std::ops::Range<u64>, run: impl Fn(u64) -> Verdict) {
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_is_torn() {
     each_seed(0..300, |seed| lives(seed, &Faults::default()));
+}
+
+// Which directories are synced and pruned follows from the layout.
+#[test]
+fn nothing_is_lost_in_the_layouts_of_tahoe_either() {
+    each_seed(7000..7120, |seed| {
+        lives_in(Layout::OneLevel, seed, &Faults::default())
+    });
+    each_seed(7500..7560, |seed| {
+        lives_in(Layout::Flat, seed, &Faults::default())
+    });
 }
 
 // Retries of short writes, and what the ring does after a chain is severed.

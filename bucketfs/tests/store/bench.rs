@@ -6,8 +6,8 @@ use std::time::Duration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Sim};
 use bucketfs::{
-    Answer, Config, Extent, LeaseOwner, Now, OpenError, ReadRequest, Request, RequestId, Status,
-    Store, Wanted,
+    Answer, BootId, Config, Extent, Layout, LeaseOwner, Now, OpenError, ReadRequest, Request,
+    RequestId, Status, Store, Wanted,
 };
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
@@ -28,6 +28,13 @@ pub(crate) fn disk() -> Medium {
 pub(crate) fn config() -> Config {
     let mut config = Config::new([1; 32]);
     config.journal_size = Config::JOURNAL_SIZE_MIN;
+    config
+}
+
+/// As [`config`], in a boot of the kernel that others are also of.
+pub(crate) fn with_boot(boot: u8) -> Config {
+    let mut config = config();
+    config.boot_id = BootId::new([boot; 16]);
     config
 }
 
@@ -164,7 +171,17 @@ pub(crate) fn bucket() -> StorageIndex {
 }
 
 pub(crate) fn path(share: u8) -> String {
-    format!("shares/ae/aq/{}/{share}", bucket())
+    path_in(Layout::TwoLevel, share)
+}
+
+/// Where a share lies in a store of this layout.
+pub(crate) fn path_in(layout: Layout, share: u8) -> String {
+    let above = match layout {
+        Layout::Flat => "shares",
+        Layout::OneLevel => "shares/ae",
+        Layout::TwoLevel => "shares/ae/aq",
+    };
+    format!("{above}/{}/{share}", bucket())
 }
 
 /// The secrets of the fixtures.

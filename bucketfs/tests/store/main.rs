@@ -7,8 +7,11 @@ use bucketfs::disk::sim::Faults;
 use bucketfs::{Answer, Damage, Durability, Limits, Refusal, Wanted};
 use lafs::ShareNumber;
 
+mod advisories;
 mod bench;
+mod layouts;
 mod opening;
+mod parts;
 mod uploads;
 
 use bench::{Bench, bucket, config, disk, lease, numbers, path, put, read, remove};

@@ -194,6 +194,45 @@ fn there_are_as_many_uploads_as_files_may_be_open() {
     assert_eq!(bench.ask(one_more), Answer::Opened { offset: 0 });
 }
 
+// Uploads whose connection broke had kept everybody else out for half an hour.
+#[test]
+fn an_upload_left_alone_makes_place_for_another_when_there_are_too_many() {
+    let mut bench = Bench::new();
+    let ids: Vec<_> = (0..=255)
+        .map(|n| bench.send(open(n, 1, None, false)))
+        .collect();
+    for id in &ids {
+        bench.answer(*id);
+    }
+    for (second, index) in (1..).zip([9, 3, 200]) {
+        bench.now.elapsed = std::time::Duration::from_secs(second);
+        bench.ask(write(ids[index], 0, b"some"));
+        let upload = ids[index];
+        assert_eq!(bench.ask(Request::Detach { upload }), Answer::Detached);
+    }
+    let elsewhere = |share| {
+        let mut request = open(share, 1, None, false);
+        if let Request::OpenUpload { storage_index, .. } = &mut request {
+            *storage_index = lafs::StorageIndex::new([2; 16]);
+        }
+        request
+    };
+    // At once: each takes the place of one.
+    let opened: Vec<_> = (0..2).map(|n| bench.send(elsewhere(n))).collect();
+    for id in &opened {
+        assert_eq!(bench.answer(*id), Answer::Opened { offset: 0 });
+    }
+    assert_eq!(bench.status().uploads, Limits::UPLOADS);
+    bench.settle();
+    assert_eq!(incoming(&bench), Limits::UPLOADS);
+    // The one left last is still there to be resumed, and those with an owner are left alone.
+    let resumed = open(200, 1, None, true);
+    assert_eq!(bench.ask(resumed), Answer::Opened { offset: 4 });
+    let refused = Answer::Refused(Refusal::TooManyUploads);
+    assert_eq!(bench.ask(elsewhere(2)), refused);
+    assert_eq!(bench.ask(write(opened[0], 0, b"x")), Answer::Written);
+}
+
 #[test]
 fn space_promised_to_one_upload_is_not_promised_to_another() {
     let mut bench = Bench::on(Medium::new(8 << 20), &config()).unwrap();

@@ -3,6 +3,8 @@
 //! The fuzzer and the hostile tests call the same functions. They also check what must hold of
 //! whatever is accepted: a frame has one spelling, and a state machine stays within its bounds.
 
+pub mod gbs;
+
 use bytes::{Buf, Bytes};
 use lafs::{ConnectionSecret, ShareNumber, StorageIndex, Swissnum};
 

@@ -1,16 +1,17 @@
-//! The pipeline protocol, both ends, without I/O.
+//! The wire protocols, without I/O: the pipeline, both ends, and Tahoe-LAFS's own in [`gbs`].
 //!
 //! Bytes and answers go in, events and bytes come out; sockets, TLS and time belong to the caller.
-//! The protocol to the byte is `docs/pipeline-protocol.md`; every bound in it is in [`limits`].
+//! The pipeline to the byte is `docs/pipeline-protocol.md`; every bound in it is in [`limits`].
 //!
-//! Each end is one state machine, [`client::Connection`] and [`server::Connection`], used the same
-//! way: feed it what arrived with `read`, one event at a time, until it wants no more; call its
-//! methods to say something; then write what its `output` holds to the peer.
+//! Each end of it is one state machine, [`client::Connection`] and [`server::Connection`], used the
+//! same way: feed it what arrived with `read`, one event at a time, until it wants no more; call
+//! its methods to say something; then write what its `output` holds to the peer.
 
 pub mod client;
 mod error;
 pub mod frame;
 pub mod fuzz;
+pub mod gbs;
 pub mod limits;
 mod output;
 mod range;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::Location;
+use super::{Location, Names, Store};
 
 /// The port of a server whose operator chose none.
 pub const PORT_DEFAULT: u16 = 3457;
@@ -19,13 +19,36 @@ pub struct Choices {
     pub location: Vec<Location>,
 }
 
-/// Returns the text of a configuration file with these choices.
+/// Returns the text of a configuration file with these choices, of a server with these names.
 #[must_use]
-pub fn render(choices: &Choices) -> String {
+pub fn render(choices: &Choices, names: &Names) -> String {
+    // The nickname last: it may hold anything, the other placeholders included.
     TEMPLATE
-        .replace("{nickname}", &quote(&choices.nickname))
         .replace("{listen}", &list(&choices.listen))
         .replace("{location}", &list(&choices.location))
+        .replace("{node_id}", &quote(&names.node_id.to_string()))
+        .replace("{server_id}", &quote(&names.server_id.to_string()))
+        .replace("{seed}", &quote(&names.permutation_seed.to_string()))
+        .replace("{nickname}", &quote(&choices.nickname))
+}
+
+/// Puts where the store is, its reserved space and whether it is read-only into the text of a
+/// configuration file that [`render`] made; `None` if its path is not text.
+pub(crate) fn with_store(text: &str, store: &Store) -> Option<String> {
+    let path = quote(store.path.to_str()?);
+    let replacements = [
+        (STORE_PATH, format!("path = {path}")),
+        (
+            RESERVED_SPACE,
+            format!("reserved_space = {}", store.reserved_space.0),
+        ),
+        (READ_ONLY, format!("read_only = {}", store.read_only)),
+    ];
+    let mut text = text.to_owned();
+    for (commented, line) in replacements {
+        text = text.replacen(&format!("\n{commented}\n"), &format!("\n{line}\n"), 1);
+    }
+    Some(text)
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
@@ -33,8 +56,8 @@ fn list<T: ToString>(items: &[T]) -> String {
     format!("[{}]", items.join(", "))
 }
 
-/// A TOML basic string.
-fn quote(text: &str) -> String {
+/// A TOML basic string, which is a double-quoted string of YAML as well.
+pub(crate) fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {
@@ -52,6 +75,11 @@ fn quote(text: &str) -> String {
     quoted
 }
 
+/// Lines of the template that [`with_store`] replaces.
+const STORE_PATH: &str = r#"#path = "storage""#;
+const RESERVED_SPACE: &str = r#"#reserved_space = "1G""#;
+const READ_ONLY: &str = "#read_only = false";
+
 const TEMPLATE: &str = r#"# The configuration of this tahoed. It is read once, at start.
 # A key in a comment shows its default.
 
@@ -64,6 +92,13 @@ listen = {listen}
 # Where clients are told to connect, HOST or HOST:PORT: the name or address of this machine as
 # others see it. Without a port it is the one listened on. `tahoed nurl` prints one NURL for each.
 location = {location}
+
+[tahoe]
+# What clients of Tahoe-LAFS know this server by, as `tahoed servers-yaml` tells them. Never change
+# these: clients that were told others could no longer write to their slots nor renew their leases.
+node_id = {node_id}
+server_id = {server_id}
+permutation_seed = {seed}
 
 [store]
 # The directory that holds the shares, relative to the directory of this file. It should be on
@@ -87,6 +122,10 @@ location = {location}
 
 # Disk space of the journal, which makes small shares durable quickly.
 #journal_size = "64MiB"
+
+# The version of new containers. 2 keeps hashes of lease secrets; 1 keeps them in the clear, for
+# Tahoe-LAFS before 1.17. Both are read.
+#container_version = 2
 
 [limits]
 # Threads that serve connections. One serves a gigabit.
@@ -120,7 +159,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{ByteSize, Config};
+    use crate::identity::Identity;
+
+    fn names() -> Names {
+        let pem = Identity::generate().unwrap();
+        Names::of(&Identity::from_pem(pem.as_bytes()).unwrap())
+    }
 
     fn choices(nickname: &str) -> Choices {
         Choices {
@@ -132,19 +177,40 @@ mod tests {
 
     #[test]
     fn what_init_writes_is_what_run_reads() {
-        for nickname in ["alice", "", "a \"quoted\" \\ \u{1b} n\u{e4}me\n"] {
-            let text = render(&choices(nickname));
+        let names = names();
+        for nickname in [
+            "alice",
+            "",
+            "a \"quoted\" \\ \u{1b} n\u{e4}me\n",
+            "{listen}",
+        ] {
+            let text = render(&choices(nickname), &names);
             let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
             assert_eq!(config.nickname, nickname);
             assert_eq!(config.listen, choices("").listen);
             assert_eq!(config.location, choices("").location);
+            assert_eq!(config.names.server_id.as_ref(), Some(&names.server_id));
+            assert_eq!(config.names.or(self::names()), names);
         }
+    }
+
+    #[test]
+    fn a_store_that_is_put_in_is_read_back() {
+        let store = Store {
+            path: "/srv/a \"b\"".into(),
+            reserved_space: ByteSize(5 << 30),
+            read_only: true,
+            ..Store::default()
+        };
+        let text = with_store(&render(&choices("alice"), &names()), &store).unwrap();
+        let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
+        assert_eq!(config.store, store);
     }
 
     // The comments promise defaults; with each key taken out of its comment nothing may change.
     #[test]
     fn the_defaults_in_comments_are_the_defaults() {
-        let text = render(&choices("alice"));
+        let text = render(&choices("alice"), &names());
         let uncommented: String = text
             .lines()
             .map(|line| match line.strip_prefix('#') {

@@ -17,6 +17,14 @@ pub(super) fn of(refusal: &Refusal) -> Reason {
         Refusal::UnknownUpload => Reason::Expired,
         Refusal::Gap { .. } => Reason::OutOfOrder,
         Refusal::WrongSize { .. } => Reason::WrongSize,
+        // Not of anything that the pipeline asks for.
+        Refusal::Conflict
+        | Refusal::BeyondEnd { .. }
+        | Refusal::TooManyRanges { .. }
+        | Refusal::WrongSecret
+        | Refusal::AlreadyHeld
+        | Refusal::EmptyShare
+        | Refusal::NotABucket => Reason::OutOfOrder,
         Refusal::NoShare | Refusal::Damaged(_) => Reason::Damaged,
         Refusal::Disk(_) | Refusal::Failed => Reason::Disk,
         Refusal::ShuttingDown => Reason::Stopping,

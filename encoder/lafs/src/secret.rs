@@ -63,6 +63,17 @@ secret! {
     UploadSecret
 }
 
+impl UploadSecret {
+    /// The secret of an uploader that chose its own bytes, as clients of Tahoe-LAFS do, whose upload
+    /// secrets have any length.
+    ///
+    /// One-way: who sees this one cannot present the other.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(derive("tahoe-gbs 2026-11 upload secret v1", &[bytes]))
+    }
+}
+
 secret! {
     /// What a file of the native suite is encrypted with; who knows it may read the file.
     ReadKey
@@ -260,6 +271,19 @@ mod tests {
         assert_ne!(lease, connection.lease(two));
         assert_ne!(lease, ConnectionSecret::new([8; 32]).lease(one));
         assert_eq!(lease, connection.lease(one));
+    }
+
+    // Lengths differ; nothing is cut, padded or joined.
+    #[test]
+    fn upload_secrets_of_any_length_differ() {
+        let secrets: [&[u8]; 6] = [b"", b"a", b"aa", b"a\0", &[7; 32], &[7; 33]];
+        for (index, one) in secrets.iter().enumerate() {
+            for (other_index, other) in secrets.iter().enumerate() {
+                let equal = UploadSecret::of_bytes(one) == UploadSecret::of_bytes(other);
+                assert_eq!(equal, index == other_index);
+            }
+        }
+        assert_ne!(UploadSecret::of_bytes(&[7; 32]), UploadSecret::new([7; 32]));
     }
 
     #[test]
