@@ -16,7 +16,7 @@ class Refused(Exception):
     """The web API answered with an error."""
 
     def __init__(self, request, status, text):
-        super().__init__(f"{request}: {status}: {text[:2000]}")
+        super().__init__(f"{request}: {status}: {text[-2000:]}")
         self.status = status
 
 
@@ -73,7 +73,9 @@ class Client:
         """Makes a request and returns the answer's body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request(method, path, body, headers or {})
+            # Without it, an error is a page of HTML.
+            accept = {"Accept": "text/plain"}
+            connection.request(method, path, body, accept | (headers or {}))
             answer = connection.getresponse()
             text = answer.read()
         finally:
