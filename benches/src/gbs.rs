@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use wire::{Connection, Request};
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Work {
     /// The version, which every client asks for once a second.
     Version,
@@ -40,7 +40,7 @@ pub enum Work {
 }
 
 impl Work {
-    /// All of them, those first that the others need.
+    /// All of them; uploads first, so that reads are of many buckets.
     pub const ALL: [Self; 5] = [
         Self::Upload,
         Self::Version,
@@ -71,7 +71,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Opens connections, and makes a slot for each.
+    /// Opens connections, makes a slot for each, and uploads a share, so that there is one to read.
     ///
     /// # Errors
     ///
@@ -86,11 +86,13 @@ impl Clients {
                 .await?;
             connections.push(connection);
         }
-        Ok(Self {
+        let mut clients = Self {
             connections,
             uploaded: 0,
             written: 0,
-        })
+        };
+        clients.work(Work::Upload, Duration::MAX, 1).await?;
+        Ok(clients)
     }
 
     /// Works on all connections until the time is over or so much is done, and returns how much was.
@@ -98,25 +100,18 @@ impl Clients {
     /// # Errors
     ///
     /// When the server refuses something or closes a connection.
-    ///
-    /// # Panics
-    ///
-    /// To read or list before anything was uploaded.
     pub async fn work(&mut self, work: Work, time: Duration, count_max: u64) -> io::Result<u64> {
         let first = match work {
             Work::Upload => self.uploaded,
             Work::ReadTestWrite => self.written,
-            Work::Version => 0,
-            Work::Read | Work::List => {
-                assert!(self.uploaded > 0, "there is something to read");
-                0
-            }
+            Work::Version | Work::Read | Work::List => 0,
         };
         let uploaded = self.uploaded;
         let tickets = Rc::new(Tickets {
             next: Cell::new(first),
             end: first + count_max,
-            deadline: Instant::now() + time,
+            began: Instant::now(),
+            time,
         });
         let mut working = JoinSet::new();
         for mut connection in self.connections.drain(..) {
@@ -145,13 +140,14 @@ impl Clients {
 struct Tickets {
     next: Cell<u64>,
     end: u64,
-    deadline: Instant,
+    began: Instant,
+    time: Duration,
 }
 
 impl Tickets {
     fn take(&self) -> Option<u64> {
         let ticket = self.next.get();
-        if ticket == self.end || Instant::now() >= self.deadline {
+        if ticket == self.end || self.began.elapsed() >= self.time {
             return None;
         }
         self.next.set(ticket + 1);

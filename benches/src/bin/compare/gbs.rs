@@ -22,6 +22,9 @@ use crate::{Context, prepared};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// What to ask for
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Work::ALL)]
+    work: Vec<Work>,
     /// Times that everything is asked for
     #[arg(long, default_value_t = 5)]
     rounds: u32,
@@ -91,11 +94,12 @@ async fn ask(nurls: &Both<Nurl>, pids: Both<u32>, options: &Options) -> io::Resu
         Clients::connect(&nurls[0], options.connections).await?,
         Clients::connect(&nurls[1], options.connections).await?,
     ];
-    let mut asked = Work::ALL.map(|work| Asked {
+    let unasked = |&work| Asked {
         work,
         rates: array::from_fn(|_| Vec::new()),
         cpu: array::from_fn(|_| Vec::new()),
-    });
+    };
+    let mut asked: Vec<_> = options.work.iter().map(unasked).collect();
     let time = Duration::from_secs(options.seconds);
     for round in 0..options.rounds {
         for Asked { work, rates, cpu } in &mut asked {
@@ -111,7 +115,7 @@ async fn ask(nurls: &Both<Nurl>, pids: Both<u32>, options: &Options) -> io::Resu
             }
         }
     }
-    Ok(asked.into())
+    Ok(asked)
 }
 
 /// Stores and fetches files with a real client of each server, in turn.
