@@ -12,13 +12,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from judge import adoption, canary, crowd, directories, files, mutable, outage, repair
+from judge import adoption, canary, crowd, directories, files, mutable, outage, repair, space
 from judge.grid import Grid
 from judge.servers import Tahoed, TahoeServer
 from judge.suite import TooLate, Trial, note
 
-# Those that start the most clients come last.
-PARTS = [canary, files, mutable, directories, repair, outage, adoption, crowd]
+# Those that start the most clients, or change the grid for good, come last.
+PARTS = [canary, files, mutable, directories, repair, outage, adoption, crowd, space]
 
 
 def main():

@@ -4,10 +4,12 @@ import os
 
 from judge.containers import expect_leases
 from judge.grid import SERVERS
-from judge.suite import claim, equal, note
+from judge.suite import claim, equal, holds, note
 
 # Around the segments of MDMF, which the client rounds up so that 3 divides them.
 SIZES = [1, 1000, 128 * 1024 - 1, 128 * 1024, 128 * 1024 + 1, 128 * 1024 + 2, 500_000]
+
+LARGE = 10_000_000
 
 
 @claim
@@ -52,6 +54,18 @@ def parts_of_a_mutable_file_are_written_in_place_and_past_its_end(grid):
             equal(
                 grid.client.get(cap, (begin, end)), bytes(content[begin:end]), f"a part of {kind}"
             )
+
+
+@claim
+def a_large_mutable_file_is_written_and_overwritten(grid):
+    # The client sends each share whole, in one request.
+    for kind in ["sdmf", "mdmf"]:
+        cap = grid.client.put(os.urandom(100), kind)
+        for size in [LARGE, LARGE - 1_000_001, LARGE + 1]:
+            content = os.urandom(size)
+            grid.client.write(cap, content)
+            holds(grid.client.get(cap) == content, f"an {kind} file of {size} bytes comes back")
+        grid.client.expect_healthy(cap, f"a large {kind} file")
 
 
 @claim

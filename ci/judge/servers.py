@@ -118,6 +118,10 @@ class Tahoed(Server):
         output([cls.program, "adopt", node.directory])
         return cls(node.directory, node.port)
 
+    def make_read_only(self):
+        """Lets it take no new shares from its next start on."""
+        configure(self.directory / "tahoed.toml", {"#read_only = false": "read_only = true"})
+
     def command(self):
         return [self.program, "run", self.directory]
 
@@ -141,6 +145,10 @@ class TahoeServer(Server):
     def adopt(cls, node):
         """The node itself, as its own successor."""
         return cls(node.directory, node.port)
+
+    def make_read_only(self):
+        """Lets it take no new shares from its next start on."""
+        configure(self.directory / "tahoe.cfg", {"#readonly =": "readonly = true"})
 
     def command(self):
         return [TAHOE, "run", "--allow-stdin-close", self.directory]

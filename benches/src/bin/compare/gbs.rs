@@ -26,19 +26,19 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Work::ALL)]
     work: Vec<Work>,
     /// Times that everything is asked for
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Seconds that one kind of request has at each server a round
     #[arg(long, default_value_t = 2)]
     seconds: u64,
     /// Requests of one kind at each server a round, at most
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     requests: u64,
     /// Connections that ask at once
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=64))]
     connections: u8,
     /// Files of 1 kB for the real client
-    #[arg(long, default_value_t = 40)]
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..))]
     files: u32,
 }
 
