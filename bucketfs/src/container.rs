@@ -10,12 +10,13 @@
 //! Integers are big-endian. The same bytes as Tahoe-LAFS `storage/immutable.py`. The share's size
 //! follows from the file's: what is left between header and leases. Both versions are written as the
 //! operator chooses and read always; leases added are kept as the version has it (never a mixture
-//! in one file).
+//! in one file). The container of mutable shares is told in [`mutable`].
 
 use bytes::Bytes;
 use lafs::num;
 
 mod lease;
+pub mod mutable;
 
 pub use lease::{Lease, LeaseChange, LeaseSearch, expiration};
 
@@ -23,6 +24,10 @@ use crate::error::Damage;
 
 /// Size of the header.
 pub const HEADER_SIZE: u64 = 12;
+
+/// [`HEADER_SIZE`] in memory.
+pub(crate) const HEADER_LEN: usize = 12;
+const _: () = assert!(HEADER_LEN as u64 == HEADER_SIZE);
 
 /// Owner number, renew secret, cancel secret, expiration time.
 pub const LEASE_SIZE: u64 = 72;
@@ -63,11 +68,6 @@ impl Version {
             Self::Two => 2,
         }
     }
-}
-
-/// Whether a file that begins so is the container of a mutable share, of whichever version.
-pub(crate) fn is_slot(front: &[u8]) -> bool {
-    front.starts_with(b"Tahoe mutable container v")
 }
 
 /// A header whose words are known, and not yet compared with the size of its file.
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn slots_and_other_files_are_not_taken_for_shares() {
-        assert!(is_slot(MUTABLE) && !is_slot(TWO) && !is_slot(&MUTABLE[..20]));
+        assert!(mutable::is_mutable(MUTABLE) && !mutable::is_mutable(TWO));
         assert_eq!(Container::parse(MUTABLE), Err(Damage::UnknownContainer));
         assert_eq!(
             Container::parse(b"hello, world"),

@@ -37,11 +37,12 @@ pub use root::Root;
 #[cfg(feature = "tokio-uring")]
 pub use tokio_uring::TokioUring;
 
-/// Most files the store keeps open at a time: both journal files, and the uploads in progress.
+/// Most files the store keeps open at a time: both journal files, the uploads in progress, spools,
+/// and containers of slots being written anew.
 ///
 /// File ids are below this, so that an engine can use them as slots of a fixed table. Far below
 /// the usual limit of 1024 descriptors a process, which the sockets share.
-pub const OPEN_FILES_MAX: u16 = 258;
+pub const OPEN_FILES_MAX: u16 = 298;
 
 /// Most operations the store has in flight at a time; what is beyond waits inside the store.
 pub const FLIGHT_MAX: usize = 256;
@@ -165,6 +166,31 @@ pub enum Operation {
         /// Its new name.
         target: StorePath,
     },
+    /// Gives a file the name of another, which is replaced if it exists, making the directories
+    /// above it; nothing is synced. Whoever opens the name has the one file or the other.
+    ///
+    /// With `spare` the file keeps its own name: it is given the second name `spare`, and that one
+    /// is renamed. So it is still to be found, should the new name not last. If both are names of
+    /// one file already, `spare` may be left behind.
+    Replace {
+        /// The file.
+        source: StorePath,
+        /// A name beside it that nobody else uses.
+        spare: Option<StorePath>,
+        /// Its new name.
+        target: StorePath,
+    },
+    /// Copies parts of a file into an open one. Nothing is synced.
+    ///
+    /// Fails with `IO` if the source ends before a part does.
+    Copy {
+        /// The file to read.
+        source: StorePath,
+        /// The file to write.
+        file: FileId,
+        /// Which parts go where.
+        ranges: Vec<CopyRange>,
+    },
     /// Makes the entries of directories durable (`fsync`), in the order given.
     SyncDirectories {
         /// The directories.
@@ -248,6 +274,17 @@ pub struct ByteRange {
     pub offset: u64,
     /// Its most bytes; in memory, hence `usize`.
     pub len: usize,
+}
+
+/// A part of a file that is to be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyRange {
+    /// Where it starts in the source.
+    pub from: u64,
+    /// Where it starts in the target.
+    pub to: u64,
+    /// How long it is, whatever fits into memory.
+    pub size: u64,
 }
 
 /// An operation that has ended.

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::disk::{Completion, Engine, EngineChoice, EngineError, FLIGHT_MAX, Root, start_engine};
 use crate::error::OpenError;
-use crate::handle::{Inbox, Message, StoreHandle};
+use crate::handle::{Inbox, Left, Message, StoreHandle};
 use crate::store::{Answer, Config, Now, Request, RequestId, Store};
 
 /// Opens the store in a directory, and makes it if there is none.
@@ -48,6 +48,7 @@ pub fn open(
         inbox,
         replies: HashMap::new(),
         completions: Vec::new(),
+        left: Vec::new(),
         ending: None,
     };
     Ok((handle, driver))
@@ -73,6 +74,8 @@ pub struct Driver {
     /// Who asked.
     replies: HashMap<RequestId, oneshot::Sender<Answer>>,
     completions: Vec<Completion>,
+    /// What nobody is there for any more, and the store has not been told so.
+    left: Vec<Left>,
     /// Who wants to know when it has ended; `Some` once it is ending.
     ending: Option<Vec<oneshot::Sender<()>>>,
 }
@@ -141,16 +144,26 @@ impl Driver {
 
     fn take_requests(&mut self, now: Now) -> bool {
         let mut any = false;
-        while let Ok(upload) = self.inbox.left.try_recv() {
-            self.detach(now, upload);
+        while let Ok(left) = self.inbox.left.try_recv() {
+            self.left.push(left);
             any = true;
         }
-        while self.store.has_room() {
+        let mut emptied = false;
+        while self.store.has_room() && !emptied {
             match self.inbox.messages.try_recv() {
-                Ok(message) => self.take(now, message),
-                Err(_) => break,
+                Ok(message) => {
+                    self.take(now, message);
+                    any = true;
+                }
+                Err(_) => emptied = true,
             }
-            any = true;
+        }
+        // What began an upload or a spool was in the queue before word of its end came: now the
+        // store knows of it.
+        if emptied {
+            for left in std::mem::take(&mut self.left) {
+                self.leave(now, left);
+            }
         }
         any
     }
@@ -165,9 +178,12 @@ impl Driver {
         }
     }
 
-    fn detach(&mut self, now: Now, upload: RequestId) {
+    fn leave(&mut self, now: Now, left: Left) {
         let id = self.inbox.next_id();
-        let request = Request::Detach { upload };
+        let request = match left {
+            Left::Upload(upload) => Request::Detach { upload },
+            Left::Spool(spool) => Request::DropSpool { spool },
+        };
         self.store.handle_request(now, id, request);
     }
 
@@ -191,7 +207,7 @@ impl Driver {
                 Some(message) => self.take(now, message),
                 None => self.end(now, None),
             },
-            Some(upload) = self.inbox.left.recv(), if open => self.detach(now, upload),
+            Some(left) = self.inbox.left.recv(), if open => self.left.push(left),
             () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
         }
         Ok(())

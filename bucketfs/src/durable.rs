@@ -83,6 +83,11 @@ impl BytesDurable {
     pub(crate) fn waived(Waiver(()): Waiver) -> Self {
         Self(())
     }
+
+    /// One proof of two files.
+    pub(crate) fn and(self, Self(()): Self) -> Self {
+        self
+    }
 }
 
 /// Proof that a file and every name on the way to it are on stable storage.
@@ -110,6 +115,11 @@ impl NameDurable {
     /// Without a sync.
     pub(crate) fn waived(Waiver(()): Waiver, _: BytesDurable) -> Self {
         Self(())
+    }
+
+    /// The proof that it was made of; for the next name of the file.
+    pub(crate) fn of_bytes(&self) -> BytesDurable {
+        BytesDurable(())
     }
 }
 

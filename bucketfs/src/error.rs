@@ -89,12 +89,18 @@ pub enum Refusal {
     /// A share without any bytes, of which no part can ever come.
     #[error("a share must have at least one byte")]
     EmptyShare,
-    /// Shares that change are held under this storage index.
-    #[error("mutable shares are held under this storage index")]
-    NotABucket,
     /// No such share is held.
     #[error("no such share")]
     NoShare,
+    /// The write enabler is not that of every share of the slot.
+    #[error("the write enabler is not that of the slot")]
+    WrongWriteEnabler,
+    /// There is an immutable share where a slot was asked for.
+    #[error("the storage index is of immutable shares")]
+    NotASlot,
+    /// There are shares of a slot where immutable ones were asked for.
+    #[error("the storage index is of a slot")]
+    NotABucket,
     /// The share has as many leases as the store gives one.
     #[error("the share has too many leases")]
     TooManyLeases,
@@ -119,7 +125,7 @@ pub enum Damage {
     #[error("a change of the container is half done; open the store again")]
     HalfChanged,
     /// A container of a version or kind this store does not know, or no container.
-    #[error("not an immutable container")]
+    #[error("not a share container")]
     UnknownContainer,
 }
 

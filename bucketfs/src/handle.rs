@@ -11,7 +11,7 @@ use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Refusal;
-use crate::store::{Answer, Request, RequestId};
+use crate::store::{Answer, ReadTestWrite, Request, RequestId};
 
 /// A way to ask the store. Cheap to clone.
 ///
@@ -19,7 +19,7 @@ use crate::store::{Answer, Request, RequestId};
 #[derive(Clone, Debug)]
 pub struct StoreHandle {
     inbox: mpsc::Sender<Message>,
-    left: mpsc::UnboundedSender<RequestId>,
+    left: mpsc::UnboundedSender<Left>,
     next: Arc<AtomicU64>,
 }
 
@@ -35,12 +35,21 @@ pub(crate) enum Message {
     ShutDown(oneshot::Sender<()>),
 }
 
+/// What nobody is there for any more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Left {
+    /// An upload: it stays, to be resumed.
+    Upload(RequestId),
+    /// A spool: it goes.
+    Spool(RequestId),
+}
+
 /// The driver's end.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     pub(crate) messages: mpsc::Receiver<Message>,
-    /// Uploads whose uploader is gone. As many as there are uploads, at most.
-    pub(crate) left: mpsc::UnboundedReceiver<RequestId>,
+    /// As many as there are uploads and spools, at most.
+    pub(crate) left: mpsc::UnboundedReceiver<Left>,
     next: Arc<AtomicU64>,
 }
 
@@ -67,6 +76,17 @@ pub struct UploadStart {
     pub size: Option<u64>,
     /// Go on where an upload with the same secret ended, if there is one.
     pub resume: bool,
+}
+
+/// A file for what one request is to write to a slot, if that is more than it may bring itself.
+///
+/// Writes may follow at once, without waiting for an answer; what went wrong with one is told by
+/// the next ones and by the request. Dropped before [`StoreHandle::read_test_write`], it goes.
+#[derive(Debug)]
+pub struct Spool {
+    id: RequestId,
+    handle: StoreHandle,
+    over: bool,
 }
 
 /// An upload in progress.
@@ -136,6 +156,31 @@ impl StoreHandle {
         (upload, pending)
     }
 
+    /// Begins a spool. If there can be none, its writes are refused, and the request made with it.
+    pub async fn spool(&self) -> Spool {
+        let Pending { id, .. } = self.send(Request::OpenSpool).await;
+        Spool {
+            id,
+            handle: self.clone(),
+            over: false,
+        }
+    }
+
+    /// Tests, reads and changes the shares of a slot, with a spool if its writes name one; see
+    /// [`Request::ReadTestWrite`].
+    pub async fn read_test_write(
+        &self,
+        mut request: Box<ReadTestWrite>,
+        spool: Option<Spool>,
+    ) -> Pending {
+        request.spool = spool.as_ref().map(|spool| spool.id);
+        let pending = self.send(Request::ReadTestWrite(request)).await;
+        if let Some(mut spool) = spool {
+            spool.over = true;
+        }
+        pending
+    }
+
     /// Lets the store finish what it has begun, refuse the rest and end; returns when it has.
     pub async fn shut_down(&self) {
         let (sender, ended) = oneshot::channel();
@@ -175,11 +220,28 @@ impl Upload {
     }
 }
 
+impl Spool {
+    /// Writes the next bytes; see [`Request::Spool`].
+    pub async fn write(&self, bytes: Bytes) -> Pending {
+        let spool = self.id;
+        self.handle.send(Request::Spool { spool, bytes }).await
+    }
+}
+
 impl Drop for Upload {
     fn drop(&mut self) {
         if !self.over {
             // Without a driver there is no upload either.
-            let _ = self.handle.left.send(self.id);
+            let _ = self.handle.left.send(Left::Upload(self.id));
+        }
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        if !self.over {
+            // Without a driver there is no spool either.
+            let _ = self.handle.left.send(Left::Spool(self.id));
         }
     }
 }

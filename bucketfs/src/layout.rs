@@ -5,8 +5,9 @@
 //! lock                           held by the daemon that has the store open
 //! journal/a, journal/b           the redo journal
 //! shares/...                     finished shares, as the layout has it
-//! shares/incoming/<serial>       uploads in progress, gone after a restart
+//! shares/incoming/<serial>       uploads and other files on their way, gone after a restart
 //! shares/incoming/<serial>.parts uploads of parts, found again after a restart
+//! shares/incoming/<serial>.note  beside one that is about to become a share
 //! corruption-advisories/...      what clients report, for the operator
 //! ```
 //!
@@ -104,7 +105,7 @@ impl std::fmt::Display for Layout {
     }
 }
 
-/// The file of an upload in progress. Serial numbers go on from the highest that is found at start.
+/// A file on its way to its name. Serial numbers go on from the highest that an upload of parts has.
 pub(crate) fn incoming(serial: u64) -> StorePath {
     StorePath::new(&format!("{INCOMING}/{serial:x}"))
 }
@@ -114,18 +115,45 @@ pub(crate) fn incoming_parts(serial: u64) -> StorePath {
     StorePath::new(&format!("{INCOMING}/{serial:x}{PARTS}"))
 }
 
-/// The serial number of an upload's file in incoming, and whether it is one of parts.
-pub(crate) fn parse_incoming(name: &str) -> Option<(u64, bool)> {
-    let (serial, is_parts) = match name.strip_suffix(PARTS) {
-        Some(serial) => (serial, true),
-        None => (name, false),
-    };
-    let serial = u64::from_str_radix(serial, 16).ok()?;
-    Some((serial, is_parts))
+/// The note beside it while it becomes a share.
+pub(crate) fn incoming_note(serial: u64) -> StorePath {
+    StorePath::new(&format!("{INCOMING}/{serial:x}{NOTE}"))
+}
+
+/// What a file in incoming is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    /// An upload that is written front to back, or a small share.
+    Upload,
+    /// An upload of parts.
+    Parts,
+    /// The note of one.
+    Note,
+}
+
+/// The serial number of a file in incoming, and what it is, if it is one of the store's.
+pub(crate) fn parse_incoming(name: &str) -> Option<(u64, Incoming)> {
+    let suffixes = [(PARTS, Incoming::Parts), (NOTE, Incoming::Note)];
+    let suffixed = suffixes
+        .into_iter()
+        .find_map(|(suffix, kind)| Some((name.strip_suffix(suffix)?, kind)));
+    let (serial, kind) = suffixed.unwrap_or((name, Incoming::Upload));
+    // A sign would parse, too.
+    let is_serial = serial.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let serial = u64::from_str_radix(serial, 16).ok().filter(|_| is_serial)?;
+    Some((serial, kind))
 }
 
 /// What the name of an upload of parts ends with.
 const PARTS: &str = ".parts";
+/// What that of its note ends with.
+const NOTE: &str = ".note";
+/// The second name of a file in incoming that is on its way to its place. Serial numbers do not
+/// come that far.
+pub(crate) fn spare(serial: u64) -> StorePath {
+    incoming(serial | 1 << 63)
+}
+
 /// The directory of finished shares.
 pub(crate) const SHARES: &str = "shares";
 /// The directory of uploads in progress.

@@ -21,9 +21,10 @@ mod version;
 pub use adopt::{AdoptError, adopt};
 pub use driver::{Driver, StartError, open};
 pub use error::{Damage, DiskError, JournalDamage, OpenError, Refusal};
-pub use handle::{Pending, StoreHandle, Upload, UploadStart};
+pub use handle::{Pending, Spool, StoreHandle, Upload, UploadStart};
 pub use layout::{Layout, ShareKey};
 pub use store::{
-    AdvisedKind, Answer, BootId, BootIdError, Config, Durability, Extent, LeaseOwner, Limits, Now,
-    Piece, ReadRequest, Request, RequestId, Rest, Status, Store, Wanted, fuzz_ticket,
+    AdvisedKind, Answer, BootId, BootIdError, Config, Durability, Extent, Held, LeaseOwner, Limits,
+    Now, Piece, ReadRequest, ReadTestWrite, Request, RequestId, Rest, ShareChange, ShareKind,
+    SlotWrite, Status, Store, Test, Wanted, fuzz_ticket,
 };

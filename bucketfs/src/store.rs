@@ -43,19 +43,22 @@ mod put;
 mod read;
 mod remove;
 mod request;
+mod slot;
 mod space;
 mod upload;
 
 pub use open::Config;
 pub use parts::ticket::{BootId, BootIdError, fuzz as fuzz_ticket};
 pub use request::{
-    AdvisedKind, Answer, Durability, Extent, LeaseOwner, Limits, Now, Piece, ReadRequest, Request,
-    RequestId, Rest, Status, Wanted,
+    AdvisedKind, Answer, Durability, Extent, Held, LeaseOwner, Limits, Now, Piece, ReadRequest,
+    Request, RequestId, Rest, ShareKind, Status, Wanted,
 };
+pub use slot::{ReadTestWrite, ShareChange, SlotWrite, Test};
 
 use advise::Advisories;
 use locks::Locks;
 use parts::Parts;
+use slot::Slots;
 use space::{Measurement, SpaceAccount};
 use upload::Uploads;
 
@@ -88,6 +91,7 @@ pub struct Store {
     parts: Parts,
     allocations: Slab<allocate::Allocating>,
     advisories: Advisories,
+    slots: Slots,
     leasings: Slab<lease::Leasing>,
     readings: Slab<read::Reading>,
     /// Names the next file in incoming.
@@ -112,9 +116,10 @@ enum Flight {
     Allocate(allocate::Flight),
     Parts(parts::Flight),
     Advise(advise::Flight),
+    Change(slot::Flight),
 }
 
-/// What waits for a lock.
+/// What waits for a lock, or for the file that a slot is written anew to.
 #[derive(Debug)]
 enum Task {
     Put(put::Put),
@@ -122,12 +127,14 @@ enum Task {
     Close(close::Closing),
     /// The last part of a share.
     Seal(parts::Part),
-    /// An upload of parts that found its share held.
-    FindHeld(RequestId, ShareKey),
     Renew(lease::Renew),
     Patch(lease::Patch),
     Remove(remove::Removal),
     Read(read::ShareRead),
+    ReadAny(read::Admission),
+    Change(Box<slot::Change>),
+    Rewrite(Box<slot::Change>, Box<slot::Draft>),
+    Follow(slot::Following),
 }
 
 /// What waits for its record to be durable.
@@ -137,6 +144,8 @@ enum Recorded {
     Renew(lease::Recording),
     Remove(remove::Removal),
     Close(close::Naming),
+    Change(Box<slot::Change>),
+    Fences(slot::Settling),
 }
 
 // In.
@@ -166,7 +175,10 @@ impl Store {
         assert!(!known, "no two requests that await an answer share an id");
         self.pending_len += len;
         match refusal {
-            Some(refusal) => self.refuse(id, refusal),
+            Some(refusal) => {
+                self.drop_spool(request.spool());
+                self.refuse(id, refusal);
+            }
             None => self.dispatch(now, id, request),
         }
         self.run();
@@ -193,6 +205,7 @@ impl Store {
             Flight::Allocate(flight) => self.allocate_completed(flight, completion),
             Flight::Parts(flight) => self.parts_completed(flight, completion),
             Flight::Advise(flight) => self.advise_completed(flight, &completion),
+            Flight::Change(flight) => self.change_completed(flight, completion),
         }
         self.run();
     }
@@ -213,6 +226,7 @@ impl Store {
         self.now = now;
         self.shutting_down = true;
         self.end_all_uploads();
+        self.drop_all_spools();
         self.run();
     }
 
@@ -287,6 +301,13 @@ impl Store {
                 storage_index,
                 share,
             } => self.remove(id, key(storage_index, share)),
+            Request::ReadTestWrite(ask) => self.read_test_write(id, ask),
+            Request::OpenSpool => self.open_spool(id),
+            Request::Spool { spool, bytes } => self.spool(spool, id, bytes),
+            Request::DropSpool { spool } => {
+                self.drop_spool(Some(spool));
+                self.answer(id, Answer::Detached);
+            }
             Request::Status => {
                 // Somebody else may fill the disk while nobody stores anything here.
                 self.measure_space_if_due();
@@ -307,11 +328,14 @@ impl Store {
                 Task::Open(open) => self.open_locked(open),
                 Task::Close(closing) => self.close_locked(closing),
                 Task::Seal(part) => self.seal_locked(part),
-                Task::FindHeld(request, key) => self.parts_held_locked(request, key),
                 Task::Renew(renew) => self.renew_locked(renew),
                 Task::Patch(patch) => self.patch_locked(patch),
                 Task::Remove(removal) => self.remove_locked(removal),
                 Task::Read(read) => self.read_locked(read),
+                Task::ReadAny(read) => self.read_admitted(read),
+                Task::Change(change) => self.change_locked(change),
+                Task::Rewrite(change, draft) => self.rewrite(change, draft),
+                Task::Follow(following) => self.follow(following),
             }
         }
     }
@@ -422,13 +446,12 @@ impl Store {
     }
 
     fn next_incoming(&mut self) -> StorePath {
-        self.serial += 1;
-        layout::incoming(self.serial)
+        layout::incoming(self.next_serial())
     }
 
-    fn next_incoming_parts(&mut self) -> StorePath {
+    fn next_serial(&mut self) -> u64 {
         self.serial += 1;
-        layout::incoming_parts(self.serial)
+        self.serial
     }
 
     /// Asks whether a share is held; [`is_held`] reads the answer.
@@ -481,6 +504,14 @@ impl Store {
         self.log.append(record, waiter);
     }
 
+    /// Records that one batch is to hold.
+    fn record_all(&mut self, records: Vec<Record>, waiter: Recorded) {
+        if self.log.has_failed() {
+            return self.record_failed(waiter);
+        }
+        self.log.append_all(records, waiter);
+    }
+
     fn journal_completed(&mut self, part: Part, completion: Completion) {
         let failed = match part {
             Part::Append => match self.log.appended(completion) {
@@ -529,6 +560,8 @@ impl Store {
             Recorded::Renew(recording) => self.renew_recorded(recording, durable, hold),
             Recorded::Remove(removal) => self.remove_recorded(removal, durable, hold),
             Recorded::Close(naming) => self.close_recorded(naming, durable, hold),
+            Recorded::Change(change) => self.change_recorded(change, durable, hold),
+            Recorded::Fences(settling) => self.fences_recorded(settling, hold),
         }
     }
 
@@ -538,6 +571,8 @@ impl Store {
             Recorded::Renew(recording) => self.renew_ended(recording.renew, Err(Refusal::Failed)),
             Recorded::Remove(removal) => self.remove_ended(&removal, Err(Refusal::Failed)),
             Recorded::Close(naming) => self.close_record_failed(naming),
+            Recorded::Change(change) => self.change_record_failed(*change),
+            Recorded::Fences(settling) => self.fences_failed(settling),
         }
     }
 }
@@ -546,11 +581,21 @@ impl Request {
     /// How many bytes of shares the request brings.
     fn len(&self) -> usize {
         match self {
-            Self::Put { bytes, .. } | Self::Write { bytes, .. } | Self::WritePart { bytes, .. } => {
-                Bytes::len(bytes)
-            }
+            Self::Put { bytes, .. }
+            | Self::Write { bytes, .. }
+            | Self::WritePart { bytes, .. }
+            | Self::Spool { bytes, .. } => Bytes::len(bytes),
             Self::Advise { reason, .. } => reason.len(),
+            Self::ReadTestWrite(ask) => ask.len(),
             _ => 0,
+        }
+    }
+
+    /// The spool that the request uses up.
+    fn spool(&self) -> Option<RequestId> {
+        match self {
+            Self::ReadTestWrite(ask) => ask.spool,
+            _ => None,
         }
     }
 
@@ -562,6 +607,7 @@ impl Request {
                 | Self::Abort { .. }
                 | Self::AbortParts { .. }
                 | Self::Detach { .. }
+                | Self::DropSpool { .. }
                 | Self::Status
         )
     }

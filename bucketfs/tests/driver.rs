@@ -3,12 +3,16 @@
 
 use std::path::Path;
 
+use bucketfs::container::mutable::Content;
 use bucketfs::disk::EngineChoice;
 use bucketfs::{
-    Answer, Config, Extent, ReadRequest, Refusal, Request, StoreHandle, UploadStart, Wanted,
+    Answer, Config, Extent, Layout, ReadRequest, ReadTestWrite, Refusal, Request, ShareChange,
+    ShareKind, SlotWrite, StoreHandle, UploadStart, Wanted,
 };
 use bytes::Bytes;
-use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
+use lafs::{
+    CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret, WriteEnabler,
+};
 use tokio::task::{JoinSet, LocalSet};
 
 const ENGINES: [EngineChoice; 2] = [EngineChoice::Ring, EngineChoice::Pool];
@@ -192,4 +196,172 @@ fn a_driver_that_nobody_can_ask_any_more_ends() {
         bucketfs::open(directory.path(), EngineChoice::Auto, &Config::new([7; 32])).unwrap();
     drop(handle);
     runtime.block_on(driver.run()).unwrap();
+}
+
+fn change(number: u16, writes: Vec<SlotWrite>) -> Box<ReadTestWrite> {
+    let change = ShareChange {
+        writes,
+        ..ShareChange::default()
+    };
+    Box::new(ReadTestWrite {
+        storage_index: storage_index(number),
+        write_enabler: WriteEnabler::new([3; 32]),
+        lease: lease(),
+        shares: [(ShareNumber::new(0), change)].into(),
+        read: Vec::new(),
+        spool: None,
+    })
+}
+
+// What is too large for a request comes by a spool; one that is dropped leaves nothing behind.
+#[test]
+fn slots_are_changed_with_and_without_spools() {
+    let content: Vec<u8> = (0..1_500_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    for engine in ENGINES {
+        let directory = tempfile::tempdir().unwrap();
+        let bytes = Bytes::from(content.clone());
+        with_store(directory.path(), engine, |store| async move {
+            for (offset, size) in [(0, 1_500_000), (400, 300_000), (1_400_000, 200_000)] {
+                let (dropped, spool) = (store.spool().await, store.spool().await);
+                let mut written = Vec::new();
+                for start in (0..bytes.len()).step_by(500_000) {
+                    let part = bytes.slice(start..start + 500_000);
+                    written.push(spool.write(part.clone()).await);
+                    drop(dropped.write(part).await);
+                }
+                let content = Content::Spooled { offset: 0, size };
+                let change = change(1, vec![SlotWrite { offset, content }]);
+                let changed = store.read_test_write(change, Some(spool)).await.await;
+                assert!(matches!(
+                    changed,
+                    Answer::TestedAndWritten { success: true, .. }
+                ));
+                for written in written {
+                    assert_eq!(written.await, Answer::Written);
+                }
+            }
+            let content = Content::Bytes(Bytes::from_static(b"small"));
+            let offset = 1_599_998;
+            let change = change(1, vec![SlotWrite { offset, content }]);
+            let changed = store.read_test_write(change, None).await.await;
+            assert!(matches!(
+                changed,
+                Answer::TestedAndWritten { success: true, .. }
+            ));
+        });
+        let incoming = std::fs::read_dir(directory.path().join("shares/incoming")).unwrap();
+        assert_eq!(incoming.count(), 0);
+        with_store(directory.path(), engine, |store| async move {
+            let read = Request::Read(ReadRequest {
+                storage_index: storage_index(1),
+                wanted: Wanted::One(ShareNumber::new(0)),
+                extents: vec![Extent {
+                    offset: 1_399_990,
+                    size: 1 << 20,
+                }],
+            });
+            let Answer::Read { held, pieces, .. } = store.ask(read).await else {
+                panic!("a read");
+            };
+            assert_eq!(
+                (held[0].size, held[0].kind),
+                (1_600_003, ShareKind::Mutable)
+            );
+            assert_eq!(pieces[0].bytes.len(), 200_013);
+            assert!(pieces[0].bytes.ends_with(b"small"));
+        });
+    }
+}
+
+// The whole way of a Tahoe server's successor, on a real disk: a store is adopted, a large share
+// comes in parts of any order, the process ends in the middle of it, and the next one goes on.
+#[test]
+fn a_large_share_in_parts_outlasts_the_process_in_an_adopted_store() {
+    for engine in ENGINES {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(directory.path().join("shares/incoming")).unwrap();
+        let mut config = Config::new([7; 32]);
+        config.journal_size = Config::JOURNAL_SIZE_MIN;
+        bucketfs::adopt(directory.path(), Layout::OneLevel, &config).unwrap();
+        let bytes: Vec<u8> = (0..400_000_u32).flat_map(u32::to_be_bytes).collect();
+        let bytes = Bytes::from(bytes);
+        let size = bytes.len();
+        let part = |begin: usize, end: usize| Request::WritePart {
+            storage_index: storage_index(1),
+            share: ShareNumber::new(3),
+            secret: UploadSecret::of_bytes(b"secret"),
+            offset: begin as u64,
+            bytes: bytes.slice(begin..end),
+        };
+        with_store(directory.path(), engine, async |store: StoreHandle| {
+            let allocate = Request::Allocate {
+                storage_index: storage_index(1),
+                shares: vec![ShareNumber::new(3)],
+                size: size as u64,
+                secret: UploadSecret::of_bytes(b"secret"),
+                lease: lease(),
+            };
+            let answer = store.ask(allocate).await;
+            assert!(matches!(answer, Answer::Allocated { allocated, .. } if allocated.len() == 1));
+            store.ask(part(1_000_000, size)).await;
+            let answer = store.ask(part(0, 400_000)).await;
+            let missing = vec![(400_000, 1_000_000)];
+            assert_eq!(answer, Answer::PartWritten { missing });
+        });
+        with_store(directory.path(), engine, async |store: StoreHandle| {
+            let mut other = bytes.slice(399_000..399_100).to_vec();
+            other[99] ^= 1;
+            let differs = Request::WritePart {
+                storage_index: storage_index(1),
+                share: ShareNumber::new(3),
+                secret: UploadSecret::of_bytes(b"secret"),
+                offset: 399_000,
+                bytes: other.into(),
+            };
+            let conflict = Answer::Refused(Refusal::Conflict);
+            assert_eq!(store.ask(differs).await, conflict);
+            let missing = Vec::new();
+            let answer = store.ask(part(300_000, 1_100_000)).await;
+            assert_eq!(answer, Answer::PartWritten { missing });
+        });
+        let name = storage_index(1).to_string();
+        let file = directory
+            .path()
+            .join("shares")
+            .join(&name[..2])
+            .join(name)
+            .join("3");
+        let container = std::fs::read(file).unwrap();
+        assert_eq!(container[12..12 + size], bytes);
+        assert_eq!(container.len(), 12 + size + 72);
+        let incoming = std::fs::read_dir(directory.path().join("shares/incoming"));
+        assert_eq!(incoming.unwrap().count(), 0);
+    }
+}
+
+// The word of the end overtook the beginning, and the spool was then kept for ever.
+#[test]
+fn spools_that_are_dropped_at_once_do_not_use_up_those_there_are() {
+    let directory = tempfile::tempdir().unwrap();
+    with_store(directory.path(), EngineChoice::Pool, |store| async move {
+        for _ in 0..200 {
+            let spool = store.spool().await;
+            let written = spool.write(Bytes::from_static(b"bytes")).await;
+            drop((spool, written));
+        }
+        // Once all of that is carried out there is room for one that is used.
+        store.ask(Request::Status).await;
+        let mut tries = 0;
+        loop {
+            let spool = store.spool().await;
+            let written = spool.write(Bytes::from_static(b"bytes")).await.await;
+            if written == Answer::Written {
+                break;
+            }
+            tries += 1;
+            assert!(tries < 10_000, "{written:?}");
+        }
+    });
+    let incoming = std::fs::read_dir(directory.path().join("shares/incoming")).unwrap();
+    assert_eq!(incoming.count(), 0);
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use bucketfs::DiskError;
 use bucketfs::disk::{
-    ByteRange, Completion, Engine, Entry, EntryKind, Existing, FileId, OpenMode, Operation,
-    OperationId, Outcome, Pool, Ring, Root, StorePath,
+    ByteRange, Completion, CopyRange, Engine, Entry, EntryKind, Existing, FileId, OpenMode,
+    Operation, OperationId, Outcome, Pool, Ring, Root, StorePath,
 };
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -393,6 +393,74 @@ fn publishing_makes_directories_and_never_replaces(make: Make) {
     assert_eq!(bench.contents("shares/ab/cd/bucket/1"), b"two");
 }
 
+// A slot's share is replaced under the eyes of readers; the replacement may need its own name still.
+fn replacing_takes_the_place_of_a_file_and_may_keep_the_source(make: Make) {
+    let mut bench = Bench::new(make);
+    let replace = |source: &str, spare: Option<&str>, target: &str| Operation::Replace {
+        source: StorePath::new(source),
+        spare: spare.map(StorePath::new),
+        target: StorePath::new(target),
+    };
+    for (name, bytes) in [("in/1", b"one"), ("in/2", b"two"), ("in/3", b"six")] {
+        bench.done(create(name, bytes));
+    }
+    bench.done(replace("in/1", None, "shares/ab/bucket/0"));
+    assert!(!bench.exists("in/1"));
+    assert_eq!(bench.contents("shares/ab/bucket/0"), b"one");
+    bench.done(replace("in/2", None, "shares/ab/bucket/0"));
+    assert!(!bench.exists("in/2"));
+    assert_eq!(bench.contents("shares/ab/bucket/0"), b"two");
+    // Whatever has the spare name is what a replay left there.
+    bench.done(create("in/spare", b"old"));
+    for _ in 0..3 {
+        bench.done(replace("in/3", Some("in/spare"), "shares/ab/bucket/0"));
+        assert_eq!(bench.contents("shares/ab/bucket/0"), b"six");
+        assert_eq!(bench.contents("in/3"), b"six");
+    }
+    bench.done(remove("in/3", 0));
+    assert_eq!(bench.contents("shares/ab/bucket/0"), b"six");
+    for spare in [None, Some("in/other")] {
+        let errno = bench.errno(replace("in/absent", spare, "shares/ab/bucket/0"));
+        assert_eq!(errno, Errno::NOENT);
+    }
+    bench.done(create("in/4", b"file"));
+    let errno = bench.errno(replace("in/4", None, "shares/ab/bucket"));
+    assert!(matches!(errno, Errno::ISDIR), "{errno}");
+    assert_eq!(bench.contents("in/4"), b"file");
+}
+
+fn parts_of_a_file_are_copied_into_an_open_one(make: Make) {
+    let mut bench = Bench::new(make);
+    let bytes = pattern(700_000);
+    bench.done(create("source", &bytes));
+    bench.open_new("target");
+    let copy = |source: &str, ranges: &[(u64, u64, u64)]| Operation::Copy {
+        source: StorePath::new(source),
+        file: FileId(0),
+        ranges: ranges
+            .iter()
+            .map(|&(from, to, size)| CopyRange { from, to, size })
+            .collect(),
+    };
+    bench.done(copy("source", &[]));
+    bench.done(copy(
+        "source",
+        &[(0, 100, 600_000), (699_990, 0, 10), (5, 50, 0)],
+    ));
+    bench.done(write_at(0, 20, b"between"));
+    let error = bench
+        .perform(copy("source", &[(699_990, 0, 11)]))
+        .unwrap_err();
+    assert_eq!((error.call, error.errno), ("pread", Errno::IO));
+    assert_eq!(bench.errno(copy("absent", &[(0, 0, 1)])), Errno::NOENT);
+    bench.done(close(0));
+    let mut wanted = vec![0; 600_100];
+    wanted[..10].copy_from_slice(&bytes[699_990..]);
+    wanted[20..27].copy_from_slice(b"between");
+    wanted[100..].copy_from_slice(&bytes[..600_000]);
+    assert!(bench.contents("target") == wanted);
+}
+
 fn directories_and_the_file_system_are_synced(make: Make) {
     let mut bench = Bench::new(make);
     bench.done(create("a/b/file", b"x"));
@@ -428,6 +496,14 @@ fn a_size_that_no_file_can_have_is_told(make: Make) {
         assert!(known.contains(&error.errno), "{error}");
     }
     assert_eq!(bench.contents("file"), b"Bytes");
+    // The sync behind it succeeds, and must not make a success of it.
+    let error = bench.perform(Operation::Seal {
+        path: StorePath::new("file"),
+        writes: vec![(0, Bytes::from_static(b"S"))],
+        size: u64::MAX,
+    });
+    assert_eq!(error.unwrap_err().call, "ftruncate");
+    assert_eq!(bench.contents("file"), b"Sytes");
 }
 
 fn a_patch_writes_in_place_and_sets_the_size(make: Make) {
@@ -449,6 +525,30 @@ fn a_patch_writes_in_place_and_sets_the_size(make: Make) {
         size: None,
     });
     assert_eq!(&bench.contents("file")[94..], b".##??");
+}
+
+fn sealing_writes_in_place_sets_the_size_and_syncs(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("file", &[b'.'; 100]));
+    bench.done(Operation::Seal {
+        path: StorePath::new("file"),
+        writes: vec![
+            (90, Bytes::from_static(b"####")),
+            (0, Bytes::from_static(b"#")),
+        ],
+        size: 92,
+    });
+    let expected = [&b"#"[..], &[b'.'; 89], b"##"].concat();
+    assert_eq!(bench.contents("file"), expected);
+    assert_eq!(
+        bench.errno(Operation::Seal {
+            path: StorePath::new("missing"),
+            writes: vec![(0, Bytes::from_static(b"#"))],
+            size: 1,
+        }),
+        Errno::NOENT
+    );
+    assert!(!bench.exists("missing"));
 }
 
 fn removing_prunes_directories_that_are_empty(make: Make) {
@@ -601,8 +701,11 @@ macro_rules! suite {
             an_open_file_is_written_anywhere_and_synced_and_closed
             an_append_is_written_and_gives_its_buffer_back
             publishing_makes_directories_and_never_replaces
+            replacing_takes_the_place_of_a_file_and_may_keep_the_source
+            parts_of_a_file_are_copied_into_an_open_one
             directories_and_the_file_system_are_synced
             a_patch_writes_in_place_and_sets_the_size
+            sealing_writes_in_place_sets_the_size_and_syncs
             removing_prunes_directories_that_are_empty
             a_directory_is_listed_with_its_kinds
             free_space_is_told

@@ -5,12 +5,15 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bucketfs::container::mutable::{self, Content, NodeId};
 use bucketfs::container::{HEADER_SIZE, Header, Lease, Version};
 use bucketfs::disk::{Engine, Pool, Root};
 use bucketfs::{
-    Answer, Config, Extent, LeaseOwner, Now, ReadRequest, Request, RequestId, Store, Wanted,
+    Answer, Config, Extent, LeaseOwner, Now, ReadRequest, ReadTestWrite, Request, RequestId,
+    ShareChange, SlotWrite, Store, Wanted,
 };
-use lafs::{CancelSecret, LeaseSecrets, RenewSecret, StorageIndex};
+use bytes::Bytes;
+use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, WriteEnabler};
 
 const SIZE: u64 = (5 << 30) + 3;
 
@@ -88,7 +91,7 @@ fn a_share_beyond_4_gib_is_read_and_leased() {
     });
     match ask(&mut store, &mut engine, now, read) {
         Answer::Read { held, pieces, .. } => {
-            assert_eq!(held[0].1, SIZE);
+            assert_eq!(held[0].size, SIZE);
             assert_eq!(
                 (pieces[0].offset, &pieces[0].bytes[..]),
                 (SIZE - 3, &b"end"[..])
@@ -96,4 +99,67 @@ fn a_share_beyond_4_gib_is_read_and_leased() {
         }
         answer => panic!("{answer:?}"),
     }
+}
+
+// A change within the share's room is made in place, however large the container is.
+#[test]
+fn a_slot_beyond_4_gib_is_changed_in_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = Arc::new(Root::open(directory.path()).unwrap());
+    let mut engine = Pool::new(root).unwrap();
+    let now = Now {
+        elapsed: Duration::ZERO,
+        unix: 1_700_000_000,
+    };
+    let mut config = Config::new([1; 32]);
+    config.journal_size = Config::JOURNAL_SIZE_MIN;
+    let mut store = Store::open(&mut engine, &config, now).unwrap();
+
+    let storage_index = StorageIndex::new([1; 16]);
+    let bucket = directory
+        .path()
+        .join(format!("shares/ae/aq/{storage_index}"));
+    fs::create_dir_all(&bucket).unwrap();
+    let file = fs::File::create(bucket.join("0")).unwrap();
+    let enabler = WriteEnabler::new([4; 32]);
+    let header = mutable::Header::new(Version::Two, NodeId::default(), enabler.clone());
+    let mut sizes = header.sizes();
+    sizes.write(0, SIZE).unwrap();
+    let leases = mutable::Leases::none();
+    file.write_all_at(&header.encode(sizes, &leases), 0)
+        .unwrap();
+    file.write_all_at(&leases.encode_extra(), sizes.extra)
+        .unwrap();
+
+    let write = SlotWrite {
+        offset: SIZE - 4,
+        content: Content::Bytes(Bytes::from_static(b"!end")),
+    };
+    let change = ShareChange {
+        writes: vec![write],
+        new_length: Some(SIZE - 1),
+        ..ShareChange::default()
+    };
+    let share = ShareNumber::new(0);
+    let tail = Extent {
+        offset: SIZE - 4,
+        size: 1000,
+    };
+    let mut ask_for = ReadTestWrite {
+        storage_index,
+        write_enabler: enabler,
+        lease: secrets(2),
+        shares: [(share, change)].into(),
+        read: vec![tail],
+        spool: None,
+    };
+    for wanted in [&[0, 0, 0, 0][..], b"!en"] {
+        let request = Request::ReadTestWrite(Box::new(ask_for.clone()));
+        let read = vec![(share, vec![Bytes::copy_from_slice(wanted)])];
+        let success = true;
+        let answer = ask(&mut store, &mut engine, now, request);
+        assert_eq!(answer, Answer::TestedAndWritten { success, read });
+        ask_for.shares.clear();
+    }
+    assert_eq!(file.metadata().unwrap().len(), 468 + SIZE + 4);
 }

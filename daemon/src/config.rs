@@ -58,6 +58,8 @@ pub struct Store {
     pub journal_size: ByteSize,
     /// How new containers keep lease secrets.
     pub container_version: ContainerVersion,
+    /// Where the shares of a new store lie.
+    pub layout: Layout,
 }
 
 impl Default for Store {
@@ -70,8 +72,19 @@ impl Default for Store {
             io_engine: IoEngine::Auto,
             journal_size: ByteSize(64 << 20),
             container_version: ContainerVersion::Two,
+            layout: Layout::TwoLevel,
         }
     }
+}
+
+/// Where the shares of a new store lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// Under two levels of directories.
+    TwoLevel,
+    /// As a Tahoe-LAFS server has them.
+    OneLevel,
 }
 
 /// How new containers keep lease secrets.
@@ -411,7 +424,7 @@ mod tests {
              permutation_seed = 'aa'\n\
              [store]\npath = '/s'\nreserved_space = '5GiB'\nread_only = true\n\
              durability = 'relaxed'\nio_engine = 'pool'\njournal_size = 1048576\n\
-             container_version = 1\n\
+             container_version = 1\nlayout = 'one-level'\n\
              [limits]\nthreads = 2\nconnections = 3\nhandshake_timeout_seconds = 4\n\
              idle_timeout_seconds = 5\nprogress_timeout_seconds = 6\nstop_timeout_seconds = 7\n\
              [log]\nlevel = 'debug'\nformat = 'json'\n",
@@ -420,6 +433,7 @@ mod tests {
         assert_eq!(config.store.reserved_space, ByteSize(5 << 30));
         assert_eq!(config.store.durability, Durability::Relaxed);
         assert_eq!(config.store.container_version, ContainerVersion::One);
+        assert_eq!(config.store.layout, Layout::OneLevel);
         assert_eq!(config.names.server_id.unwrap().to_string(), "one");
         assert_eq!(config.limits.stop_timeout, Duration::from_secs(7));
         assert_eq!(config.location[1].port, Some(2));

@@ -11,6 +11,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info};
 
+use crate::gbs;
 use crate::pipeline::Pipeline;
 use crate::shared::{Peer, Shared, StopSignal};
 use crate::tls::Protocol;
@@ -28,36 +29,42 @@ pub(crate) async fn serve(
     let due = Instant::now() + shared.limits().handshake_timeout;
     // Boxed: what a handshake needs is given back before the connection's long idle life.
     let handshake = Box::pin(timeout_at(due.into(), handshake(socket, &shared)));
-    let stream = tokio::select! {
+    let (protocol, stream) = tokio::select! {
         shaken = handshake => match shaken {
-            Ok(Ok(Some(stream))) => stream,
+            Ok(Ok(Some(shaken))) => shaken,
             Ok(Ok(None)) => return,
             Ok(Err(error)) => return debug!(%peer, %error, "TLS failed"),
             Err(_) => return debug!(%peer, "TLS took too long"),
         },
         () = stop.clone().stopped() => return,
     };
-    debug!(%peer, "connected");
+    debug!(%peer, ?protocol, "connected");
     // Boxed for the same reason: this future is only as large as the larger of the two.
-    Box::pin(Pipeline::serve(stream, shared, stop, due, turned_away)).await;
+    match protocol {
+        Protocol::Gbs => Box::pin(gbs::serve(stream, shared, stop, due, turned_away)).await,
+        Protocol::Pipeline => {
+            Box::pin(Pipeline::serve(stream, shared, stop, due, turned_away)).await;
+        }
+    }
 }
 
 /// TLS for the protocol that the client names; `None` if it is not served.
-async fn handshake(socket: TcpStream, shared: &Shared) -> io::Result<Option<TlsStream<TcpStream>>> {
+async fn handshake(
+    socket: TcpStream,
+    shared: &Shared,
+) -> io::Result<Option<(Protocol, TlsStream<TcpStream>)>> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-    let protocol = Protocol::of(&start.client_hello());
-    match protocol {
-        Protocol::Pipeline => {
-            let config = Arc::clone(shared.pipeline_tls());
-            start.into_stream(config).await.map(Some)
-        }
-        // GBS will be served from here.
-        Protocol::Gbs | Protocol::Unknown => {
-            let peer = Peer::of(&start.io);
-            shared.refused().say(|more| {
-                info!(%peer, more, "closed: the client does not speak tahoe-pipeline/1 (ALPN)");
-            });
-            Ok(None)
-        }
-    }
+    let Some(protocol) = Protocol::of(&start.client_hello()) else {
+        let peer = Peer::of(&start.io);
+        shared.refused().say(|more| {
+            info!(%peer, more, "closed: the client speaks no protocol of ours (ALPN)");
+        });
+        return Ok(None);
+    };
+    let config = match protocol {
+        Protocol::Pipeline => shared.pipeline_tls(),
+        Protocol::Gbs => shared.gbs_tls(),
+    };
+    let stream = start.into_stream(Arc::clone(config)).await?;
+    Ok(Some((protocol, stream)))
 }

@@ -21,13 +21,13 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::adopt::process;
-use crate::config::Config;
+use crate::config::{Config, Names};
 use crate::crew::{Crews, Job, runtime};
 use crate::directory::Directory;
 use crate::error::RunError;
 use crate::identity::Identity;
 use crate::shared::Shared;
-use crate::{code_pages, store, tls};
+use crate::{code_pages, store};
 
 /// A daemon whose store is open and whose addresses are taken, but that serves nobody yet.
 pub struct Daemon {
@@ -67,8 +67,9 @@ impl Daemon {
         raise_descriptor_limit(config.limits.connections);
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| RunError::Random)?;
+        let node_id = config.names.or(Names::of(&identity)).node_id;
         // The store first: its lock says best that this daemon runs already.
-        let (store, driver) = store::open(&store_path, &config.store, seed)?;
+        let (store, driver) = store::open(&store_path, &config.store, node_id, seed)?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.extend(listen(*address)?);
@@ -140,9 +141,8 @@ impl Daemon {
                     replayed = status.replayed,
                     "serving"
                 );
-                let tls = tls::pipeline(&identity);
                 let limits = config.limits;
-                let shared = Shared::new(store.clone(), swissnum, tls, limits, &status);
+                let shared = Shared::new(store.clone(), swissnum, &identity, limits, &status);
                 let served = serve(listeners, Arc::new(shared), stop).await;
                 store.shut_down().await;
                 served

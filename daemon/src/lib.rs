@@ -12,6 +12,7 @@ mod crew;
 mod daemon;
 mod directory;
 mod error;
+mod gbs;
 mod goodbye;
 mod identity;
 mod init;

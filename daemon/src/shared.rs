@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use bucketfs::{Answer, Durability, Request, Status, StoreHandle};
 use lafs::Swissnum;
@@ -13,13 +14,16 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::config::Limits;
+use crate::identity::Identity;
 use crate::throttle::Throttle;
+use crate::tls;
 
 /// The store, the secrets, and the counts that bound all connections together.
 pub(crate) struct Shared {
     store: StoreHandle,
     swissnum: Swissnum,
     pipeline_tls: Arc<ServerConfig>,
+    gbs_tls: Arc<ServerConfig>,
     limits: Limits,
     relaxed: bool,
     /// From the store's last status.
@@ -27,6 +31,9 @@ pub(crate) struct Shared {
     space_free: AtomicU64,
     /// A status is being asked for.
     asking: AtomicBool,
+    /// When one was asked for last, in milliseconds since the start.
+    asked_ms: AtomicU64,
+    started: Instant,
     bytes_in_flight: AtomicUsize,
     /// Lines about clients that are not served.
     refused: Throttle,
@@ -36,19 +43,22 @@ impl Shared {
     pub(crate) fn new(
         store: StoreHandle,
         swissnum: Swissnum,
-        pipeline_tls: Arc<ServerConfig>,
+        identity: &Identity,
         limits: Limits,
         status: &Status,
     ) -> Self {
         Self {
             store,
             swissnum,
-            pipeline_tls,
+            pipeline_tls: tls::pipeline(identity),
+            gbs_tls: tls::gbs(identity),
             limits,
             relaxed: status.durability == Durability::Relaxed,
             read_only: AtomicBool::new(status.read_only || status.failed),
             space_free: AtomicU64::new(status.available),
             asking: AtomicBool::new(false),
+            asked_ms: AtomicU64::new(0),
+            started: Instant::now(),
             bytes_in_flight: AtomicUsize::new(0),
             refused: Throttle::new(),
         }
@@ -66,6 +76,10 @@ impl Shared {
         &self.pipeline_tls
     }
 
+    pub(crate) fn gbs_tls(&self) -> &Arc<ServerConfig> {
+        &self.gbs_tls
+    }
+
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -74,24 +88,41 @@ impl Shared {
         &self.refused
     }
 
-    /// What a new client is told. WELCOME waits for nothing, so the space is what it was when the
-    /// last client came.
+    /// What a new client is told.
     pub(crate) fn welcome(self: &Arc<Self>) -> Welcome {
-        self.refresh_status();
+        let space = self.space();
         Welcome {
             relaxed: self.relaxed,
-            read_only: self.read_only.load(Ordering::Relaxed),
-            space_free: self.space_free.load(Ordering::Relaxed),
+            read_only: space.read_only,
+            space_free: space.free,
             share_size_max: limits::SHARE_SIZE_MAX,
             uploads_max: lafs::num::size(limits::UPLOADS_MAX),
             requests_max: lafs::num::size(limits::REQUESTS_MAX),
         }
     }
 
+    /// What the store may still take. Waits for nothing: it is what it was when somebody asked last,
+    /// or a second before.
+    pub(crate) fn space(self: &Arc<Self>) -> Space {
+        self.refresh_status();
+        Space {
+            read_only: self.read_only.load(Ordering::Relaxed),
+            free: self.space_free.load(Ordering::Relaxed),
+        }
+    }
+
     fn refresh_status(self: &Arc<Self>) {
-        if self.asking.swap(true, Ordering::Relaxed) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if now
+            < self
+                .asked_ms
+                .load(Ordering::Relaxed)
+                .saturating_add(STATUS_AGE_MS)
+            || self.asking.swap(true, Ordering::Relaxed)
+        {
             return;
         }
+        self.asked_ms.store(now, Ordering::Relaxed);
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             if let Answer::Status(status) = shared.store.ask(Request::Status).await {
@@ -108,6 +139,12 @@ impl Shared {
         self.bytes_in_flight.load(Ordering::Relaxed)
     }
 
+    /// Counts bytes until what is returned is dropped.
+    pub(crate) fn take_in_flight(&self, len: usize) -> InFlight<'_> {
+        self.recount_bytes(0, len);
+        InFlight { shared: self, len }
+    }
+
     /// A connection that had `before` bytes in flight has `after`.
     pub(crate) fn recount_bytes(&self, before: usize, after: usize) {
         if after > before {
@@ -117,6 +154,30 @@ impl Shared {
             self.bytes_in_flight
                 .fetch_sub(before - after, Ordering::Relaxed);
         }
+    }
+}
+
+/// What a store may still take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Space {
+    /// Nothing.
+    pub(crate) read_only: bool,
+    /// So many bytes.
+    pub(crate) free: u64,
+}
+
+/// How old a status may be before it is asked for again: every client of GBS asks once a second.
+const STATUS_AGE_MS: u64 = 1000;
+
+/// Bytes in flight that the daemon's total knows of.
+pub(crate) struct InFlight<'a> {
+    shared: &'a Shared,
+    len: usize,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.shared.recount_bytes(self.len, 0);
     }
 }
 

@@ -4,20 +4,22 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
 
+use bucketfs::container::Version;
 use bucketfs::disk::EngineChoice;
 use bucketfs::{
-    Answer, BootId, Driver, Durability, Pending, Refusal, Request, StartError, StoreHandle, Upload,
-    UploadStart,
+    Answer, BootId, Driver, Durability, Layout, Pending, Refusal, Request, StartError, StoreHandle,
+    Upload, UploadStart,
 };
 use protocol::RequestNumber;
 
-use crate::config;
+use crate::config::{self, NodeId};
 use crate::work::Step;
 
 /// Opens the store as configured; blocks until its journal is replayed.
 pub(crate) fn open(
     path: &Path,
     configured: &config::Store,
+    node_id: NodeId,
     seed: [u8; 32],
 ) -> Result<(StoreHandle, Driver), StartError> {
     let engine = match configured.io_engine {
@@ -33,6 +35,15 @@ pub(crate) fn open(
         config::Durability::Relaxed => Durability::Relaxed,
     };
     store.journal_size = configured.journal_size.0;
+    store.node_id = *node_id.as_bytes();
+    store.container_version = match configured.container_version {
+        config::ContainerVersion::One => Version::One,
+        config::ContainerVersion::Two => Version::Two,
+    };
+    store.layout = match configured.layout {
+        config::Layout::TwoLevel => Layout::TwoLevel,
+        config::Layout::OneLevel => Layout::OneLevel,
+    };
     match boot_id() {
         Some(boot_id) => store.boot_id = boot_id,
         None => tracing::warn!("{BOOT_ID} cannot be read: no upload outlasts this process"),

@@ -5,12 +5,16 @@
 
 use std::sync::Arc;
 
+use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::{ClientHello, NoServerSessionStorage, ServerConfig};
 use rustls::sign::SingleCertAndKey;
-use rustls::version::TLS13;
+use rustls::version::{TLS12, TLS13};
 
 use crate::identity::Identity;
+
+/// HTTP by its name in ALPN.
+const HTTP: &[u8] = b"http/1.1";
 
 /// What a client's hello asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,47 +23,57 @@ pub(crate) enum Protocol {
     Pipeline,
     /// No ALPN, or `http/1.1`: GBS, the protocol of Tahoe-LAFS clients.
     Gbs,
-    /// Something else.
-    Unknown,
 }
 
 impl Protocol {
-    /// Chooses among what the client offers, preferring the pipeline.
-    pub(crate) fn of(hello: &ClientHello<'_>) -> Self {
+    /// Chooses among what the client offers, preferring the pipeline; `None` if it offers neither.
+    pub(crate) fn of(hello: &ClientHello<'_>) -> Option<Self> {
         let Some(offered) = hello.alpn() else {
-            return Self::Gbs;
+            return Some(Self::Gbs);
         };
         let (mut gbs, mut any) = (false, false);
         for name in offered {
             if name == protocol::ALPN {
-                return Self::Pipeline;
+                return Some(Self::Pipeline);
             }
-            gbs |= name == b"http/1.1";
+            gbs |= name == HTTP;
             any = true;
         }
-        match gbs || !any {
-            true => Self::Gbs,
-            false => Self::Unknown,
-        }
+        (gbs || !any).then_some(Self::Gbs)
     }
 }
 
 /// The TLS configuration for the pipeline: TLS 1.3 only, since only our own client speaks it.
 pub(crate) fn pipeline(identity: &Identity) -> Arc<ServerConfig> {
+    let mut config = server_config(identity, &[&TLS13]);
+    config.alpn_protocols = vec![protocol::ALPN.to_vec()];
+    Arc::new(config)
+}
+
+/// The TLS configuration for GBS. Tahoe's client names no protocol; others may name HTTP.
+pub(crate) fn gbs(identity: &Identity) -> Arc<ServerConfig> {
+    let mut config = server_config(identity, &[&TLS13, &TLS12]);
+    config.alpn_protocols = vec![HTTP.to_vec()];
+    Arc::new(config)
+}
+
+fn server_config(
+    identity: &Identity,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
-        .with_protocol_versions(&[&TLS13])
-        .expect("ring has cipher suites for TLS 1.3")
+        .with_protocol_versions(versions)
+        .expect("ring has cipher suites for both versions of TLS")
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(
             identity.certified(),
         ))));
-    config.alpn_protocols = vec![protocol::ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     // The order of ours is by what this machine computes fastest.
     config.ignore_client_order = true;
-    Arc::new(config)
+    config
 }
 
 /// Ring, with the cipher first that is fastest here: shares are ciphertext already, so 128 bits do.

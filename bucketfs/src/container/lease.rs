@@ -213,12 +213,12 @@ impl LeaseChange {
 }
 
 /// A big-endian word.
-fn word(word: u32) -> Bytes {
+pub(super) fn word(word: u32) -> Bytes {
     Bytes::copy_from_slice(&word.to_be_bytes())
 }
 
 /// What a container of `version` keeps of a secret.
-fn kept(version: Version, secret: &[u8; 32]) -> [u8; 32] {
+pub(super) fn kept(version: Version, secret: &[u8; 32]) -> [u8; 32] {
     match version {
         Version::One => *secret,
         Version::Two => Blake2b::<U32>::digest(secret).into(),

@@ -26,7 +26,8 @@ impl Files {
         match operation {
             Operation::WriteAt { file, .. }
             | Operation::SyncFile { file }
-            | Operation::Append { file, .. } => Taken {
+            | Operation::Append { file, .. }
+            | Operation::Copy { file, .. } => Taken {
                 kept: Some(Arc::clone(self.slot(*file).as_ref().expect(OPEN))),
                 current: None,
             },

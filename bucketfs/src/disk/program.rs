@@ -12,11 +12,12 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::step::{Chain, Chunk, Handle, Link, Perform, Step};
+use super::step::{Chain, Chunk, Handle, Link, Perform, Step, Target};
 use super::{Entry, Operation, Outcome, StorePath};
 use crate::error::DiskError;
 
 mod chain;
+mod copy;
 mod create;
 mod names;
 mod read;
@@ -70,6 +71,16 @@ pub(crate) async fn perform<P: Perform>(
             ..
         } => append(on, &kept(), *offset, bytes, *sync).await.map(done),
         Operation::Publish { source, target } => publish(on, source, target).await.map(done),
+        Operation::Replace {
+            source,
+            spare,
+            target,
+        } => names::replace(on, source, spare.as_ref(), target)
+            .await
+            .map(done),
+        Operation::Copy { source, ranges, .. } => {
+            copy::copy(on, source, &kept(), ranges).await.map(done)
+        }
         Operation::SyncDirectories { paths } => sync_directories(on, paths).await.map(done),
         Operation::SyncFileSystem => one(on, Step::SyncFileSystem).await.map(done),
         Operation::Read { path, ranges } => read::read(on, path, ranges).await,
@@ -120,8 +131,12 @@ async fn publish<P: Perform>(
     let above = target.as_str().matches('/').count();
     let new = above.saturating_sub(1);
     let rename = || {
-        let (source, target) = (source.clone(), target.clone());
-        vec![Step::Rename { source, target }.into()]
+        let rename = Step::Rename {
+            source: source.clone(),
+            target: target.clone(),
+            existing: Target::Keep,
+        };
+        vec![rename.into()]
     };
     let error = match below_directories(on, target, new, rename).await {
         Ok(_) => return Ok(()),

@@ -11,7 +11,8 @@
 //!   state after any number of the unsynced writes to it, in their order; of a file's size, and of
 //!   each name of a directory, likewise, all independently of each other. So writes are torn and
 //!   reordered, files come back with their size and without their bytes, and a rename may leave
-//!   both names, or neither, or a directory may be there without what was put into it.
+//!   both names, or neither, or a directory may be there without what was put into it. A name
+//!   that is replaced is of the one file or the other.
 //!   That is weaker than ext4, XFS and btrfs, where a rename is one transaction and transactions
 //!   keep their order: a store that survives this does not depend on which of them it is on.
 //!   A sector itself is written or not, never damaged; nothing synced is lost.
@@ -37,7 +38,7 @@ use std::task::{Context, Poll, Waker};
 
 use rustix::io::Errno;
 
-use super::step::{Chain, Handle, Link, Order, Perform, Step};
+use super::step::{Chain, Handle, Link, Order, Perform, Step, Target};
 use super::{Completion, Engine, FileId, Operation, OperationId, Outcome, program};
 use crate::error::DiskError;
 
@@ -212,7 +213,8 @@ impl Engine for Sim {
         match &operation {
             Operation::WriteAt { file, .. }
             | Operation::SyncFile { file }
-            | Operation::Append { file, .. } => kept = Some(Arc::clone(&self.files[file])),
+            | Operation::Append { file, .. }
+            | Operation::Copy { file, .. } => kept = Some(Arc::clone(&self.files[file])),
             Operation::Close { file } => {
                 let fd = self.files.remove(file).expect("the store opened it");
                 current = self.world.borrow().kept.get(&fd.as_raw_fd()).copied();
@@ -350,7 +352,16 @@ impl World {
                 self.medium.resize(node, *size)?;
             }
             Step::MakeDirectory { path } => self.medium.make_directory(path)?,
-            Step::Rename { source, target } => self.medium.rename(source, target)?,
+            Step::Rename {
+                source,
+                target,
+                existing: Target::Keep,
+            } => self.medium.rename(source, target)?,
+            Step::Rename {
+                source,
+                target,
+                existing: Target::Replace,
+            } => self.medium.replace(source, target)?,
             Step::Link { source, target } => self.medium.link(source, target)?,
             Step::Unlink { path } => self.medium.unlink(path)?,
             Step::RemoveDirectory { path } => self.medium.remove_directory(path)?,

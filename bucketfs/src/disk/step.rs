@@ -98,10 +98,10 @@ pub(crate) enum Step {
     Close,
     /// Closes the current file, which was only read; that never blocks and has nothing to tell.
     Release,
-    /// Refuses to replace the target.
     Rename {
         source: StorePath,
         target: StorePath,
+        existing: Target,
     },
     /// Makes a second name.
     Link {
@@ -127,6 +127,15 @@ pub(crate) enum Step {
         space: Option<Space>,
     },
     SyncFileSystem,
+}
+
+/// What a rename does with a target that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Fails with `EXIST`.
+    Keep,
+    /// Takes its place.
+    Replace,
 }
 
 /// Which file a step is about.

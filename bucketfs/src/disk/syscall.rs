@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RawDir, Rename
 use rustix::io::Errno;
 
 use super::step::{
-    Chain, DIRECTORY_MODE, FILE_MODE, Handle, Link, Order, Perform, Step, open_flags,
+    Chain, DIRECTORY_MODE, FILE_MODE, Handle, Link, Order, Perform, Step, Target, open_flags,
 };
 use super::{Entry, EntryKind, LIST_ENTRIES_MAX, Space, StorePath};
 
@@ -108,7 +108,11 @@ fn call(
             *current = None;
             Ok(0)
         }
-        Step::Rename { source, target } => rename(root, source, target).map(done),
+        Step::Rename {
+            source,
+            target,
+            existing,
+        } => rename(root, source, target, *existing).map(done),
         Step::Link { source, target } => {
             let (source, target) = (source.as_c_str(), target.as_c_str());
             rustix::fs::linkat(root, source, root, target, AtFlags::empty()).map(done)
@@ -171,9 +175,22 @@ pub(crate) fn close(file: OwnedFd) -> Result<u64, Errno> {
     }
 }
 
-fn rename(root: BorrowedFd<'_>, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
+fn rename(
+    root: BorrowedFd<'_>,
+    source: &StorePath,
+    target: &StorePath,
+    existing: Target,
+) -> Result<(), Errno> {
     let (source, target) = (source.as_c_str(), target.as_c_str());
-    rustix::fs::renameat_with(root, source, root, target, RenameFlags::NOREPLACE)
+    rustix::fs::renameat_with(root, source, root, target, rename_flags(existing))
+}
+
+/// The flags of a rename; without any, every file system can do it.
+pub(crate) fn rename_flags(existing: Target) -> RenameFlags {
+    match existing {
+        Target::Keep => RenameFlags::NOREPLACE,
+        Target::Replace => RenameFlags::empty(),
+    }
 }
 
 fn list(root: BorrowedFd<'_>, path: &StorePath, entries: &mut Vec<Entry>) -> Result<(), Errno> {

@@ -237,10 +237,10 @@ impl Steps<'_> {
                 file,
                 offset,
                 buffer,
-                ..
+                len,
             } => {
                 let start = buffer.len();
-                let room = std::mem::take(buffer).slice(start..);
+                let room = std::mem::take(buffer).slice(start..start + *len);
                 let file = self.file(file)?;
                 let (result, room) = file.get().read_at(room, *offset).await;
                 *buffer = room.into_inner();

@@ -3,7 +3,7 @@
 //! ```text
 //! header, in the first block, the rest of which is zero
 //! 0x00  8  "tahoejnl"
-//! 0x08  4  version: 1
+//! 0x08  4  version: 2; of 1, which has no replace records, when an earlier program wrote it
 //! 0x0c  4  flags: bit 0, batches are written without a sync (relaxed durability)
 //! 0x10  8  generation: of two files the one with the lower number comes first
 //! 0x18  8  salt: random, new with every header
@@ -20,7 +20,7 @@
 //! 0x20     the records; then zeros up to the next block
 //!
 //! record
-//! 0x00  1  kind: 1 create, 2 patch, 3 remove, 4 fence
+//! 0x00  1  kind: 1 create, 2 patch, 3 remove, 4 fence, 5 replace
 //! 0x01  1  share number
 //! 0x02  2  zero
 //! 0x04  4  size of the body
@@ -28,6 +28,9 @@
 //! 0x18     body
 //!
 //! body of create: the whole container      body of remove, of fence: empty
+//! body of replace
+//! 0x00  8  serial number of the file in incoming whose container the share has from now on
+//!
 //! body of patch
 //! 0x00  8  size to cut the file to or extend it to after the writes, 2^64 - 1 for none
 //! 0x08     writes, to the body's end: offset 8, size 4, that many bytes
@@ -57,14 +60,26 @@ pub(crate) const BLOCK: u64 = 4096;
 pub(crate) const BLOCK_LEN: usize = 4096;
 const _: () = assert!(BLOCK_LEN as u64 == BLOCK);
 
-/// The version this program writes and the only one it reads.
-const VERSION: u32 = 1;
+/// The version this program writes, and the latest it reads.
+///
+/// Version 2 came with [`Record::Replace`]: a program that does not know it would empty incoming,
+/// and with it lose changes that were acknowledged. Records before that one read as ever.
+pub(crate) const VERSION: u32 = 2;
+
+/// The first version, which is read.
+const VERSION_FIRST: u32 = 1;
 
 const MAGIC: &[u8; 8] = b"tahoejnl";
 const FLAG_RELAXED: u32 = 1;
 const HEADER_LEN: usize = 0x2c;
 pub(crate) const BATCH_HEADER_LEN: usize = 0x20;
 const RECORD_HEADER_LEN: usize = 0x18;
+
+/// Size of a record without its body.
+pub(crate) const RECORD_HEADER_SIZE: u64 = RECORD_HEADER_LEN as u64;
+
+/// Size of a write of a patch without its bytes.
+pub(crate) const WRITE_HEADER_SIZE: u64 = 8 + 4;
 
 /// Most bytes of a batch: some 1500 shares of 600 bytes, a buffer that a small machine can keep.
 pub(crate) const BATCH_LEN_MAX: usize = 1 << 20;
@@ -76,9 +91,14 @@ pub(crate) const SINGLE_BATCH_SIZE_MAX: u64 = (BATCH_HEADER_LEN + RECORD_HEADER_
     + LEASE_SIZE;
 const _: () = assert!(SINGLE_BATCH_SIZE_MAX < BATCH_LEN_MAX as u64);
 
+/// Most bytes of records that are to be in one batch: as much as any journal file has room for.
+pub(crate) const GROUP_SIZE_MAX: u64 = SINGLE_BATCH_SIZE_MAX - BATCH_HEADER_LEN as u64;
+
 /// The header of a journal file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileHeader {
+    /// Of a file that an earlier program wrote, less than this program writes.
+    pub(crate) version: u32,
     pub(crate) generation: u64,
     pub(crate) salt: u64,
     pub(crate) file_size: u64,
@@ -91,7 +111,7 @@ impl FileHeader {
         let flags = if self.relaxed { FLAG_RELAXED } else { 0 };
         let mut block = Vec::with_capacity(BLOCK_LEN);
         block.extend_from_slice(MAGIC);
-        block.extend_from_slice(&VERSION.to_be_bytes());
+        block.extend_from_slice(&self.version.to_be_bytes());
         block.extend_from_slice(&flags.to_be_bytes());
         block.extend_from_slice(&self.generation.to_be_bytes());
         block.extend_from_slice(&self.salt.to_be_bytes());
@@ -118,13 +138,14 @@ impl FileHeader {
         let mut parse = || {
             let flags = fields.u32()?;
             let parsed = Self {
+                version,
                 generation: fields.u64()?,
                 salt: fields.u64()?,
                 file_size: fields.u64()?,
                 relaxed: flags & FLAG_RELAXED != 0,
             };
             let checksum = fields.u32()?;
-            let valid = version == VERSION
+            let valid = (VERSION_FIRST..=VERSION).contains(&version)
                 && flags & !FLAG_RELAXED == 0
                 && checksum == crc32fast::hash(header.get(..HEADER_LEN - 4)?);
             valid.then_some(parsed)
@@ -158,13 +179,16 @@ impl BatchWriter {
         }
     }
 
-    /// Adds a record, if it still fits.
-    pub(crate) fn push(&mut self, record: &Record) -> bool {
-        if self.buffer.len() + record.encoded_len() > self.len_max {
+    /// Adds records, if all of them still fit.
+    pub(crate) fn push(&mut self, records: &[Record]) -> bool {
+        let len: usize = records.iter().map(Record::encoded_len).sum();
+        if self.buffer.len() + len > self.len_max {
             return false;
         }
-        record.encode(&mut self.buffer);
-        self.records += 1;
+        for record in records {
+            record.encode(&mut self.buffer);
+            self.records += 1;
+        }
         true
     }
 
@@ -279,6 +303,9 @@ pub(crate) enum Record {
     Remove { key: ShareKey },
     /// What records before this one say about the share is void: it is durable by itself.
     Fence { key: ShareKey },
+    /// The share has the container that is in incoming under this number; what records before this
+    /// one say about it is void. The file is durable there until a fence.
+    Replace { key: ShareKey, serial: u64 },
 }
 
 impl Record {
@@ -288,7 +315,8 @@ impl Record {
             Self::Create { key, .. }
             | Self::Patch { key, .. }
             | Self::Remove { key }
-            | Self::Fence { key } => *key,
+            | Self::Fence { key }
+            | Self::Replace { key, .. } => *key,
         }
     }
 
@@ -302,6 +330,7 @@ impl Record {
                     .sum::<usize>()
             }
             Self::Remove { .. } | Self::Fence { .. } => 0,
+            Self::Replace { .. } => 8,
         }
     }
 
@@ -317,6 +346,7 @@ impl Record {
             Self::Patch { .. } => 2,
             Self::Remove { .. } => 3,
             Self::Fence { .. } => 4,
+            Self::Replace { .. } => 5,
         };
         let key = self.key();
         buffer.extend_from_slice(&[kind, key.share.as_u8(), 0, 0]);
@@ -333,6 +363,7 @@ impl Record {
                 }
             }
             Self::Remove { .. } | Self::Fence { .. } => {}
+            Self::Replace { serial, .. } => buffer.extend_from_slice(&serial.to_be_bytes()),
         }
     }
 
@@ -368,6 +399,10 @@ impl Record {
             }
             3 if body.0.is_empty() => Some(Self::Remove { key }),
             4 if body.0.is_empty() => Some(Self::Fence { key }),
+            5 => {
+                let serial = body.u64()?;
+                body.0.is_empty().then_some(Self::Replace { key, serial })
+            }
             _ => None,
         }
     }
@@ -454,19 +489,22 @@ mod tests {
             },
             Record::Remove { key: key(4) },
             Record::Fence { key: key(255) },
+            Record::Replace {
+                key: key(5),
+                serial: 0x1f,
+            },
         ]
     }
 
     fn batch(salt: u64, index: u64) -> Vec<u8> {
         let mut writer = BatchWriter::new(vec![9; 100], BATCH_LEN_MAX);
-        for record in records() {
-            assert!(writer.push(&record));
-        }
+        assert!(writer.push(&records()));
         writer.finish(salt, index)
     }
 
     fn header() -> FileHeader {
         FileHeader {
+            version: VERSION,
             generation: 5,
             salt: 0x0123_4567_89ab_cdef,
             file_size: 1 << 20,
@@ -480,21 +518,31 @@ mod tests {
         let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
         assert_eq!(
             hex(&header().encode()[..HEADER_LEN]),
-            "7461686f656a6e6c000000010000000000000000000000050123456789abcdef0000000000100000\
-             7681d62f"
+            "7461686f656a6e6c000000020000000000000000000000050123456789abcdef0000000000100000\
+             d389bd43"
         );
         let mut writer = BatchWriter::new(Vec::new(), BATCH_LEN_MAX);
-        assert!(writer.push(&Record::Patch {
+        assert!(writer.push(&[Record::Patch {
             key: key(2),
             writes: vec![(8, Bytes::from_static(b"abc"))],
             size: Some(3),
-        }));
+        }]));
         assert_eq!(
             hex(&writer.finish(0xff, 3)[..0x20 + 0x18 + 8 + 12 + 3]),
             "e56bfadd0000004f00000000000000ff00000000000000030000000100000000\
              020200000000001702020202020202020202020202020202\
              0000000000000003000000000000000800000003616263"
         );
+    }
+
+    // A store that an earlier program left must open, whatever its journal still holds.
+    #[test]
+    fn a_header_of_the_first_version_is_read() {
+        let mut first = header();
+        first.version = 1;
+        let bytes = first.encode();
+        assert_eq!(bytes[0x28..0x2c], [0x76, 0x81, 0xd6, 0x2f]);
+        assert_eq!(FileHeader::parse(&bytes, 1 << 20), Ok(first));
     }
 
     #[test]
@@ -540,10 +588,10 @@ mod tests {
     #[test]
     fn a_header_of_a_later_version_or_of_another_size_is_named_so() {
         let mut bytes = header().encode();
-        bytes[0x0b] = 2;
+        bytes[0x0b] = 3;
         assert_eq!(
             FileHeader::parse(&bytes, 1 << 20),
-            Err(JournalDamage::NewerVersion(2))
+            Err(JournalDamage::NewerVersion(3))
         );
         assert_eq!(
             FileHeader::parse(&header().encode(), 1 << 19),
@@ -558,7 +606,7 @@ mod tests {
         for end in BATCH_HEADER_LEN..len {
             let cut = UnparsedRecords {
                 bytes: &bytes[BATCH_HEADER_LEN..end],
-                count: 5,
+                count: 6,
             };
             assert_eq!(cut.parse(), Err(JournalDamage::Record), "{end}");
         }
@@ -567,8 +615,9 @@ mod tests {
     #[test]
     fn a_record_that_does_not_fit_stays_out() {
         let mut writer = BatchWriter::new(Vec::new(), 100);
-        assert!(!writer.push(&records()[0]));
-        assert!(writer.push(&records()[3]));
+        assert!(!writer.push(&records()[..1]));
+        assert!(writer.push(&records()[3..4]));
+        assert!(!writer.push(&records()[3..6]), "all of them or none");
         assert_eq!(writer.records(), 1);
     }
 

@@ -15,7 +15,9 @@ use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
 use lafs::num;
 
-use super::format::{BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, Record};
+use super::format::{
+    BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, GROUP_SIZE_MAX, Record, VERSION,
+};
 use crate::disk::{Completion, FileId, Operation};
 use crate::durable::{Durable, Waiver};
 use crate::error::DiskError;
@@ -31,8 +33,10 @@ const KEPT_LEN_MAX: usize = 64 * 1024;
 pub(crate) struct Log<T> {
     files: [LogFile; 2],
     active: usize,
-    queue: VecDeque<(Record, T)>,
+    queue: VecDeque<(Group, T)>,
     appending: Option<Vec<T>>,
+    /// How many records the append in flight has.
+    appending_records: u32,
     checkpoint: Checkpoint,
     buffer: Vec<u8>,
     salts: Salts,
@@ -41,6 +45,23 @@ pub(crate) struct Log<T> {
     failed: bool,
     /// What has been done since the store was opened.
     pub(crate) counters: Counters,
+}
+
+/// Records that are to be in one batch, so that a crash leaves all of them or none.
+#[derive(Debug)]
+enum Group {
+    One(Record),
+    /// Of shares that all differ, and of [`GROUP_SIZE_MAX`] bytes in all.
+    Many(Vec<Record>),
+}
+
+impl Group {
+    fn records(&self) -> &[Record] {
+        match self {
+            Self::One(record) => std::slice::from_ref(record),
+            Self::Many(records) => records,
+        }
+    }
 }
 
 /// One of the two files.
@@ -119,6 +140,7 @@ impl<T> Log<T> {
             active,
             queue: VecDeque::new(),
             appending: None,
+            appending_records: 0,
             checkpoint: Checkpoint::Ready,
             buffer: Vec::new(),
             salts,
@@ -132,7 +154,16 @@ impl<T> Log<T> {
     /// Queues a record for the next batch. The log must not have failed.
     pub(crate) fn append(&mut self, record: Record, waiter: T) {
         assert!(!self.failed, "nothing is appended behind a failed sync");
-        self.queue.push_back((record, waiter));
+        self.queue.push_back((Group::One(record), waiter));
+    }
+
+    /// Queues records of different shares that one batch is to hold, at least one of them. The log
+    /// must not have failed.
+    pub(crate) fn append_all(&mut self, records: Vec<Record>, waiter: T) {
+        assert!(!self.failed, "nothing is appended behind a failed sync");
+        let len: usize = records.iter().map(Record::encoded_len).sum();
+        assert!(!records.is_empty() && num::size(len) <= GROUP_SIZE_MAX);
+        self.queue.push_back((Group::Many(records), waiter));
     }
 
     /// Gives a record's hold back: the tree has followed, or never will.
@@ -201,7 +232,7 @@ impl<T> Log<T> {
         match durable {
             Ok(durable) => {
                 self.counters.batches += 1;
-                self.counters.records += num::size(waiters.len());
+                self.counters.records += u64::from(self.appending_records);
                 let file = self.active;
                 let prove = |waiter| (waiter, durable.of_same_batch(), Hold { file });
                 Appended::Durable(waiters.into_iter().map(prove).collect())
@@ -273,17 +304,17 @@ impl<T> Log<T> {
 
     /// Puts what waits into a batch, in the active file or, if that is full, in the other one.
     fn next_batch(&mut self) -> Option<(Part, Operation)> {
-        let mut batch = self.fill_batch();
-        if batch.records() == 0 {
+        let (mut batch, mut count) = self.fill_batch();
+        if count == 0 {
             self.buffer = batch.into_buffer();
             if self.checkpoint != Checkpoint::Ready {
                 return None;
             }
             self.switch();
-            batch = self.fill_batch();
-            assert!(batch.records() > 0, "an empty file has room for any record");
+            (batch, count) = self.fill_batch();
+            assert!(count > 0, "an empty file has room for any group");
         }
-        let count = usize::try_from(batch.records()).expect("as many as were queued");
+        self.appending_records = batch.records();
         let waiters: Vec<T> = self
             .queue
             .drain(..count)
@@ -305,18 +336,15 @@ impl<T> Log<T> {
         Some((Part::Append, operation))
     }
 
-    /// Fills a batch with as much of the queue as the active file still takes.
-    fn fill_batch(&mut self) -> BatchWriter {
+    /// Fills a batch with as much of the queue as the active file still takes; says how much.
+    fn fill_batch(&mut self) -> (BatchWriter, usize) {
         let file = &self.files[self.active];
         let room = num::len(file.header.file_size - file.end).unwrap_or(usize::MAX);
         let buffer = std::mem::take(&mut self.buffer);
         let mut batch = BatchWriter::new(buffer, room.min(BATCH_LEN_MAX));
-        for (record, _) in &self.queue {
-            if !batch.push(record) {
-                break;
-            }
-        }
-        batch
+        let fits = |(group, _): &&(Group, T)| batch.push(group.records());
+        let count = self.queue.iter().take_while(fits).count();
+        (batch, count)
     }
 
     /// Makes the empty file the active one, and begins to retire the other.
@@ -386,6 +414,7 @@ impl Salts {
         let mut salt = [0; 8];
         salt.copy_from_slice(&digest[..8]);
         FileHeader {
+            version: VERSION,
             generation,
             salt: u64::from_be_bytes(salt),
             file_size,
@@ -478,6 +507,34 @@ mod tests {
         };
         assert_eq!(durable.len(), 2);
         assert_eq!(log.counters.batches, 2);
+        assert_eq!(log.counters.records, 3);
+    }
+
+    // Half of a change to a slot would be there after a crash between two batches.
+    #[test]
+    fn a_group_waits_for_a_batch_that_holds_all_of_it() {
+        let mut log = log();
+        log.append(record(2 * 4096), 1);
+        let many = || vec![record(3 * 4096 / 2), record(10)];
+        log.append_all(many(), 2);
+        let (_, first) = log.poll().unwrap();
+        let Operation::Append { offset, file, .. } = &first else {
+            panic!("{first:?}");
+        };
+        assert_eq!((*offset, *file), (BLOCK, FILES[0]));
+        let Appended::Durable(durable) = log.appended(completion(first, Ok(()))) else {
+            panic!("it succeeded");
+        };
+        assert_eq!(durable.len(), 1);
+        let (_, second) = log.poll().unwrap();
+        let Operation::Append { offset, file, .. } = &second else {
+            panic!("{second:?}");
+        };
+        assert_eq!((*offset, *file), (BLOCK, FILES[1]), "the first is full");
+        let Appended::Durable(durable) = log.appended(completion(second, Ok(()))) else {
+            panic!("it succeeded");
+        };
+        assert_eq!((durable.len(), durable[0].0), (1, 2));
         assert_eq!(log.counters.records, 3);
     }
 

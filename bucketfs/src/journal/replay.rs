@@ -1,10 +1,10 @@
 //! Does again what the journal records, after a crash or none.
 //!
 //! Records are applied in their order to whatever the tree is: doing one again changes nothing, so
-//! a crash during replay is followed by another replay. Records of a share before its last fence
-//! are left out. Nothing is synced here and no file retired; the caller does that once all is
-//! done, the older file first. (The newer one alone would be replayed onto a tree that holds its
-//! changes; the older one alone would undo them.)
+//! a crash during replay is followed by another replay. Records of a share before its last fence,
+//! or its last replacement, are left out. Nothing is synced here and no file retired; the caller
+//! does that once all is done, the older file first. (The newer one alone would be replayed onto a
+//! tree that holds its changes; the older one alone would undo them.)
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::format::{BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, Uncheck
 use crate::disk::blocking::Blocking;
 use crate::disk::{ByteRange, Completion, Existing, Operation, Outcome, StorePath};
 use crate::error::{DiskError, JournalDamage, OpenError};
-use crate::layout::{Layout, ShareKey};
+use crate::layout::{self, Layout, ShareKey};
 use rustix::io::Errno;
 
 /// A journal file as it was found.
@@ -32,7 +32,7 @@ pub(crate) fn replay(
     let mut fences = HashMap::new();
     let mut count = 0_u64;
     each_record(disk, &files, |_, record| {
-        if let Record::Fence { key } = record {
+        if let Record::Fence { key } | Record::Replace { key, .. } = record {
             fences.insert(key, count);
         }
         count += 1;
@@ -73,6 +73,12 @@ fn redo(layout: Layout, record: Record) -> Option<Operation> {
             prune: layout.levels(),
         }),
         Record::Fence { .. } => None,
+        // Not moved: a name that is not synced may be lost again, and this record be all there is.
+        Record::Replace { serial, .. } => Some(Operation::Replace {
+            source: layout::incoming(serial),
+            spare: Some(layout::spare(serial)),
+            target: path,
+        }),
     }
 }
 
@@ -85,6 +91,12 @@ fn applied(layout: Layout, key: ShareKey, done: &Completion) -> Result<(), OpenE
         (Operation::Patch { .. } | Operation::Remove { .. }, Err(error))
             if error.errno == Errno::NOENT =>
         {
+            Ok(())
+        }
+        // Only where nobody synced it (relaxed durability), or an operator emptied incoming.
+        (Operation::Replace { source, .. }, Err(error)) if error.errno == Errno::NOENT => {
+            let path = layout.share(key);
+            tracing::error!(%path, %source, "the change of a slot is lost: its file has gone");
             Ok(())
         }
         (_, Err(error)) => Err(OpenError::Disk {

@@ -175,7 +175,8 @@ impl Store {
                 tracing::warn!("as many uploads are allocated as the store keeps");
                 break;
             }
-            if self.is_in_progress(key) {
+            // Whoever owns the lock of a share that was not listed is storing it.
+            if self.is_in_progress(key) || self.locks.is_owned(key) {
                 wanted.next();
                 continue;
             }

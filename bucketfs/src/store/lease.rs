@@ -3,13 +3,14 @@
 //! A renewal goes share by share, each under its own lock, all of them sharing one batch of the
 //! journal. A share that is damaged or gone does not keep the others from their leases.
 
+use bytes::Bytes;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, num};
 use rustix::io::Errno;
 
 use super::read::share_numbers;
 use super::{Answer, Flight as StoreFlight, LeaseOwner, Recorded, RequestId, Store, Task, refusal};
 use crate::container::{
-    self, Header, LEASE_SIZE, LEASES_MAX, Lease, LeaseChange, LeaseSearch, UncheckedHeader,
+    self, Header, LEASE_SIZE, LEASES_MAX, Lease, LeaseSearch, UncheckedHeader, mutable,
 };
 use crate::disk::{ByteRange, Completion, Operation, Outcome};
 use crate::durable::Durable;
@@ -46,7 +47,15 @@ pub(super) enum Then {
 pub(super) struct Recording {
     pub(super) renew: Renew,
     share_size: u64,
-    change: LeaseChange,
+    edit: Edit,
+}
+
+/// What a lease changes in a container, of either kind.
+#[derive(Debug)]
+struct Edit {
+    writes: Vec<(u64, Bytes)>,
+    /// The writes, and the size to set, that take it back.
+    undo: (Vec<(u64, Bytes)>, Option<u64>),
 }
 
 /// A renewal whose record is durable.
@@ -82,6 +91,8 @@ pub(super) enum Flight {
     Front(Renew),
     /// The leases of a larger one.
     Leases(Renew, Header),
+    /// The extra leases of a slot's.
+    SlotLeases(Renew, Box<mutable::Header>),
     /// The change in place.
     Patch(Patch),
     /// The change taken back, after this refusal.
@@ -147,6 +158,10 @@ impl Store {
             }
             Flight::Front(renew) => self.front_read(renew, completion),
             Flight::Leases(renew, header) => self.leases_read(renew, &header, completion),
+            Flight::SlotLeases(renew, header) => match read_outcome(completion) {
+                Ok((_, extra)) => self.slot_leases_found(renew, &header, &extra),
+                Err(refusal) => self.renew_ended(renew, Err(refusal)),
+            },
             Flight::Patch(patch) => self.patched(patch, &completion),
             Flight::Undo(patch, refusal) => self.undone(patch, refusal, &completion),
         }
@@ -165,8 +180,8 @@ impl Store {
             Ok(read) => read,
             Err(refusal) => return self.renew_ended(renew, Err(refusal)),
         };
-        if matches!(renew.then, Then::Allocating(_)) && container::is_slot(&front) {
-            return self.renew_ended(renew, Err(Refusal::NotABucket));
+        if mutable::is_mutable(&front) {
+            return self.slot_front_read(renew, size, &front);
         }
         let header = match UncheckedHeader::parse(&front).and_then(|header| header.check(size)) {
             Ok(header) => header,
@@ -198,6 +213,44 @@ impl Store {
         }
     }
 
+    fn slot_front_read(&mut self, renew: Renew, size: u64, front: &[u8]) {
+        if let Then::AlreadyHeld(_) | Then::Allocating(_) = renew.then {
+            return self.renew_ended(renew, Err(Refusal::NotABucket));
+        }
+        let header = mutable::UncheckedHeader::parse(front).and_then(|header| header.check(size));
+        let header = match header {
+            Ok(header) => header,
+            Err(damage) => return self.renew_ended(renew, Err(Refusal::Damaged(damage))),
+        };
+        let extra = num::len(header.sizes().extra).and_then(|start| front.get(start..));
+        if let Some(extra) = extra.filter(|_| size == num::size(front.len())) {
+            return self.slot_leases_found(renew, &header, extra);
+        }
+        let operation = self.read_container(&renew, header.sizes().extra, mutable::EXTRA_LEN_MAX);
+        let flight = Flight::SlotLeases(renew, Box::new(header));
+        self.start(StoreFlight::Lease(flight), operation);
+    }
+
+    fn slot_leases_found(&mut self, renew: Renew, header: &mutable::Header, extra: &[u8]) {
+        let search = mutable::LeaseSearch {
+            secrets: &renew.secrets,
+            owner: LeaseOwner::Renewal.number(),
+            expiration: renew.expiration,
+            node_id: self.slots.node_id,
+        };
+        let edit = header.leases(extra).and_then(|leases| {
+            let change = search.run(header.version(), &leases)?;
+            Ok(Edit {
+                writes: change.writes(header, &leases),
+                undo: change.undo(header, &leases),
+            })
+        });
+        match edit {
+            Ok(edit) => self.lease_found(renew, header.share_size(), edit),
+            Err(refusal) => self.renew_ended(renew, Err(refusal)),
+        }
+    }
+
     fn leases_found(&mut self, renew: Renew, header: &Header, leases: &[u8]) {
         let search = LeaseSearch {
             secrets: &renew.secrets,
@@ -209,24 +262,32 @@ impl Store {
             .and_then(|leases| search.run(header, &leases));
         match change {
             Err(refusal) => self.renew_ended(renew, Err(refusal)),
-            Ok(LeaseChange::None) => {
-                let found = (header.share_size(), Durable::found_under_lock());
-                self.renew_ended(renew, Ok(found));
-            }
             Ok(change) => {
-                let record = Record::Patch {
-                    key: renew.key,
+                let edit = Edit {
                     writes: change.writes(),
-                    size: None,
+                    undo: change.undo(),
                 };
-                let recording = Recording {
-                    renew,
-                    share_size: header.share_size(),
-                    change,
-                };
-                self.record(record, Recorded::Renew(recording));
+                self.lease_found(renew, header.share_size(), edit);
             }
         }
+    }
+
+    fn lease_found(&mut self, renew: Renew, share_size: u64, edit: Edit) {
+        if edit.writes.is_empty() {
+            let found = (share_size, Durable::found_under_lock());
+            return self.renew_ended(renew, Ok(found));
+        }
+        let record = Record::Patch {
+            key: renew.key,
+            writes: edit.writes.clone(),
+            size: None,
+        };
+        let recording = Recording {
+            renew,
+            share_size,
+            edit,
+        };
+        self.record(record, Recorded::Renew(recording));
     }
 
     pub(super) fn renew_recorded(&mut self, recording: Recording, durable: Durable, hold: Hold) {
@@ -243,7 +304,7 @@ impl Store {
     pub(super) fn patch_locked(&mut self, patch: Patch) {
         let operation = Operation::Patch {
             path: self.layout.share(patch.recording.renew.key),
-            writes: patch.recording.change.writes(),
+            writes: patch.recording.edit.writes.clone(),
             size: None,
         };
         self.start(StoreFlight::Lease(Flight::Patch(patch)), operation);
@@ -254,7 +315,7 @@ impl Store {
             Ok(_) => self.patch_ended(patch, None),
             Err(error) => {
                 // Half a lease at the end of the file would count as share bytes.
-                let (writes, size) = patch.recording.change.undo();
+                let (writes, size) = patch.recording.edit.undo.clone();
                 let path = self.layout.share(patch.recording.renew.key);
                 tracing::warn!(%path, %error, "cannot write a lease");
                 let flight = Flight::Undo(patch, refusal(error));

@@ -1,13 +1,20 @@
-//! Who may do what with a share while others are at it.
+//! Who may do what with a share, or with a whole slot, while others are at it.
 //!
 //! A task that changes a share owns its lock from its first look at the share until its
 //! acknowledgement, the sync of the journal included; others that want to change it wait in line.
 //! Readers do not mind an owner, except while it patches the container in place: half of a patch
 //! is no container. So a patch waits for the readers that are there, and later ones wait for it.
 //!
+//! A change of a slot is of all shares of a storage index at once, those that are not there
+//! included. Its owner has the storage index to itself: it waits for the tasks that have or want
+//! the lock of one of its shares, and later ones wait for it. Readers are told the same way: while
+//! the owner makes its change there are none, neither of one share nor of several.
+//!
 //! Nothing here runs a task: every method returns the tasks that may go on.
 
 use std::collections::{HashMap, VecDeque};
+
+use lafs::StorageIndex;
 
 use crate::layout::ShareKey;
 
@@ -15,19 +22,43 @@ use crate::layout::ShareKey;
 #[derive(Debug)]
 pub(super) struct Locks<T> {
     shares: HashMap<ShareKey, Lock<T>>,
+    slots: HashMap<StorageIndex, SlotLock<T>>,
 }
 
 #[derive(Debug)]
 struct Lock<T> {
     owned: bool,
     line: VecDeque<T>,
+    gate: Gate<T>,
+}
+
+#[derive(Debug)]
+struct SlotLock<T> {
+    /// Tasks that have, or are in line for, the lock of a share.
+    sharers: usize,
+    /// Whether a task has all of it.
+    owned: bool,
+    line: VecDeque<InLine<T>>,
+    gate: Gate<T>,
+}
+
+/// Who waits for a storage index.
+#[derive(Debug)]
+enum InLine<T> {
+    Share(ShareKey, T),
+    Slot(T),
+}
+
+/// Keeps readers and an owner's change apart.
+#[derive(Debug)]
+struct Gate<T> {
     readers: usize,
-    patch: Patch<T>,
+    change: Change<T>,
     waiting_readers: Vec<T>,
 }
 
 #[derive(Debug)]
-enum Patch<T> {
+enum Change<T> {
     None,
     /// The owner waits for the readers.
     Waiting(T),
@@ -35,16 +66,28 @@ enum Patch<T> {
     Running,
 }
 
+// Owners.
 impl<T> Locks<T> {
     pub(super) fn new() -> Self {
         Self {
             shares: HashMap::new(),
+            slots: HashMap::new(),
         }
     }
 
-    /// Takes the lock for a task, or puts the task in line.
+    /// Takes the lock of a share for a task, or puts the task in line.
     pub(super) fn acquire(&mut self, key: ShareKey, task: T) -> Option<T> {
-        let lock = self.shares.entry(key).or_insert_with(Lock::new);
+        let slot = self.slots.entry(key.storage_index).or_default();
+        if slot.owned || !slot.line.is_empty() {
+            slot.line.push_back(InLine::Share(key, task));
+            return None;
+        }
+        slot.sharers += 1;
+        self.acquire_share(key, task)
+    }
+
+    fn acquire_share(&mut self, key: ShareKey, task: T) -> Option<T> {
+        let lock = self.shares.entry(key).or_default();
         if lock.owned {
             lock.line.push_back(task);
             return None;
@@ -53,39 +96,82 @@ impl<T> Locks<T> {
         Some(task)
     }
 
-    /// Gives the lock to the next in line, who is returned.
-    pub(super) fn release(&mut self, key: ShareKey) -> Option<T> {
+    /// Whether somebody owns the lock of a share, or that of its slot.
+    pub(super) fn is_owned(&self, key: ShareKey) -> bool {
+        let slot = self.slots.get(&key.storage_index);
+        let share = self.shares.get(&key);
+        share.is_some_and(|lock| lock.owned) || slot.is_some_and(|slot| slot.owned)
+    }
+
+    /// Gives the lock of a share to the next in line, who is returned, or its slot's to those.
+    pub(super) fn release(&mut self, key: ShareKey) -> Vec<T> {
         let lock = self.shares.get_mut(&key).expect("the lock is held");
-        assert!(lock.owned && matches!(lock.patch, Patch::None));
+        assert!(lock.owned && lock.gate.is_open());
         let next = lock.line.pop_front();
         lock.owned = next.is_some();
         self.tidy(key);
-        next
+        let slot = self.slots.get_mut(&key.storage_index);
+        let slot = slot.expect("whoever has a share's lock shares its slot's");
+        slot.sharers = slot.sharers.checked_sub(1).expect("it was counted");
+        let mut ready: Vec<T> = next.into_iter().collect();
+        self.admit(key.storage_index, &mut ready);
+        ready
     }
 
-    /// Begins a read, or has it wait for the patch.
-    pub(super) fn begin_read(&mut self, key: ShareKey, task: T) -> Option<T> {
-        let lock = self.shares.entry(key).or_insert_with(Lock::new);
-        if !matches!(lock.patch, Patch::None) {
-            lock.waiting_readers.push(task);
-            return None;
+    /// Takes all of a storage index for a task, or puts the task in line.
+    pub(super) fn acquire_slot(&mut self, index: StorageIndex, task: T) -> Option<T> {
+        let slot = self.slots.entry(index).or_default();
+        slot.line.push_back(InLine::Slot(task));
+        let mut ready = Vec::new();
+        self.admit(index, &mut ready);
+        ready.pop()
+    }
+
+    /// Gives the storage index to those who are next in line.
+    pub(super) fn release_slot(&mut self, index: StorageIndex) -> Vec<T> {
+        let slot = self.slots.get_mut(&index).expect("the lock is held");
+        assert!(slot.owned && slot.gate.is_open());
+        slot.owned = false;
+        let mut ready = Vec::new();
+        self.admit(index, &mut ready);
+        ready
+    }
+
+    /// Lets those in line go on whose turn it is: one for all of the slot, or any for its shares.
+    fn admit(&mut self, index: StorageIndex, ready: &mut Vec<T>) {
+        while let Some(slot) = self.slots.get_mut(&index) {
+            match slot.line.front() {
+                Some(InLine::Slot(_)) if slot.owned || slot.sharers > 0 => break,
+                Some(InLine::Share(..)) if slot.owned => break,
+                _ => {}
+            }
+            match slot.line.pop_front() {
+                Some(InLine::Slot(task)) => {
+                    slot.owned = true;
+                    ready.push(task);
+                }
+                Some(InLine::Share(key, task)) => {
+                    slot.sharers += 1;
+                    ready.extend(self.acquire_share(key, task));
+                }
+                None => break,
+            }
         }
-        lock.readers += 1;
-        Some(task)
+        self.tidy_slot(index);
+    }
+}
+
+// Readers.
+impl<T> Locks<T> {
+    /// Begins a read of a share, or has it wait for the patch.
+    pub(super) fn begin_read(&mut self, key: ShareKey, task: T) -> Option<T> {
+        self.shares.entry(key).or_default().gate.begin_read(task)
     }
 
     /// Ends a read; returns the patch that waited for it.
     pub(super) fn end_read(&mut self, key: ShareKey) -> Option<T> {
         let lock = self.shares.get_mut(&key).expect("a read was begun");
-        lock.readers = lock.readers.checked_sub(1).expect("a read was begun");
-        let mut ready = None;
-        if lock.readers == 0 {
-            if let Patch::Waiting(_) = lock.patch {
-                if let Patch::Waiting(task) = std::mem::replace(&mut lock.patch, Patch::Running) {
-                    ready = Some(task);
-                }
-            }
-        }
+        let ready = lock.gate.end_read();
         self.tidy(key);
         ready
     }
@@ -93,71 +179,173 @@ impl<T> Locks<T> {
     /// Begins the owner's patch, or has it wait for the readers.
     pub(super) fn begin_patch(&mut self, key: ShareKey, task: T) -> Option<T> {
         let lock = self.shares.get_mut(&key).expect("the lock is held");
-        assert!(lock.owned && matches!(lock.patch, Patch::None));
-        if lock.readers > 0 {
-            lock.patch = Patch::Waiting(task);
-            return None;
-        }
-        lock.patch = Patch::Running;
-        Some(task)
+        assert!(lock.owned);
+        lock.gate.begin_change(task)
     }
 
     /// Ends the owner's patch; returns the readers that waited, whose reads have begun.
     pub(super) fn end_patch(&mut self, key: ShareKey) -> Vec<T> {
         let lock = self.shares.get_mut(&key).expect("the lock is held");
-        assert!(matches!(lock.patch, Patch::Running));
-        lock.patch = Patch::None;
-        lock.readers = lock.waiting_readers.len();
-        std::mem::take(&mut lock.waiting_readers)
+        lock.gate.end_change()
+    }
+
+    /// Begins a read of any shares of a storage index, or has it wait for the slot's change.
+    pub(super) fn begin_slot_read(&mut self, index: StorageIndex, task: T) -> Option<T> {
+        self.slots.entry(index).or_default().gate.begin_read(task)
+    }
+
+    /// Ends such a read; returns the change that waited for it.
+    pub(super) fn end_slot_read(&mut self, index: StorageIndex) -> Option<T> {
+        let slot = self.slots.get_mut(&index).expect("a read was begun");
+        let ready = slot.gate.end_read();
+        self.tidy_slot(index);
+        ready
+    }
+
+    /// Begins the owner's change of a slot, or has it wait for the readers.
+    pub(super) fn begin_slot_change(&mut self, index: StorageIndex, task: T) -> Option<T> {
+        let slot = self.slots.get_mut(&index).expect("the lock is held");
+        assert!(slot.owned);
+        slot.gate.begin_change(task)
+    }
+
+    /// Ends the owner's change; returns the readers that waited, whose reads have begun.
+    pub(super) fn end_slot_change(&mut self, index: StorageIndex) -> Vec<T> {
+        let slot = self.slots.get_mut(&index).expect("the lock is held");
+        slot.gate.end_change()
     }
 
     /// Whether nobody holds or waits for anything.
     pub(super) fn is_empty(&self) -> bool {
-        self.shares.is_empty()
+        self.shares.is_empty() && self.slots.is_empty()
     }
 
     fn tidy(&mut self, key: ShareKey) {
-        let idle = |lock: &Lock<T>| !lock.owned && lock.readers == 0;
+        let idle = |lock: &Lock<T>| !lock.owned && lock.gate.is_idle();
         if self.shares.get(&key).is_some_and(idle) {
             self.shares.remove(&key);
         }
     }
+
+    fn tidy_slot(&mut self, index: StorageIndex) {
+        let idle = |slot: &SlotLock<T>| {
+            let unowned = !slot.owned && slot.sharers == 0 && slot.line.is_empty();
+            unowned && slot.gate.is_idle()
+        };
+        if self.slots.get(&index).is_some_and(idle) {
+            self.slots.remove(&index);
+        }
+    }
 }
 
-impl<T> Lock<T> {
-    fn new() -> Self {
+impl<T> Gate<T> {
+    fn is_open(&self) -> bool {
+        matches!(self.change, Change::None)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.readers == 0 && self.is_open()
+    }
+
+    fn begin_read(&mut self, task: T) -> Option<T> {
+        if !self.is_open() {
+            self.waiting_readers.push(task);
+            return None;
+        }
+        self.readers += 1;
+        Some(task)
+    }
+
+    fn end_read(&mut self) -> Option<T> {
+        self.readers = self.readers.checked_sub(1).expect("a read was begun");
+        if self.readers > 0 || !matches!(self.change, Change::Waiting(_)) {
+            return None;
+        }
+        match std::mem::replace(&mut self.change, Change::Running) {
+            Change::Waiting(task) => Some(task),
+            Change::None | Change::Running => unreachable!("it was compared"),
+        }
+    }
+
+    fn begin_change(&mut self, task: T) -> Option<T> {
+        assert!(self.is_open());
+        if self.readers > 0 {
+            self.change = Change::Waiting(task);
+            return None;
+        }
+        self.change = Change::Running;
+        Some(task)
+    }
+
+    fn end_change(&mut self) -> Vec<T> {
+        assert!(matches!(self.change, Change::Running));
+        self.change = Change::None;
+        self.readers = self.waiting_readers.len();
+        std::mem::take(&mut self.waiting_readers)
+    }
+}
+
+impl<T> Default for Gate<T> {
+    fn default() -> Self {
+        Self {
+            readers: 0,
+            change: Change::None,
+            waiting_readers: Vec::new(),
+        }
+    }
+}
+
+impl<T> Default for Lock<T> {
+    fn default() -> Self {
         Self {
             owned: false,
             line: VecDeque::new(),
-            readers: 0,
-            patch: Patch::None,
-            waiting_readers: Vec::new(),
+            gate: Gate::default(),
+        }
+    }
+}
+
+impl<T> Default for SlotLock<T> {
+    fn default() -> Self {
+        Self {
+            sharers: 0,
+            owned: false,
+            line: VecDeque::new(),
+            gate: Gate::default(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use lafs::{ShareNumber, StorageIndex};
+    use lafs::ShareNumber;
 
     use super::*;
 
+    const INDEX: StorageIndex = StorageIndex::new([0; 16]);
+
     fn key() -> ShareKey {
+        share(0)
+    }
+
+    fn share(number: u8) -> ShareKey {
         ShareKey {
-            storage_index: StorageIndex::new([0; 16]),
-            share: ShareNumber::new(0),
+            storage_index: INDEX,
+            share: ShareNumber::new(number),
         }
     }
 
     #[test]
     fn owners_go_one_after_the_other_in_the_order_they_came() {
         let mut locks = Locks::new();
+        assert!(!locks.is_owned(key()));
         assert_eq!(locks.acquire(key(), 1), Some(1));
         assert_eq!(locks.acquire(key(), 2), None);
         assert_eq!(locks.acquire(key(), 3), None);
-        assert_eq!(locks.release(key()), Some(2));
-        assert_eq!(locks.release(key()), Some(3));
-        assert_eq!(locks.release(key()), None);
+        assert_eq!(locks.release(key()), [2]);
+        assert!(locks.is_owned(key()));
+        assert_eq!(locks.release(key()), [3]);
+        assert_eq!(locks.release(key()), []);
         assert!(locks.is_empty());
     }
 
@@ -173,9 +361,48 @@ mod tests {
         assert_eq!(locks.end_read(key()), Some(1));
         assert_eq!(locks.begin_read(key(), 5), None);
         assert_eq!(locks.end_patch(key()), [4, 5]);
-        assert_eq!(locks.release(key()), None);
+        assert_eq!(locks.release(key()), []);
         assert_eq!(locks.end_read(key()), None);
         assert_eq!(locks.end_read(key()), None);
+        assert!(locks.is_empty());
+    }
+
+    // Shares of one bucket go side by side, or no two of them would ever share a batch.
+    #[test]
+    fn shares_do_not_mind_each_other_and_a_slot_minds_them_all() {
+        let mut locks = Locks::new();
+        assert_eq!(locks.acquire(share(1), 1), Some(1));
+        assert_eq!(locks.acquire(share(2), 2), Some(2));
+        assert_eq!(locks.acquire(share(2), 3), None, "behind the other");
+        assert_eq!(locks.acquire_slot(INDEX, 4), None);
+        assert_eq!(locks.acquire(share(3), 5), None, "behind the slot");
+        assert_eq!(locks.acquire(share(1), 6), None, "behind the slot");
+        assert_eq!(locks.acquire_slot(INDEX, 7), None);
+        assert_eq!(locks.release(share(1)), []);
+        assert_eq!(locks.release(share(2)), [3]);
+        assert_eq!(locks.release(share(2)), [4]);
+        assert_eq!(locks.release_slot(INDEX), [5, 6]);
+        assert_eq!(locks.acquire(share(4), 8), None, "behind the second slot");
+        assert_eq!(locks.release(share(1)), []);
+        assert_eq!(locks.release(share(3)), [7]);
+        assert_eq!(locks.release_slot(INDEX), [8]);
+        assert_eq!(locks.release(share(4)), []);
+        assert!(locks.is_empty());
+    }
+
+    #[test]
+    fn no_reader_is_there_while_a_slot_is_changed() {
+        let mut locks = Locks::new();
+        assert_eq!(locks.begin_slot_read(INDEX, 1), Some(1));
+        assert_eq!(locks.acquire_slot(INDEX, 2), Some(2));
+        assert_eq!(locks.begin_slot_read(INDEX, 3), Some(3));
+        assert_eq!(locks.begin_slot_change(INDEX, 2), None);
+        assert_eq!(locks.begin_slot_read(INDEX, 4), None);
+        assert_eq!(locks.end_slot_read(INDEX), None);
+        assert_eq!(locks.end_slot_read(INDEX), Some(2));
+        assert_eq!(locks.end_slot_change(INDEX), [4]);
+        assert_eq!(locks.release_slot(INDEX), []);
+        assert_eq!(locks.end_slot_read(INDEX), None);
         assert!(locks.is_empty());
     }
 }

@@ -15,16 +15,18 @@ use slab::Slab;
 
 use super::advise::Advisories;
 use super::locks::Locks;
+use super::slot::Slots;
 use super::space::SpaceAccount;
 use super::upload::Uploads;
 use super::{BootId, Durability, Now, Store};
 use crate::container::Version;
+use crate::container::mutable::NodeId;
 use crate::disk::blocking::Blocking;
 use crate::disk::{
     ByteRange, Engine, EntryKind, Existing, OpenMode, Operation, Outcome, Space, StorePath,
 };
 use crate::error::{DiskError, OpenError};
-use crate::journal::format::{BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
+use crate::journal::format::{self, BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
 use crate::journal::log::{FILES, Log, Salts, write_header};
 use crate::journal::replay::{self, Found};
 use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARES};
@@ -53,6 +55,8 @@ pub struct Config {
     /// Which boot of the kernel this is. Uploads of parts that an earlier run of the same boot left
     /// are gone on with; by default there was none, so that they are not.
     pub boot_id: BootId,
+    /// Names this server in the shares and leases of slots that it takes (Tahoe's TubID).
+    pub node_id: [u8; 20],
     /// 32 random bytes, new for every start: nobody may guess what the journal is salted with.
     pub seed: [u8; 32],
 }
@@ -65,7 +69,7 @@ impl Config {
     /// Largest journal: its replay takes minutes.
     pub const JOURNAL_SIZE_MAX: u64 = 4 << 30;
 
-    /// The defaults: nothing reserved, durable.
+    /// The defaults: nothing reserved, durable, a server without a name.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
         let mut boot_id = [0; 16];
@@ -78,6 +82,7 @@ impl Config {
             layout: Layout::default(),
             container_version: Version::default(),
             boot_id: BootId::new(boot_id),
+            node_id: [0; 20],
             seed,
         }
     }
@@ -128,6 +133,7 @@ impl Store {
             parts: left.parts,
             allocations: Slab::new(),
             advisories: Advisories::new(now.elapsed),
+            slots: Slots::new(NodeId(config.node_id)),
             leasings: Slab::new(),
             readings: Slab::new(),
             serial: left.serial,
@@ -261,7 +267,10 @@ impl Opening<'_> {
         }
         let waiver = self.config.durability.waiver();
         let other_promise = |header: &FileHeader| header.relaxed != waiver.is_some();
-        if count > 0 || headers.iter().any(other_promise) {
+        // An earlier program must not take up what this one will write behind its header.
+        let other_version = |header: &FileHeader| header.version != format::VERSION;
+        let differs = |header: &FileHeader| other_promise(header) || other_version(header);
+        if count > 0 || headers.iter().any(differs) {
             if count > 0 {
                 tracing::info!(records = count, "replayed the journal");
             }

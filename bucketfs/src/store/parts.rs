@@ -26,7 +26,7 @@ use crate::container::{Header, Lease, Version};
 use crate::disk::{Completion, Operation, StorePath};
 use crate::durable::Durable;
 use crate::error::Refusal;
-use crate::layout::ShareKey;
+use crate::layout::{self, ShareKey};
 use ranges::Ranges;
 use ticket::{SecretHash, Ticket};
 
@@ -70,10 +70,12 @@ struct FirstLease {
 /// The file of an upload, and what of the share is in it.
 #[derive(Debug)]
 struct Growing {
-    path: StorePath,
+    serial: u64,
     /// Of the next ticket.
     sequence: u64,
     written: Ranges,
+    /// The note beside the file says that these ranges are there.
+    noted: bool,
 }
 
 /// A request for an upload.
@@ -102,12 +104,14 @@ pub(super) struct Allocation<'a> {
 #[derive(Debug)]
 pub(super) enum Flight {
     /// The file for the first part is being made.
-    Created(Part, StorePath),
+    Created(Part, u64),
     /// What is there already of a part is being read.
     Compared(Part),
     /// The rest of the part is being written, so that then these ranges are there.
     Written(Part, Ranges),
-    /// The share is whole and being synced; the flight owns its lock.
+    /// The note is being made; the flight owns the share's lock, and so does the next.
+    Noted(Part),
+    /// The share is whole and being synced.
     Sealed(Sealing),
     /// The file of an upload that was aborted goes.
     Aborted(RequestId),
@@ -208,9 +212,10 @@ impl Store {
 
     pub(super) fn parts_completed(&mut self, flight: Flight, completion: Completion) {
         match flight {
-            Flight::Created(part, path) => self.part_file_created(part, path, &completion),
+            Flight::Created(part, serial) => self.part_file_created(part, serial, &completion),
             Flight::Compared(part) => self.part_compared(part, completion),
             Flight::Written(part, written) => self.part_written(&part, written, &completion),
+            Flight::Noted(part) => self.parts_noted(part, &completion),
             Flight::Sealed(sealing) => self.parts_sealed(&sealing, &completion),
             Flight::Aborted(request) => {
                 self.cleaned_up(&completion);
@@ -253,10 +258,11 @@ impl Store {
     fn parts_given_up(&mut self, key: ShareKey) -> Option<StorePath> {
         let upload = self.parts.remove(key);
         self.space.cancel(upload.promised);
+        self.clean_up_note(&upload);
         for waiting in upload.line {
             self.refuse(waiting.request, Refusal::UnknownUpload);
         }
-        upload.growing.map(|growing| growing.path)
+        upload.growing.map(|growing| growing.path())
     }
 
     /// Takes an upload out whose share is held now, or never will be by its doing.
@@ -268,6 +274,7 @@ impl Store {
     ) {
         let upload = self.parts.remove(key);
         self.space.cancel(upload.promised);
+        self.clean_up_note(&upload);
         let held = result.is_ok();
         match result {
             Ok(durable) => {
@@ -286,6 +293,21 @@ impl Store {
     }
 }
 
+impl Store {
+    fn clean_up_note(&mut self, upload: &Upload) {
+        let noted = upload.growing.as_ref().filter(|growing| growing.noted);
+        if let Some(growing) = noted {
+            self.clean_up(layout::incoming_note(growing.serial));
+        }
+    }
+}
+
+impl Growing {
+    fn path(&self) -> StorePath {
+        layout::incoming_parts(self.serial)
+    }
+}
+
 impl Parts {
     pub(super) fn len(&self) -> usize {
         self.uploads.len()
@@ -301,7 +323,14 @@ impl Parts {
     }
 
     /// Goes on with an upload of an earlier run, in the file that it was found in.
-    pub(super) fn resume(&mut self, ticket: Ticket, path: StorePath, now: Duration) -> u64 {
+    ///
+    /// A ticket that was found in the note is not in the file any more: the next one is its first.
+    pub(super) fn resume(
+        &mut self,
+        ticket: Ticket,
+        (serial, noted): (u64, bool),
+        now: Duration,
+    ) -> u64 {
         let all = cost(sealed_size(ticket.size));
         let promised = all.saturating_sub(ticket.written.total());
         let upload = Upload {
@@ -316,9 +345,10 @@ impl Parts {
             touched: now,
             deadline: now + Limits::UPLOAD_IDLE,
             growing: Some(Growing {
-                path,
-                sequence: ticket.sequence + 1,
+                serial,
+                sequence: if noted { 0 } else { ticket.sequence + 1 },
                 written: ticket.written,
+                noted,
             }),
             busy: false,
             line: VecDeque::new(),

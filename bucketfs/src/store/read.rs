@@ -1,30 +1,42 @@
 //! Parts of shares: what the bucket holds, then each share by itself.
 //!
 //! Reads look at the tree alone, never at the journal. A share that cannot be read is named and
-//! does not keep the others from being read.
+//! does not keep the others from being read. All of a read is of one state of a slot: its changes
+//! wait until no read is under way.
+//!
+//! What a share is shows in the first bytes of its file. They are read as those of an immutable
+//! share; one of a slot takes a second look.
 
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex, num};
 use rustix::io::Errno;
 
 use super::{
-    Answer, Extent, Flight as StoreFlight, Limits, Piece, ReadRequest, RequestId, Rest, Store,
-    Task, Wanted,
+    Answer, Extent, Flight as StoreFlight, Held, Limits, Piece, ReadRequest, RequestId, Rest,
+    ShareKind, Store, Task, Wanted,
 };
-use crate::container::{HEADER_SIZE, Header, UncheckedHeader};
+use crate::container::{self, UncheckedHeader, mutable};
 use crate::disk::{ByteRange, Completion, EntryKind, Operation, Outcome};
 use crate::error::{Damage, DiskError, Refusal};
 use crate::layout::ShareKey;
+
+/// A request that waits for a change of its slot.
+#[derive(Debug)]
+pub(super) struct Admission {
+    request: RequestId,
+    read: ReadRequest,
+}
 
 /// A read request, until the last of its shares is read.
 #[derive(Debug)]
 pub(super) struct Reading {
     request: RequestId,
+    storage_index: StorageIndex,
     extents: Vec<Extent>,
     /// How many bytes of each share go into the answer.
     share_len: usize,
     remaining: usize,
-    held: Vec<(ShareNumber, u64)>,
+    held: Vec<Held>,
     unreadable: Vec<(ShareNumber, Refusal)>,
     pieces: Vec<Piece>,
     rest: Vec<Rest>,
@@ -44,7 +56,7 @@ pub(super) enum Flight {
     /// What the bucket holds.
     List(RequestId, ReadRequest),
     /// The header of a share, and the parts wanted.
-    Share(ShareRead),
+    Share(ShareRead, ShareKind),
 }
 
 impl Store {
@@ -53,6 +65,13 @@ impl Store {
         if read.extents.len() > limit {
             return self.refuse(request, Refusal::TooManyExtents { limit });
         }
+        let index = read.storage_index;
+        let task = Task::ReadAny(Admission { request, read });
+        self.runnable
+            .extend(self.locks.begin_slot_read(index, task));
+    }
+
+    pub(super) fn read_admitted(&mut self, Admission { request, read }: Admission) {
         if let Wanted::One(share) = read.wanted {
             return self.read_shares(request, read, &[share]);
         }
@@ -65,12 +84,18 @@ impl Store {
         match flight {
             Flight::List(request, read) => match share_numbers(completion.result) {
                 Ok(numbers) => self.read_shares(request, read, &numbers),
-                Err(error) => self.refuse(request, Refusal::Disk(error)),
+                Err(error) => {
+                    self.refuse(request, Refusal::Disk(error));
+                    self.end_reading(read.storage_index);
+                }
             },
-            Flight::Share(share) => {
+            Flight::Share(share, ShareKind::Immutable) if is_of_slot(&completion) => {
+                self.read_share(share, ShareKind::Mutable);
+            }
+            Flight::Share(share, kind) => {
                 let patch = self.locks.end_read(share.key);
                 self.runnable.extend(patch);
-                self.share_read(share, completion);
+                self.share_read(share, kind, completion);
             }
         }
     }
@@ -89,6 +114,7 @@ impl Store {
         let count = wanted.iter().filter(|wanted| **wanted).count();
         let reading = self.readings.insert(Reading {
             request,
+            storage_index: read.storage_index,
             extents: read.extents,
             share_len: Limits::READ_LEN / count.max(1),
             remaining: numbers.len(),
@@ -110,18 +136,22 @@ impl Store {
     }
 
     pub(super) fn read_locked(&mut self, share: ShareRead) {
+        self.read_share(share, ShareKind::Immutable);
+    }
+
+    fn read_share(&mut self, share: ShareRead, kind: ShareKind) {
         let reading = &self.readings[share.reading];
         let ranges = if share.wanted {
-            plan(&reading.extents, reading.share_len)
+            plan(kind, &reading.extents, reading.share_len)
         } else {
-            plan(&[], 0)
+            plan(kind, &[], 0)
         };
         let path = self.layout.share(share.key);
         let operation = Operation::Read { path, ranges };
-        self.start(StoreFlight::Read(Flight::Share(share)), operation);
+        self.start(StoreFlight::Read(Flight::Share(share, kind)), operation);
     }
 
-    fn share_read(&mut self, share: ShareRead, completion: Completion) {
+    fn share_read(&mut self, share: ShareRead, kind: ShareKind, completion: Completion) {
         let reading = &mut self.readings[share.reading];
         reading.remaining -= 1;
         let number = share.key.share;
@@ -133,11 +163,16 @@ impl Store {
             }
             Ok(Outcome::Read { size, pieces }) => {
                 let front = pieces.first().expect("the header was asked for");
-                match UncheckedHeader::parse(front).and_then(|header| header.check(size)) {
-                    Ok(header) => {
-                        reading.held.push((number, header.share_size()));
+                match share_size(kind, front, size) {
+                    Ok(size) => {
+                        let held = Held {
+                            share: number,
+                            size,
+                            kind,
+                        };
+                        reading.held.push(held);
                         if share.wanted {
-                            reading.take(number, &header, pieces);
+                            reading.take(held, pieces);
                         }
                     }
                     Err(damage) => {
@@ -159,7 +194,7 @@ impl Store {
             return;
         }
         let mut reading = self.readings.remove(index);
-        reading.held.sort_unstable_by_key(|(share, _)| *share);
+        reading.held.sort_unstable_by_key(|held| held.share);
         reading.unreadable.sort_unstable_by_key(|(share, _)| *share);
         // Stable: the pieces of one share stay in the order of the extents.
         reading.pieces.sort_by_key(|piece| piece.share);
@@ -169,8 +204,14 @@ impl Store {
             unreadable: reading.unreadable,
             pieces: reading.pieces,
             rest: reading.rest,
+            version: self.slots.version(reading.storage_index),
         };
         self.answer(reading.request, answer);
+        self.end_reading(reading.storage_index);
+    }
+
+    fn end_reading(&mut self, index: StorageIndex) {
+        self.runnable.extend(self.locks.end_slot_read(index));
     }
 }
 
@@ -178,10 +219,11 @@ impl Reading {
     /// Cuts what was read to the share's end, and notes what is left to read.
     ///
     /// What lies behind the share are leases, and their secrets are nobody's to read.
-    fn take(&mut self, share: ShareNumber, header: &Header, pieces: Vec<Vec<u8>>) {
+    fn take(&mut self, held: Held, pieces: Vec<Vec<u8>>) {
+        let share = held.share;
         let mut pieces = pieces.into_iter().map(Bytes::from);
         let mut front = pieces.next().expect("the header was asked for");
-        let front = front.split_off(front.len().min(12));
+        let front = front.split_off(front.len().min(header_len(held.kind)));
         let mut front = Some(front).filter(|_| starts_with_front(&self.extents));
         let mut rest = Vec::new();
         let mut budget = self.share_len;
@@ -195,7 +237,7 @@ impl Reading {
                 None => None,
             };
             let end = extent.offset.saturating_add(extent.size);
-            let size = end.min(header.share_size()).saturating_sub(extent.offset);
+            let size = end.min(held.size).saturating_sub(extent.offset);
             let mut bytes = read.unwrap_or_default();
             bytes.truncate(num::len(size).unwrap_or(usize::MAX));
             let taken = num::size(bytes.len());
@@ -224,13 +266,14 @@ impl Reading {
 
 /// The ranges of a container's file to read: its header, then each extent of the share that the
 /// budget allows. An extent at the very front is read together with the header.
-fn plan(extents: &[Extent], mut budget: usize) -> Vec<ByteRange> {
-    let mut ranges = vec![ByteRange { offset: 0, len: 12 }];
+fn plan(kind: ShareKind, extents: &[Extent], mut budget: usize) -> Vec<ByteRange> {
+    let len = header_len(kind);
+    let mut ranges = vec![ByteRange { offset: 0, len }];
     for (index, extent) in extents.iter().enumerate() {
         match planned_len(extent, &mut budget) {
             Some(len) if index == 0 && starts_with_front(extents) => ranges[0].len += len,
             Some(len) if len > 0 => ranges.push(ByteRange {
-                offset: HEADER_SIZE + extent.offset,
+                offset: num::size(header_len(kind)) + extent.offset,
                 len,
             }),
             _ => {}
@@ -247,6 +290,38 @@ fn planned_len(extent: &Extent, budget: &mut usize) -> Option<usize> {
     let len = num::len(extent.size).unwrap_or(usize::MAX).min(*budget);
     *budget -= len;
     Some(len)
+}
+
+/// The length of a container's header, in front of the share.
+fn header_len(kind: ShareKind) -> usize {
+    match kind {
+        ShareKind::Immutable => container::HEADER_LEN,
+        ShareKind::Mutable => mutable::HEADER_LEN,
+    }
+}
+
+/// The size of a share, by the front of its file and the size of that.
+fn share_size(kind: ShareKind, front: &[u8], file_size: u64) -> Result<u64, Damage> {
+    match kind {
+        ShareKind::Immutable => {
+            let header = UncheckedHeader::parse(front)?.check(file_size)?;
+            Ok(header.share_size())
+        }
+        ShareKind::Mutable => {
+            let header = mutable::UncheckedHeader::parse(front)?.check(file_size)?;
+            Ok(header.share_size())
+        }
+    }
+}
+
+/// Whether what was read as an immutable share is one of a slot.
+fn is_of_slot(completion: &Completion) -> bool {
+    match &completion.result {
+        Ok(Outcome::Read { pieces, .. }) => pieces
+            .first()
+            .is_some_and(|front| mutable::is_mutable(front)),
+        _ => false,
+    }
 }
 
 fn starts_with_front(extents: &[Extent]) -> bool {

@@ -1,13 +1,15 @@
 //! What a store can be asked, and what it answers.
 //!
-//! Every request gets exactly one answer, in any order, under the id it came with. All of them are
-//! idempotent: after a lost answer the same request may be sent again.
+//! Every request gets exactly one answer, in any order, under the id it came with. All of them but
+//! [`Request::ReadTestWrite`], whose tests are there for that, are idempotent: after a lost answer
+//! the same request may be sent again.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret};
 
+use super::slot::ReadTestWrite;
 use crate::error::Refusal;
 use crate::layout::Layout;
 
@@ -148,6 +150,24 @@ pub enum Request {
         /// Recorded in leases that are added.
         owner: LeaseOwner,
     },
+    /// Test, read and change the shares of a slot. Answered by [`Answer::TestedAndWritten`].
+    ReadTestWrite(Box<ReadTestWrite>),
+    /// Begin a spool: a file for what one [`ReadTestWrite`] writes, if that is more than it may
+    /// bring itself. Answered by [`Answer::Spooling`]; its id names the spool from the moment it is
+    /// asked.
+    OpenSpool,
+    /// Write the next bytes of a spool. Answered by [`Answer::Written`].
+    Spool {
+        /// The id of its `OpenSpool`.
+        spool: RequestId,
+        /// At most [`Limits::WRITE_LEN`] bytes.
+        bytes: Bytes,
+    },
+    /// Give a spool up that no request was made with. Answered by [`Answer::Detached`].
+    DropSpool {
+        /// The id of its `OpenSpool`.
+        spool: RequestId,
+    },
     /// Remove a share, whatever its leases. Answered by [`Answer::Removed`].
     Remove {
         /// The bucket.
@@ -255,16 +275,29 @@ pub enum Answer {
     Advised,
     /// Parts of shares.
     Read {
-        /// Every share held in the bucket that can be read, and its size; at most the one asked for
-        /// by [`Wanted::One`].
-        held: Vec<(ShareNumber, u64)>,
+        /// Every share held that can be read; at most the one asked for by [`Wanted::One`].
+        held: Vec<Held>,
         /// Shares that are there but cannot be read.
         unreadable: Vec<(ShareNumber, Refusal)>,
         /// The parts read, share by share in ascending order, at most [`Limits::READ_LEN`] bytes.
         pieces: Vec<Piece>,
         /// What did not fit into this answer, to be asked for share by share.
         rest: Vec<Rest>,
+        /// Which state of a slot all of it is of. Whoever reads a slot in several parts breaks off
+        /// when the number has changed: the parts would be of different states. Of one run of the
+        /// store; it may change now and then without a reason, and means nothing for a bucket.
+        version: u64,
     },
+    /// What came of a [`ReadTestWrite`]; its changes are durable.
+    TestedAndWritten {
+        /// Whether every test passed. If not, nothing was changed.
+        success: bool,
+        /// Of every share that was there, the parts asked for, clipped to its end; at most
+        /// [`Limits::READ_LEN`] bytes in all.
+        read: Vec<(ShareNumber, Vec<Bytes>)>,
+    },
+    /// The spool takes bytes.
+    Spooling,
     /// Every share held, and its size; each now has the lease, durably.
     Leased {
         /// The shares.
@@ -278,6 +311,26 @@ pub enum Answer {
     Status(Box<Status>),
     /// Nothing was done.
     Refused(Refusal),
+}
+
+/// A share that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub share: ShareNumber,
+    /// Its size.
+    pub size: u64,
+    /// What it is.
+    pub kind: ShareKind,
+}
+
+/// What a share is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareKind {
+    /// A share of a bucket: it never changes.
+    Immutable,
+    /// A share of a slot.
+    Mutable,
 }
 
 /// A part of a share, read.
@@ -354,10 +407,21 @@ impl Limits {
     pub const SHARE_SIZE: u64 = 1 << 62;
     /// Most bytes of one [`Request::Write`].
     pub const WRITE_LEN: usize = 1 << 20;
-    /// Most bytes in one [`Answer::Read`].
+    /// Most bytes in one [`Answer::Read`] or [`Answer::TestedAndWritten`].
     pub const READ_LEN: usize = 1 << 18;
-    /// Most extents in one [`ReadRequest`].
+    /// Most extents in one [`ReadRequest`] or [`ReadTestWrite`], and most tests of one share.
+    /// (Tahoe's protocol has at most 30.)
     pub const EXTENTS: usize = 64;
+    /// Most bytes that a [`ReadTestWrite`] brings to be written, and likewise to be compared; more
+    /// to be written goes into a spool. As much as a small share: it goes through the journal.
+    pub const SLOT_LEN: usize = 65_536;
+    /// Most writes of a [`ReadTestWrite`]: less than a megabyte of them, and enough for each
+    /// segment of a file of 2 GiB.
+    pub const SLOT_WRITES: usize = 16_384;
+    /// Most spools at a time: each keeps a file open.
+    pub const SPOOLS: usize = 32;
+    /// Most containers of slots that are written anew at a time; others wait.
+    pub const REWRITES: usize = 8;
     /// Most uploads in progress that are written front to back: each keeps a file open.
     pub const UPLOADS: usize = 256;
     /// Most uploads of parts in progress: what is known of each is kept in memory, some 400 bytes.

@@ -369,12 +369,12 @@ impl Open {
 impl Uploads {
     pub(super) fn new() -> Self {
         let first = log::FILES.map(|file| file.0 + 1).into_iter().max();
-        let slots = first.unwrap_or(0)..OPEN_FILES_MAX;
+        let slots = (first.unwrap_or(0)..OPEN_FILES_MAX).take(Limits::UPLOADS);
         Self {
             table: Slab::new(),
             by_key: HashMap::new(),
             handles: HashMap::new(),
-            free_files: slots.rev().map(FileId).collect(),
+            free_files: slots.map(FileId).rev().collect(),
             waiting: VecDeque::new(),
             next_expiry: None,
         }

@@ -26,8 +26,30 @@ pub(crate) type Attempt = u64;
 pub(crate) struct Ledger {
     shares: BTreeMap<ShareKey, Promise>,
     lens: BTreeMap<Attempt, usize>,
+    /// Uploads of parts in progress, which outlast a life but not a boot.
+    pub(crate) parts: BTreeMap<ShareKey, PartsInProgress>,
+    /// Files of uploads that came to nothing may be there: a removal has failed in this boot.
+    pub(crate) parts_may_be_left: bool,
     /// When leases that were asked for may end.
     expirations: BTreeSet<u32>,
+}
+
+/// An upload of parts, as its client knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct PartsInProgress {
+    pub(crate) attempt: Attempt,
+    pub(crate) client: u8,
+    /// The end of the lease that the share will have.
+    pub(crate) until: u32,
+    /// Of each byte: whether a part with it was answered, and whether one was ever sent.
+    pub(crate) answered: Vec<bool>,
+    pub(crate) sent: Vec<bool>,
+    /// A request for it is under way, or was when the process ended.
+    pub(crate) asked: bool,
+    /// It was allocated in this life, not in an earlier one.
+    pub(crate) is_new: bool,
+    /// It may have been aborted or finished.
+    pub(crate) ending: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -91,6 +113,39 @@ impl Ledger {
         promise.may_be = BTreeSet::from([Some(attempt)]);
         promise.leases = BTreeMap::from([lease]);
         Ok(())
+    }
+
+    /// The share is held, by this attempt or by one before it, and has this lease.
+    pub(crate) fn stored_or_held(
+        &mut self,
+        key: ShareKey,
+        attempt: Attempt,
+        (client, until): (u8, u32),
+    ) -> Verdict {
+        let promise = self.promise(key);
+        if promise.may_be.remove(&None) {
+            promise.may_be.insert(Some(attempt));
+        } else {
+            promise.may_be.remove(&Some(attempt));
+        }
+        promise.lease(client, until);
+        promise.check(key)
+    }
+
+    /// Another boot: what was not synced is gone, uploads in progress with it.
+    pub(crate) fn reboot(&mut self) {
+        self.parts.clear();
+        self.parts_may_be_left = false;
+    }
+
+    /// Whether an upload of parts has to be found when the store is opened again.
+    pub(crate) fn must_go_on(&self, key: ShareKey) -> bool {
+        let Some(parts) = self.parts.get(&key) else {
+            return false;
+        };
+        let promise = self.shares.get(&key);
+        let may_be_held = promise.is_some_and(|promise| promise.may_be.iter().any(Option::is_some));
+        parts.answered.contains(&true) && !parts.ending && !may_be_held
     }
 
     /// The share was held before this attempt.
@@ -169,10 +224,19 @@ impl Ledger {
             let Some(name) = path.strip_prefix("shares/") else {
                 continue;
             };
+            let may_go_on = self.parts_may_be_left || !self.parts.is_empty();
+            let of_parts = name.ends_with(".parts") || name.ends_with(".note");
+            if name.starts_with("incoming/") && of_parts && may_go_on {
+                continue;
+            }
             if name.starts_with("incoming/") {
                 return Err(Violation(format!("{path} was left in incoming")));
             }
             found.insert(parse(name)?, file);
+        }
+        for (key, parts) in &mut self.parts {
+            // Finished without an answer, or by somebody else: not to be gone on with.
+            parts.ending |= found.contains_key(key);
         }
         let keys: BTreeSet<_> = self.shares.keys().chain(found.keys()).copied().collect();
         for key in keys {
@@ -194,8 +258,12 @@ impl Ledger {
             }
             return Err(Violation(format!("{key:?} is lost, of {promise:?}")));
         };
-        let container = Container::parse(file)
-            .map_err(|damage| Violation(format!("{key:?} is torn: {damage}")))?;
+        let container = Container::parse(file).map_err(|damage| {
+            let len = file.len();
+            Violation(format!(
+                "{key:?} is torn: {damage}: {len} bytes, of {promise:?}"
+            ))
+        })?;
         let mut attempts = promise.may_be.iter().flatten();
         let attempt = attempts
             .find(|attempt| self.bytes(**attempt) == container.share)

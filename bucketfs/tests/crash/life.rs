@@ -7,11 +7,13 @@ use bucketfs::container::expiration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
-    Answer, Config, Durability, Extent, Layout, LeaseOwner, Limits, Now, ReadRequest, Refusal,
-    Request, RequestId, ShareKey, Store, Wanted,
+    Answer, BootId, Config, Durability, Extent, Held, Layout, LeaseOwner, Limits, Now, ReadRequest,
+    Refusal, Request, RequestId, ShareKey, Store, Wanted,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
+
+mod parts;
 
 use crate::ledger::{Attempt, CLIENTS, Ledger, Verdict, Violation, secrets, upload_secret};
 
@@ -26,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) faults: Faults,
     pub(crate) durability: Durability,
     pub(crate) layout: Layout,
+    /// Which boot of the kernel it is in.
+    pub(crate) boot: u8,
 }
 
 /// A store at work.
@@ -55,6 +59,10 @@ enum Asked {
     Lease(StorageIndex, u8, u32),
     Remove(ShareKey),
     Read(StorageIndex),
+    /// Whether the ledger has an upload of the share, which waits meanwhile.
+    Allocate(Attempted, bool),
+    Part(parts::Sent),
+    AbortParts(ShareKey),
 }
 
 /// An attempt to store a share.
@@ -91,7 +99,9 @@ pub(crate) fn live(
     if let Some(call) = plan.crash_at {
         sim.crash_at(call);
     }
-    let config = config(plan);
+    let mut config = config(plan.seed, plan.durability);
+    config.layout = plan.layout;
+    config.boot_id = BootId::new([plan.boot; 16]);
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
     let store = match Store::open(&mut sim, &config, *now) {
         Ok(store) => store,
@@ -117,19 +127,20 @@ pub(crate) fn live(
         uploads: Vec::new(),
         faulty,
     };
+    life.forget_questions();
+    life.ledger.parts_may_be_left |= faulty;
     life.work(plan.requests)?;
     *now = life.now;
     let crashed = life.sim.has_crashed();
     Ok((life.sim.into_medium(), crashed))
 }
 
-fn config(plan: &Plan) -> Config {
+pub(crate) fn config(seed: u64, durability: Durability) -> Config {
     let mut bytes = [7; 32];
-    bytes[..8].copy_from_slice(&plan.seed.to_be_bytes());
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
     let mut config = Config::new(bytes);
     config.journal_size = Config::JOURNAL_SIZE_MIN;
-    config.durability = plan.durability;
-    config.layout = plan.layout;
+    config.durability = durability;
     config
 }
 
@@ -197,7 +208,8 @@ impl Life<'_> {
 
     fn ask(&mut self) {
         self.ledger.lease_until(expiration(self.now.unix));
-        match self.random.below(20) {
+        match self.random.below(26) {
+            20.. => self.ask_parts(),
             0..=8 => self.ask_put(),
             9..=12 => self.ask_upload(),
             13..=15 => self.ask_lease(),
@@ -436,7 +448,7 @@ impl Life<'_> {
                 Ok(())
             }
             (Asked::Read(storage_index), Answer::Read { held, pieces, .. }) => {
-                for (share, size) in held {
+                for Held { share, size, .. } in held {
                     let key = ShareKey {
                         storage_index,
                         share,
@@ -454,6 +466,14 @@ impl Life<'_> {
                     }
                 }
                 Ok(())
+            }
+            (Asked::Allocate(attempted, again), answer) => {
+                self.allocated(&attempted, again, answer)
+            }
+            (Asked::Part(sent), answer) => self.part_answered(&sent, answer),
+            (Asked::AbortParts(key), answer) => {
+                self.idle(key);
+                self.parts_aborted(key, &answer)
             }
             (Asked::Write | Asked::End | Asked::Read(_), _) => Ok(()),
         }
@@ -542,7 +562,13 @@ impl Life<'_> {
     fn check_refusal(&self, asked: &Asked, refusal: &Refusal) -> Verdict {
         let reasonable = matches!(
             refusal,
-            Refusal::InProgress | Refusal::UnknownUpload | Refusal::NoShare | Refusal::Gap { .. }
+            Refusal::InProgress
+                | Refusal::UnknownUpload
+                | Refusal::NoShare
+                | Refusal::Gap { .. }
+                | Refusal::Conflict
+                | Refusal::TooManyRanges { .. }
+                | Refusal::AlreadyHeld
         );
         let ending = matches!(
             refusal,

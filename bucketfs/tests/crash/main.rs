@@ -13,6 +13,9 @@ use bucketfs::{Durability, Layout, Now};
 
 mod ledger;
 mod life;
+#[path = "../naive/mutable.rs"]
+mod naive;
+mod slots;
 
 use ledger::{Ledger, Verdict, Violation};
 use life::{Plan, live};
@@ -34,6 +37,7 @@ fn plan(seed: u64, requests: usize) -> Plan {
         faults: Faults::default(),
         durability: Durability::Full,
         layout: Layout::TwoLevel,
+        boot: 0,
     }
 }
 
@@ -48,6 +52,7 @@ fn lives_in(layout: Layout, seed: u64, faults: &Faults) -> Verdict {
     let mut medium = Medium::new(CAPACITY);
     let mut ledger = Ledger::default();
     let mut now = start();
+    let mut boot = 0;
     for _ in 0..6 {
         let mut plan = plan(random.number(), 40);
         plan.faults = faults.clone();
@@ -58,15 +63,19 @@ fn lives_in(layout: Layout, seed: u64, faults: &Faults) -> Verdict {
             1 | 2 => Some(random.below(1500)),
             _ => None,
         };
-        let (left, crashed) = live(medium, &mut ledger, &mut now, &plan)?;
-        medium = if crashed && random.one_in(4) {
-            // Killed: what was written is seen again, and still not synced.
+        plan.boot = boot;
+        let (left, _) = live(medium, &mut ledger, &mut now, &plan)?;
+        medium = if random.one_in(3) {
+            // Killed, or ended in order: what was written is seen again, and still not synced.
             left
         } else {
+            boot += 1;
+            ledger.reboot();
             left.cut_power(&mut random)
         };
     }
     let mut last = plan(random.number(), 0);
+    last.boot = boot;
     last.faults.lie = faults.lie;
     live(medium, &mut ledger, &mut now, &last)?;
     Ok(())
@@ -169,6 +178,46 @@ fn a_power_cut_may_come_before_any_system_call_of_a_replay() {
             }
         }
     }
+}
+
+/// A process killed before a system call, and one after it that goes on.
+fn killed_and_gone_on(seed: u64, call: u64, boots: [u8; 2]) -> Verdict<bool> {
+    let mut ledger = Ledger::default();
+    let mut now = start();
+    let mut first = plan(seed, 25);
+    first.crash_at = Some(call);
+    first.boot = boots[0];
+    let medium = Medium::new(CAPACITY);
+    let (left, crashed) = live(medium, &mut ledger, &mut now, &first)?;
+    let mut second = plan(seed + 1, 25);
+    second.boot = boots[1];
+    let (left, _) = live(left, &mut ledger, &mut now, &second)?;
+    ledger.reboot();
+    let mut last = plan(seed + 2, 0);
+    last.boot = boots[1] + 1;
+    live(left, &mut ledger, &mut now, &last)?;
+    Ok(crashed)
+}
+
+// What an upload of parts was answered is there after the process was killed, wherever that was.
+#[test]
+fn a_kill_may_come_before_any_system_call_and_uploads_of_parts_go_on() {
+    for seed in [8000, 8010] {
+        for call in 0.. {
+            match killed_and_gone_on(seed, call, [0, 0]) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(Violation(text)) => panic!("seed {seed}, call {call}: {text}"),
+            }
+        }
+    }
+}
+
+// The canary of that: a store that does not find the uploads again must be found out.
+#[test]
+fn a_store_that_forgets_uploads_of_parts_is_found_out() {
+    let forgets = |seed| (100..400).any(|call| killed_and_gone_on(seed, call, [0, 1]).is_err());
+    assert!((8000..8010).any(forgets));
 }
 
 // What a killed process left is seen and not synced: whoever believes it must sync it. (Two names

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Sim};
 use bucketfs::{
-    Answer, BootId, Config, Extent, Layout, LeaseOwner, Now, OpenError, ReadRequest, Request,
+    Answer, BootId, Config, Extent, Held, Layout, LeaseOwner, Now, OpenError, ReadRequest, Request,
     RequestId, Status, Store, Wanted,
 };
 use bytes::Bytes;
@@ -144,10 +144,11 @@ impl Bench {
                 unreadable,
                 pieces,
                 rest,
+                ..
             } => {
                 assert!(unreadable.is_empty() && rest.is_empty());
                 held.iter()
-                    .any(|(number, _)| number.as_u8() == share)
+                    .any(|held| held.share.as_u8() == share)
                     .then(|| {
                         pieces
                             .first()
@@ -248,5 +249,12 @@ pub(crate) fn numbers(shares: &[(ShareNumber, u64)]) -> Vec<(u8, u64)> {
     shares
         .iter()
         .map(|(share, size)| (share.as_u8(), *size))
+        .collect()
+}
+
+pub(crate) fn sizes(shares: &[Held]) -> Vec<(u8, u64)> {
+    shares
+        .iter()
+        .map(|held| (held.share.as_u8(), held.size))
         .collect()
 }

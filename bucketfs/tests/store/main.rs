@@ -10,17 +10,20 @@ use lafs::ShareNumber;
 mod advisories;
 mod bench;
 mod layouts;
+#[path = "../naive/mutable.rs"]
+mod naive;
 mod opening;
 mod parts;
+mod slots;
 mod uploads;
 
-use bench::{Bench, bucket, config, disk, lease, numbers, path, put, read, remove};
+use bench::{Bench, bucket, config, disk, lease, numbers, path, put, read, remove, sizes};
 
 const FIXTURE: &[u8] = include_bytes!("../fixtures/immutable-v2-1lease.bin");
 const FIXTURE_WITH_THREE: &[u8] = include_bytes!("../fixtures/immutable-v2-3leases.bin");
 const FIXTURE_ONE: &[u8] = include_bytes!("../fixtures/immutable-v1-1lease.bin");
-const FIXTURE_ONE_WITH_THREE: &[u8] = include_bytes!("../fixtures/immutable-v1-3leases.bin");
 const MUTABLE: &[u8] = include_bytes!("../fixtures/mutable-v2-1lease.bin");
+const FIXTURE_ONE_WITH_THREE: &[u8] = include_bytes!("../fixtures/immutable-v1-3leases.bin");
 
 #[test]
 fn a_share_put_reads_back_and_is_held_from_then_on() {
@@ -158,6 +161,7 @@ fn parts_of_any_shares_are_read_without_asking_first_what_is_held() {
         unreadable,
         pieces,
         rest,
+        ..
     } = bench.ask(read(
         Wanted::Any(2),
         &[(0, 10), (90, 1000), (100, 1), (u64::MAX, 1)],
@@ -165,7 +169,7 @@ fn parts_of_any_shares_are_read_without_asking_first_what_is_held() {
     else {
         panic!("a read");
     };
-    assert_eq!(numbers(&held), [(2, 100), (5, 100), (9, 100)]);
+    assert_eq!(sizes(&held), [(2, 100), (5, 100), (9, 100)]);
     assert!(unreadable.is_empty() && rest.is_empty());
     let read: Vec<_> = pieces
         .iter()
@@ -201,7 +205,7 @@ fn one_share_is_read_without_a_look_at_the_others() {
         assert_eq!(unreadable, []);
         let size = expected.map(|bytes| u64::try_from(bytes.len()).unwrap());
         let named: Vec<_> = size.map(|size| (share, size)).into_iter().collect();
-        assert_eq!(numbers(&held), named);
+        assert_eq!(sizes(&held), named);
         let bytes = pieces.first().map(|piece| &piece.bytes[..]);
         assert_eq!(bytes, expected);
     }
@@ -243,7 +247,7 @@ fn what_does_not_fit_into_an_answer_is_named_for_the_next_question() {
 fn a_damaged_share_does_not_keep_the_others_from_being_read_or_leased() {
     let mut medium = disk();
     let cut = &FIXTURE[..50];
-    bench_files(&mut medium, &[(1, cut), (2, MUTABLE), (3, b"")]);
+    bench_files(&mut medium, &[(1, cut), (2, b"no container"), (3, b"")]);
     medium.plant(&path(0).replace("/0", "/0_1"), b"a side file");
     let mut bench = Bench::on(medium, &config()).unwrap();
     assert_eq!(bench.put(7, b"good"), Answer::Stored);
@@ -262,7 +266,7 @@ fn a_damaged_share_does_not_keep_the_others_from_being_read_or_leased() {
             pieces,
             ..
         } => {
-            assert_eq!(numbers(&held), [(7, 4)]);
+            assert_eq!(sizes(&held), [(7, 4)]);
             assert_eq!(unreadable, bad);
             assert_eq!(pieces[0].bytes[..], b"good"[..]);
         }
@@ -390,6 +394,21 @@ fn after_shutting_down_nothing_is_taken_and_nothing_is_left_to_replay() {
     assert_eq!(bench.share(1).as_deref(), Some(&b"more"[..]));
 }
 
+// Every client of Tahoe's protocol asks once a second, and the answer must not be that old.
+#[test]
+fn the_free_space_is_looked_at_once_a_second_however_often_the_status_is_asked_for() {
+    let mut bench = Bench::new();
+    for second in 1..4 {
+        bench.now.elapsed = std::time::Duration::from_secs(second);
+        let before = bench.sim.calls();
+        for _ in 0..10 {
+            bench.status();
+            bench.settle();
+        }
+        assert_eq!(bench.sim.calls(), before + 1);
+    }
+}
+
 #[test]
 fn what_is_not_the_stores_is_left_alone() {
     let mut medium = Bench::new().shut_down();
@@ -398,6 +417,9 @@ fn what_is_not_the_stores_is_left_alone() {
         "shares/README".to_owned(),
         "shares/incoming/ae/half/3".to_owned(),
         "shares/incoming/not-a-number".to_owned(),
+        "shares/incoming/+1".to_owned(),
+        "shares/incoming/not-a-number.parts".to_owned(),
+        "shares/incoming/ae/aeaqcaibaeaqcaibaeaqcaibae/0.bak".to_owned(),
         format!("shares/ae/aq/{}/0.bak", bucket()),
     ];
     for path in &foreign {

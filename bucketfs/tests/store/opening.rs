@@ -71,10 +71,41 @@ fn a_damaged_journal_header_is_told_from_a_journal_without_one() {
     assert_eq!(damage(|bytes| bytes[0x12] ^= 1), JournalDamage::Header);
     assert_eq!(damage(Vec::clear), JournalDamage::Header);
     assert_eq!(
-        damage(|bytes| bytes[0x0b] = 2),
-        JournalDamage::NewerVersion(2)
+        damage(|bytes| bytes[0x0b] = 3),
+        JournalDamage::NewerVersion(3)
     );
     assert_eq!(damage(|bytes| bytes.truncate(8192)), JournalDamage::Size);
+}
+
+// An earlier program would empty incoming, where changes of slots may be all there is of them.
+#[test]
+fn a_journal_of_the_first_version_is_replayed_and_made_one_of_the_second() {
+    let to_first = |bytes: &mut Vec<u8>| {
+        bytes[0x0b] = 1;
+        let checksum = crc32fast::hash(&bytes[..0x28]);
+        bytes[0x28..0x2c].copy_from_slice(&checksum.to_be_bytes());
+    };
+    let mut medium = with_journal();
+    for file in ["journal/a", "journal/b"] {
+        change(&mut medium, file, to_first);
+    }
+    for replayed in [3, 0] {
+        let mut bench = Bench::on(medium, &config()).unwrap();
+        assert_eq!(bench.status().replayed, replayed);
+        medium = bench.kill();
+        for file in ["journal/a", "journal/b"] {
+            assert_eq!(medium.files()[file][0x0b], 2);
+        }
+    }
+    for file in ["journal/a", "journal/b"] {
+        change(&mut medium, file, to_first);
+    }
+    let medium = Bench::on(medium, &config()).unwrap().kill();
+    assert_eq!(
+        medium.files()["journal/b"][0x0b],
+        2,
+        "there was nothing to replay"
+    );
 }
 
 // A torn batch is the end of the journal, unless another follows: that one was begun only after

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bucketfs::container::Container;
 use bucketfs::disk::sim::{Faults, Medium, Random};
+use bucketfs::disk::{Engine, Operation};
 use bucketfs::{Answer, BootId, Durability, Limits, Refusal, Request};
 use bytes::Bytes;
 use lafs::{ShareNumber, UploadSecret};
@@ -557,40 +558,46 @@ fn when_the_disk_fails_a_part_may_be_sent_again_and_a_share_is_given_up() {
     assert_eq!(bench.status().promised, 0);
 }
 
-// A put that was under way when the bucket was listed: allocated, and then held.
+// A put that ended between the look at the bucket and the promise: allocated, and then held.
 #[test]
 fn a_share_that_is_found_held_is_finished_with_its_lease() {
-    for size in [5, 100_000] {
-        let share = bytes(size);
-        let mut found_held = 0;
-        for turns in 0..30 {
-            let mut bench = Bench::new();
-            let putting = bench.send(put(0, b"other"));
-            for _ in 0..turns {
-                bench.turn();
+    for in_parts in [false, true] {
+        let mut bench = Bench::new();
+        let share = bytes(100);
+        let size = share.len();
+        let allocating = bench.send(allocate(&[0], size as u64, 1));
+        let putting = bench.send(put(0, b"other"));
+        // The listing is done first and told last.
+        let mut listed = None;
+        while bench.store.poll_answer() != Some((putting, Answer::Stored)) {
+            while let Some((id, operation)) = bench.store.poll_operation() {
+                bench.sim.submit(id, operation);
             }
-            let allocating = bench.send(allocate(&[0], size as u64, 1));
-            let answer = bench.answer(allocating);
-            let is_allocated = answer == allocated(&[], &[0]);
-            let writing = is_allocated.then(|| bench.send(part(0, 1, 0, &share)));
-            assert_eq!(bench.answer(putting), Answer::Stored);
-            match writing {
-                Some(writing) => {
-                    found_held += 1;
-                    assert_eq!(bench.answer(writing), missing(&[]));
+            bench.sim.step();
+            let mut completions = Vec::new();
+            bench.sim.reap(&mut completions);
+            for completion in completions {
+                match completion.operation {
+                    Operation::List { .. } => listed = Some(completion),
+                    _ => bench.store.handle_completion(bench.now, completion),
                 }
-                None => assert_eq!(answer, allocated(&[0], &[])),
             }
-            let file = bench.file(0);
-            let container = Container::parse(&file).unwrap();
-            assert_eq!(container.share, b"other");
-            assert_eq!(container.leases.len(), 2);
-            bench.settle();
-            assert_eq!(incoming(&bench), [""; 0]);
-            let status = bench.status();
-            assert_eq!((status.uploads, status.promised), (0, 0));
         }
-        assert!(found_held > 0 && found_held < 30, "{found_held}");
+        bench.store.handle_completion(bench.now, listed.unwrap());
+        assert_eq!(bench.answer(allocating), allocated(&[], &[0]));
+        // All of its parts are taken, as its uploader expects.
+        if in_parts {
+            assert_eq!(bench.ask(part(0, 1, 1, &share[1..])), missing(&[(0, 1)]));
+        }
+        assert_eq!(bench.ask(part(0, 1, 0, &share)), missing(&[]));
+        let file = bench.file(0);
+        let container = Container::parse(&file).unwrap();
+        assert_eq!(container.share, b"other");
+        assert_eq!(container.leases.len(), 2);
+        bench.settle();
+        assert_eq!(incoming(&bench), [""; 0]);
+        let status = bench.status();
+        assert_eq!((status.uploads, status.promised), (0, 0));
     }
 }
 
@@ -640,6 +647,50 @@ fn an_upload_goes_on_after_a_restart_of_the_process() {
         assert_eq!(leases, [expected]);
         bench.settle();
         assert_eq!(incoming(&bench), [""; 0]);
+    }
+}
+
+// Wherever in the last part: what was answered before is there, or the share is.
+#[test]
+fn a_process_may_be_killed_at_any_moment_of_the_last_part() {
+    let share = bytes(100);
+    for call in 0.. {
+        let mut bench = half_done(&share);
+        let mut is_answered = false;
+        for _ in 0..2 {
+            let calls = bench.sim.calls();
+            bench.sim.crash_at(calls + call);
+            let last = bench.send(part(0, 1, 0, &share));
+            for _ in 0..200 {
+                if !bench.sim.has_crashed() {
+                    bench.turn();
+                }
+            }
+            is_answered = !bench.sim.has_crashed();
+            if is_answered {
+                assert_eq!(bench.answer(last), missing(&[]));
+            }
+            bench = Bench::on(bench.kill(), &with_boot(1)).unwrap();
+            if bench.share(0).is_some() {
+                break;
+            }
+            let now = missing(&[(0, 20), (30, 60), (70, 100)]);
+            assert_eq!(bench.ask(part(0, 1, 0, b"")), now, "{call}");
+        }
+        if bench.share(0).is_none() {
+            assert_eq!(
+                bench.ask(part(0, 1, 0, &share[..20])),
+                missing(&[(30, 60), (70, 100)])
+            );
+            bench = Bench::on(bench.kill(), &with_boot(1)).unwrap();
+            assert_eq!(bench.ask(part(0, 1, 0, &share)), missing(&[]));
+        }
+        assert_eq!(bench.share(0).as_deref(), Some(&share[..]));
+        bench.settle();
+        assert_eq!(incoming(&bench), [""; 0]);
+        if is_answered {
+            break;
+        }
     }
 }
 

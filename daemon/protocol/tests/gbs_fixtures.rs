@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
-use lafs::Swissnum;
+use lafs::{Swissnum, num};
 use protocol::fuzz;
 use protocol::gbs::{
     Advisory, AllocateAnswer, AllocateRequest, ByteSpan, Call, Kind, ReadTestWriteAnswer,
@@ -75,7 +75,7 @@ impl Step {
     fn call(&self) -> Result<Call, Rejection> {
         let swissnum = match &self.scenario[..] {
             "07-real-client" => real_swissnum(&self.headers),
-            _ => Swissnum::new("gbsfixtureswissnum234567abcdefgh").unwrap(),
+            _ => Swissnum::new("gbsfixtureswissnum234567abcdefgh").expect("it is a swissnum"),
         };
         Call::parse(&self.method, &self.target, &self.headers[..], &swissnum)
     }
@@ -84,10 +84,13 @@ impl Step {
 /// The real client's server had another swissnum, which only its header tells.
 fn real_swissnum(headers: &[(String, Vec<u8>)]) -> Swissnum {
     let mut headers = headers.iter();
-    let (_, value) = headers.find(|(name, _)| name == "Authorization").unwrap();
-    let base64 = value.strip_prefix(b"Tahoe-LAFS ").unwrap();
-    let swissnum = data_encoding::BASE64.decode(base64).unwrap();
-    Swissnum::new(std::str::from_utf8(&swissnum).unwrap()).unwrap()
+    let (_, value) = headers
+        .find(|(name, _)| name == "Authorization")
+        .expect("it is there");
+    let base64 = value.strip_prefix(b"Tahoe-LAFS ").expect("its scheme");
+    let swissnum = data_encoding::BASE64.decode(base64).expect("base64");
+    let swissnum = std::str::from_utf8(&swissnum).expect("text");
+    Swissnum::new(swissnum).expect("it is a swissnum")
 }
 
 fn steps() -> Vec<Step> {
@@ -115,7 +118,10 @@ fn steps() -> Vec<Step> {
                     Some(hex) => bytes(hex),
                     None => cooked(&string(&request["body_recipe"])),
                 },
-                status: u16::try_from(response["status"].as_u64().unwrap()).unwrap(),
+                status: response["status"]
+                    .as_u64()
+                    .and_then(|status| status.try_into().ok())
+                    .expect("a status"),
                 answer_headers: headers(&response["headers"]),
                 answer: bytes(response["body_hex"].as_str().unwrap_or_default()),
             });
@@ -144,7 +150,11 @@ fn cooked(recipe: &str) -> Vec<u8> {
         body.resize(len, 0);
         body
     };
-    let reason = |len| Advisory::new("x".repeat(len)).unwrap().encode();
+    let reason = |len| {
+        Advisory::new("x".repeat(len))
+            .expect("it is a reason")
+            .encode()
+    };
     match recipe {
         "(valid message padded with zero bytes to 8192)" => padded(8192),
         "(valid message padded with zero bytes to 8193)" => padded(8193),
@@ -168,7 +178,7 @@ fn judge(step: &Step) -> Result<Call, Rejection> {
         Call::AdviseCorruptShare { content_type, .. } => (*content_type)?,
         _ => {}
     }
-    call.check_content_length(u64::try_from(step.body.len()).unwrap())?;
+    call.check_content_length(num::size(step.body.len()))?;
     match &call {
         Call::AllocateBuckets { .. } => {
             AllocateRequest::decode(&step.body)?;
@@ -179,9 +189,7 @@ fn judge(step: &Step) -> Result<Call, Rejection> {
         Call::ReadTestWrite { .. } => {
             fuzz::gbs::stream(&step.body, 7)?;
         }
-        Call::WriteShareData { range, .. }
-            if u64::try_from(step.body.len()).unwrap() < range.size() =>
-        {
+        Call::WriteShareData { range, .. } if num::size(step.body.len()) < range.size() => {
             return Err(Rejection::ShortBody);
         }
         _ => {}
@@ -353,7 +361,7 @@ fn the_ranges_of_recorded_reads_are_clipped_and_printed_the_same() {
         let clipped = match step.status {
             206 if step.method == "HEAD" => Some(range),
             // Where the answer ends the range does, or the share.
-            206 => range.clip(range.offset() + u64::try_from(step.answer.len()).unwrap()),
+            206 => range.clip(range.offset() + num::size(step.answer.len())),
             204 => None,
             _ => continue,
         };

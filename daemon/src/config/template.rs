@@ -127,6 +127,11 @@ permutation_seed = {seed}
 # Tahoe-LAFS before 1.17. Both are read.
 #container_version = 2
 
+# Where the shares of a store lie that is made at the first start: "two-level", which is right for
+# any number of shares, or "one-level", where a Tahoe-LAFS server would look for them. A store that
+# exists keeps the layout it has.
+#layout = "two-level"
+
 [limits]
 # Threads that serve connections. One serves a gigabit.
 #threads = 1

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bucketfs::{Answer, Extent, Piece, Refusal, Wanted};
+use bucketfs::{Answer, Extent, Held, Piece, Refusal, Wanted};
 use lafs::{ShareNumber, num};
 use protocol::limits::CHUNK_LEN_MAX;
 use protocol::{ByteRange, HeldShare, ReadRequest, Reason, RequestNumber, server};
@@ -115,6 +115,7 @@ impl Read {
                 pieces,
                 // We ask for no more than fits, and ask again by ourselves.
                 rest: _,
+                version: _,
             } => (held, unreadable, pieces),
             Answer::Refused(refusal) => return self.refuse(&refusal, connection),
             other => panic!("a read was answered with {other:?}"),
@@ -132,12 +133,8 @@ impl Read {
         }
     }
 
-    fn learn_what_is_held(
-        &mut self,
-        held: Vec<(ShareNumber, u64)>,
-        unreadable: &[(ShareNumber, Refusal)],
-    ) {
-        let sound = held.into_iter().map(|(number, size)| (number, Some(size)));
+    fn learn_what_is_held(&mut self, held: Vec<Held>, unreadable: &[(ShareNumber, Refusal)]) {
+        let sound = held.into_iter().map(|held| (held.share, Some(held.size)));
         let broken = unreadable.iter().map(|(number, _)| (*number, None));
         let wanted = sound
             .chain(broken)

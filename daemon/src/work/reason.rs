@@ -23,9 +23,10 @@ pub(super) fn of(refusal: &Refusal) -> Reason {
         | Refusal::TooManyRanges { .. }
         | Refusal::WrongSecret
         | Refusal::AlreadyHeld
-        | Refusal::EmptyShare
-        | Refusal::NotABucket => Reason::OutOfOrder,
+        | Refusal::EmptyShare => Reason::OutOfOrder,
         Refusal::NoShare | Refusal::Damaged(_) => Reason::Damaged,
+        // Of slots, which this protocol does not change: what is there is no share of a bucket.
+        Refusal::NotABucket | Refusal::NotASlot | Refusal::WrongWriteEnabler => Reason::Damaged,
         Refusal::Disk(_) | Refusal::Failed => Reason::Disk,
         Refusal::ShuttingDown => Reason::Stopping,
     }
@@ -39,6 +40,7 @@ pub(super) fn refusal(refusal: &Refusal) -> protocol::Refusal {
         | Refusal::Gap { .. }
         | Refusal::WrongSize { .. }
         | Refusal::Damaged(_)
+        | Refusal::NotABucket
         | Refusal::Disk(_)
         | Refusal::Failed
         | Refusal::TooManyLeases

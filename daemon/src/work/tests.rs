@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bucketfs::{Damage, Piece, Refusal, Wanted};
+use bucketfs::{Damage, Held, Piece, Refusal, ShareKind, Wanted};
 use bytes::Buf;
 use lafs::{Swissnum, num};
 use proptest::prelude::*;
@@ -157,11 +157,16 @@ impl MemoryStore {
             .into_iter()
             .map(|number| (number, Refusal::Damaged(Damage::Truncated)))
             .collect();
+        let kind = ShareKind::Immutable;
+        let held = held.into_iter();
         Answer::Read {
-            held,
+            held: held
+                .map(|(share, size)| Held { share, size, kind })
+                .collect(),
             unreadable,
             pieces,
             rest: Vec::new(),
+            version: 0,
         }
     }
 }

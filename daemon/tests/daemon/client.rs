@@ -14,9 +14,9 @@ use protocol::client::{Connection, Event};
 use protocol::server::Outcome;
 use protocol::{Farewell, HeldShare, ReadRequest, Reason, RequestNumber};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -204,6 +204,15 @@ impl Client {
 
 /// TLS to a server, offering these protocols.
 pub(crate) async fn tls(nurl: &Nurl, alpn: &[&[u8]]) -> io::Result<TlsStream<TcpStream>> {
+    tls_of(&rustls::version::TLS13, nurl, alpn).await
+}
+
+/// TLS of one version.
+pub(crate) async fn tls_of(
+    version: &'static SupportedProtocolVersion,
+    nurl: &Nurl,
+    alpn: &[&[u8]],
+) -> io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect((nurl.host().as_str(), nurl.port())).await?;
     socket.set_nodelay(true)?;
     let provider = Arc::new(ring::default_provider());
@@ -212,7 +221,7 @@ pub(crate) async fn tls(nurl: &Nurl, alpn: &[&[u8]]) -> io::Result<TlsStream<Tcp
         provider: Arc::clone(&provider),
     };
     let mut config = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
@@ -250,11 +259,12 @@ impl ServerCertVerifier for PinnedKey {
 
     fn verify_tls12_signature(
         &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        unreachable!("only TLS 1.3 is offered")
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(

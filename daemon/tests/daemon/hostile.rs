@@ -15,7 +15,7 @@ use crate::client::{Client, FOREVER, bucket, pattern, tls};
 use crate::node::{Node, Running};
 
 /// A server that is patient for a few seconds: on a busy machine honest clients need them too.
-fn impatient() -> (Node, Running) {
+pub(crate) fn impatient() -> (Node, Running) {
     let node = Node::new(
         "[limits]\nhandshake_timeout_seconds = 4\nprogress_timeout_seconds = 2\n\
          idle_timeout_seconds = 86400",
@@ -25,7 +25,7 @@ fn impatient() -> (Node, Running) {
 }
 
 /// That a client in good faith is served.
-async fn serves(running: &Running) {
+pub(crate) async fn serves(running: &Running) {
     let mut client = Client::connect(&running.nurl, 9).await.unwrap();
     let share = pattern(1000, 0);
     let outcome = client.put(bucket(99), 0, &share).await;
@@ -122,11 +122,7 @@ async fn bytes_that_are_not_tls_are_hung_up_on() {
 async fn a_client_that_names_no_protocol_of_ours_is_hung_up_on() {
     let node = Node::new("");
     let running = node.start();
-    for alpn in [
-        &[][..],
-        &[&b"http/1.1"[..]],
-        &[&b"h2"[..], &b"tahoe-pipeline/2"[..]],
-    ] {
+    for alpn in [&[&b"h2"[..]][..], &[&b"h2"[..], &b"tahoe-pipeline/2"[..]]] {
         let error = tls(&running.nurl, alpn).await.err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{alpn:?}");
     }
@@ -314,7 +310,7 @@ async fn hostile_clients_leave_no_descriptors_and_disturb_no_upload() {
 
 /// Waits until the server has no more descriptors than this; or, to learn how many it has at rest,
 /// until their number has not changed for a while.
-async fn settle(running: &Running, most: usize) {
+pub(crate) async fn settle(running: &Running, most: usize) {
     let mut last = (running.descriptors(), Instant::now());
     let started = Instant::now();
     loop {

@@ -4,8 +4,10 @@
     reason = "a test that fails says where by panicking"
 )]
 
+mod adopting;
 mod client;
 mod crashing;
+mod gbs;
 mod hostile;
 mod limits;
 mod node;

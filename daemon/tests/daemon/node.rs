@@ -58,48 +58,14 @@ impl Node {
 
     /// Starts it and waits until it listens.
     pub(crate) fn start(&self) -> Running {
-        let mut child = self.command().spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let Some(Ok(line)) = lines.next() else {
-            panic!("tahoed did not start: {}", stderr(&mut child));
-        };
-        let address: SocketAddr = line.strip_prefix("listening on ").unwrap().parse().unwrap();
-        // Read to the end, so that the child never waits for us.
-        let mut log = child.stderr.take().unwrap();
-        std::thread::spawn(move || {
-            let mut text = String::new();
-            let _ = log.read_to_string(&mut text);
-            // Shown by cargo only if the test fails.
-            print!("{text}");
-        });
-        let directory = self.directory();
-        let config = directory.config().unwrap();
-        let nurl = directory
-            .nurls(&config, Some(address.port()))
-            .unwrap()
-            .remove(0);
-        Running {
-            child,
-            address,
-            nurl,
-        }
+        start(self.directory().path())
     }
 
     /// Starts it in the belief that it will not run; its exit code and what it says.
     pub(crate) fn fail(&self) -> (Option<i32>, String) {
-        let mut child = self.command().spawn().unwrap();
+        let mut child = command(self.directory().path()).spawn().unwrap();
         let said = stderr(&mut child);
         (child.wait().unwrap().code(), said)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = tahoed();
-        command
-            .arg("run")
-            .arg(self.directory().path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
     }
 
     /// Every file under the store's `shares`, relative to it, that is not in incoming.
@@ -161,6 +127,47 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts the server in a directory and waits until it listens.
+pub(crate) fn start(directory: &Path) -> Running {
+    let mut child = command(directory).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let Some(Ok(line)) = lines.next() else {
+        panic!("tahoed did not start: {}", stderr(&mut child));
+    };
+    let address: SocketAddr = line.strip_prefix("listening on ").unwrap().parse().unwrap();
+    // Read to the end, so that the child never waits for us.
+    let mut log = child.stderr.take().unwrap();
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = log.read_to_string(&mut text);
+        // Shown by cargo only if the test fails.
+        print!("{text}");
+    });
+    // An adopted node's location has the port that it had.
+    let directory = Directory::new(directory);
+    let nurl = Nurl::new(
+        *directory.identity().unwrap().key_hash(),
+        "127.0.0.1".parse().unwrap(),
+        address.port(),
+        directory.swissnum().unwrap(),
+    );
+    Running {
+        child,
+        address,
+        nurl: nurl.unwrap(),
+    }
+}
+
+fn command(directory: &Path) -> Command {
+    let mut command = tahoed();
+    command
+        .arg("run")
+        .arg(directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }
 
 /// The program under test.

@@ -25,7 +25,14 @@ fn output(command: &mut Command) -> (Option<i32>, String, String) {
 fn help_and_version_say_what_it_is() {
     let (code, help, _) = output(tahoed().arg("--help"));
     assert_eq!(code, Some(0));
-    for word in ["init", "run", "nurl", "tahoed init /srv/tahoed --location"] {
+    for word in [
+        "init",
+        "adopt",
+        "run",
+        "nurl",
+        "servers-yaml",
+        "tahoed init /srv/tahoed --location",
+    ] {
         assert!(help.contains(word), "{word}: {help}");
     }
     let (code, version, _) = output(tahoed().arg("--version"));
@@ -72,6 +79,14 @@ fn init_makes_what_nurl_prints_and_never_twice() {
         .map(|nurl| (nurl.host().as_str(), nurl.port()))
         .collect();
     assert_eq!(places, [("a.example", 4444), ("::1", 99)]);
+
+    let (code, yaml, _) = output(tahoed().arg("servers-yaml").arg(&path));
+    assert_eq!(code, Some(0));
+    assert!(yaml.starts_with("storage:\n  v0-"), "{yaml}");
+    assert!(
+        nurls.iter().all(|nurl| yaml.contains(&nurl.to_string())),
+        "{yaml}"
+    );
 
     let before = fs::read(path.join("private/node.pem")).unwrap();
     let (code, _, complaint) = init();

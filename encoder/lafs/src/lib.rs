@@ -14,6 +14,6 @@ mod share;
 pub use parameters::{Parameters, ParametersError};
 pub use secret::{
     CancelSecret, ConnectionSecret, ConvergenceSecret, LeaseSecrets, ReadKey, RenewSecret,
-    Swissnum, SwissnumError, UploadSecret,
+    Swissnum, SwissnumError, UploadSecret, WriteEnabler,
 };
 pub use share::{ShareNumber, ShareNumberError, StorageIndex, StorageIndexError};

@@ -75,6 +75,11 @@ impl UploadSecret {
 }
 
 secret! {
+    /// Lets whoever shows it change the shares of a slot.
+    WriteEnabler
+}
+
+secret! {
     /// What a file of the native suite is encrypted with; who knows it may read the file.
     ReadKey
 }

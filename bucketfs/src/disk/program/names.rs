@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::super::step::{Chain, Link, Perform, Step};
+use super::super::step::{Chain, Link, Perform, Step, Target};
 use super::super::{EntryKind, StorePath};
 use super::chain::{answered, one, outcome, run};
 use crate::error::DiskError;
@@ -110,6 +110,51 @@ pub(super) async fn remove<P: Perform>(
         }
     }
     Ok(())
+}
+
+/// Gives a file the name of another, which is replaced; with `spare` it keeps its own.
+pub(super) async fn replace<P: Perform>(
+    on: &mut P,
+    source: &StorePath,
+    spare: Option<&StorePath>,
+    target: &StorePath,
+) -> Result<(), DiskError> {
+    if let Some(spare) = spare {
+        second_name(on, source, spare).await?;
+    }
+    let renamed = spare.unwrap_or(source);
+    let rename = || {
+        let rename = Step::Rename {
+            source: renamed.clone(),
+            target: target.clone(),
+            existing: Target::Replace,
+        };
+        vec![rename.into()]
+    };
+    match below_directories(on, target, 0, rename).await {
+        Ok(_) => Ok(()),
+        Err((_, error)) => Err(error),
+    }
+}
+
+/// Gives a file a second name, taking it from whatever has it.
+async fn second_name<P: Perform>(
+    on: &mut P,
+    source: &StorePath,
+    spare: &StorePath,
+) -> Result<(), DiskError> {
+    let link = || Step::Link {
+        source: source.clone(),
+        target: spare.clone(),
+    };
+    match one(on, link()).await {
+        Err(error) if error.errno == Errno::EXIST => {
+            let path = spare.clone();
+            one(on, Step::Unlink { path }).await?;
+            one(on, link()).await
+        }
+        result => result,
+    }
 }
 
 /// The directories above a path, the nearest first; the store directory is always there.

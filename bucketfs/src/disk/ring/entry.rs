@@ -8,9 +8,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use io_uring::opcode;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
-use rustix::fs::{OFlags, RenameFlags};
+use rustix::fs::OFlags;
 
 use super::super::step::{DIRECTORY_MODE, FILE_MODE, Handle, Step, open_flags};
+use super::super::syscall::rename_flags;
 
 /// What a step needs beside itself to become an entry.
 #[derive(Clone, Copy, Debug)]
@@ -92,10 +93,14 @@ pub(super) fn entry(step: &mut Step, place: Place) -> Entry {
                 opcode::Fsync::new(fd).flags(flags).build()
             })
         }
-        Step::Rename { source, target } => {
+        Step::Rename {
+            source,
+            target,
+            existing,
+        } => {
             let (source, target) = (source.as_c_str().as_ptr(), target.as_c_str().as_ptr());
             opcode::RenameAt::new(root, source, root, target)
-                .flags(RenameFlags::NOREPLACE.bits())
+                .flags(rename_flags(*existing).bits())
                 .build()
         }
         Step::Link { source, target } => {

@@ -173,6 +173,24 @@ impl Medium {
         self.clear_name(source)
     }
 
+    /// Renames, in place of what is there.
+    pub(super) fn replace(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
+        let node = self.find(source)?;
+        match self.find(target) {
+            // Two names of one file: POSIX has nothing done.
+            Ok(there) if there == node => return Ok(()),
+            Ok(there) if matches!(self.nodes[there], Node::Directory(_)) => {
+                return Err(Errno::ISDIR);
+            }
+            Ok(_) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+        let parent = self.find(&target.parent().ok_or(Errno::BUSY)?)?;
+        self.directory(parent)?;
+        self.set_name(parent, last_name(target).to_owned(), Some(node));
+        self.clear_name(source)
+    }
+
     pub(super) fn link(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
         let node = self.find(source)?;
         let (parent, name) = self.place(target)?;
@@ -358,13 +376,14 @@ impl Medium {
     /// Makes a file's bytes, or a directory's entries, what a power cut leaves.
     ///
     /// With `losses` some of the writes stay to be seen and never get there, and directories wait
-    /// for another sync. A sync fails once after a loss, this one's or that of a sync of
+    /// for another sync. A file's sync fails once after a loss, this one's or that of a sync of
     /// everything.
     pub(super) fn sync(&mut self, node: NodeId, losses: Option<&mut Random>) -> Result<(), Errno> {
-        let has_lost = self.settle(node, losses);
-        if std::mem::take(has_lost) {
-            self.has_lost = true;
-            return Err(Errno::IO);
+        self.has_lost |= self.settle(node, losses);
+        if let Node::File(file) = &mut self.nodes[node] {
+            if std::mem::take(&mut file.has_lost) {
+                return Err(Errno::IO);
+            }
         }
         Ok(())
     }
@@ -372,8 +391,7 @@ impl Medium {
     /// The same for everything; fails once after a loss anywhere.
     pub(super) fn sync_all(&mut self, mut losses: Option<&mut Random>) -> Result<(), Errno> {
         for node in 0..self.nodes.len() {
-            let has_lost = *self.settle(node, losses.as_deref_mut());
-            self.has_lost |= has_lost;
+            self.has_lost |= self.settle(node, losses.as_deref_mut());
         }
         if std::mem::take(&mut self.has_lost) {
             return Err(Errno::IO);
@@ -381,17 +399,16 @@ impl Medium {
         Ok(())
     }
 
-    fn settle(&mut self, node: NodeId, losses: Option<&mut Random>) -> &mut bool {
+    /// Returns whether something was lost now.
+    fn settle(&mut self, node: NodeId, losses: Option<&mut Random>) -> bool {
         match &mut self.nodes[node] {
-            Node::File(file) => {
-                file.settle(losses);
-                &mut file.has_lost
-            }
+            Node::File(file) => file.settle(losses),
+            // Directories lose nothing: a file system that loses its own bytes stops.
             Node::Directory(directory) => {
                 if losses.is_none() {
                     directory.settle();
                 }
-                &mut directory.has_lost
+                false
             }
         }
     }

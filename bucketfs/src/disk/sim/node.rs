@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) unsynced: Vec<Change>,
     pub(super) names: usize,
     pub(super) in_journal: bool,
+    /// A sync of the file has not told yet.
     pub(super) has_lost: bool,
 }
 
@@ -37,21 +38,23 @@ pub(super) struct Directory {
     pub(super) seen: BTreeMap<String, NodeId>,
     pub(super) synced: BTreeMap<String, NodeId>,
     pub(super) unsynced: Vec<(String, Option<NodeId>)>,
-    /// Never: what a file system loses of its own it does not go on with.
-    pub(super) has_lost: bool,
 }
 
 impl File {
-    pub(super) fn settle(&mut self, mut losses: Option<&mut Random>) {
+    /// Brings the changes over, but for those that are lost; returns whether any was.
+    pub(super) fn settle(&mut self, mut losses: Option<&mut Random>) -> bool {
+        let mut has_lost = false;
         for change in self.unsynced.drain(..) {
             let may_be_lost = matches!(change, Change::Write { .. });
             let lost = losses.as_deref_mut().is_some_and(|random| random.one_in(2));
             if may_be_lost && lost {
-                self.has_lost = true;
+                has_lost = true;
             } else {
                 change.apply(&mut self.synced);
             }
         }
+        self.has_lost |= has_lost;
+        has_lost
     }
 
     /// Any number of the changes of each sector, and of the size.
@@ -94,7 +97,6 @@ impl Directory {
 
     /// Any number of the changes of each name.
     pub(super) fn cut_power(&mut self, random: &mut Random) {
-        self.has_lost = false;
         let changes = std::mem::take(&mut self.unsynced);
         let mut names: BTreeMap<String, Vec<Option<NodeId>>> = BTreeMap::new();
         for (name, node) in changes {

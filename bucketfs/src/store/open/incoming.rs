@@ -1,13 +1,15 @@
 //! What the last run left in incoming, this program's or Tahoe's: uploads of parts are gone on with
 //! if what was written of them is still there, everything else is removed.
 
+use std::collections::BTreeSet;
+
 use lafs::{ShareNumber, StorageIndex};
 
 use super::Opening;
 use crate::disk::{ByteRange, EntryKind, Operation, Outcome, StorePath};
 use crate::error::{DiskError, OpenError};
 use crate::journal::replay;
-use crate::layout::{INCOMING, Layout, parse_incoming};
+use crate::layout::{INCOMING, Incoming, Layout, incoming_note, incoming_parts, parse_incoming};
 use crate::store::parts::Parts;
 use crate::store::parts::ticket::{TICKETS_LEN, TICKETS_SIZE, Ticket};
 use crate::store::{Limits, Now};
@@ -18,7 +20,7 @@ pub(super) struct Left {
     pub(super) parts: Parts,
     /// Space for what they lack.
     pub(super) promised: u64,
-    /// The highest serial number in use.
+    /// The highest serial number of an upload of parts.
     pub(super) serial: u64,
 }
 
@@ -34,18 +36,24 @@ impl Opening<'_> {
     ) -> Result<Left, OpenError> {
         let mut left = Left::default();
         let mut with_parts = Vec::new();
+        let mut notes = BTreeSet::new();
         for (name, kind) in self.list(&StorePath::new(INCOMING))? {
             let Ok(name) = String::from_utf8(name) else {
                 continue;
             };
             match (kind, parse_incoming(&name)) {
-                (EntryKind::File, Some((serial, is_parts))) => {
-                    let path = StorePath::new(&format!("{INCOMING}/{name}"));
-                    left.serial = left.serial.max(serial);
-                    if is_parts {
-                        with_parts.push((serial, path));
-                    } else {
-                        self.remove_if_there(&path)?;
+                (EntryKind::File, Some((serial, kind))) => {
+                    // Not of the others, which are removed: a spare name has a number of its own.
+                    if kind != Incoming::Upload {
+                        left.serial = left.serial.max(serial);
+                    }
+                    match kind {
+                        Incoming::Parts => with_parts.push(serial),
+                        Incoming::Note => _ = notes.insert(serial),
+                        Incoming::Upload => {
+                            let path = StorePath::new(&format!("{INCOMING}/{name}"));
+                            self.remove_if_there(&path)?;
+                        }
                     }
                 }
                 (EntryKind::Directory, _) => self.remove_tahoes(&name),
@@ -53,21 +61,32 @@ impl Opening<'_> {
             }
         }
         // The later of two uploads of a share is the one that is in progress.
-        with_parts.sort_unstable_by_key(|(serial, _)| std::cmp::Reverse(*serial));
-        for (_, path) in with_parts {
+        with_parts.sort_unstable_by_key(|serial| std::cmp::Reverse(*serial));
+        for serial in with_parts {
             let may_go_on = !has_lost && !self.config.read_only;
-            let ticket = if may_go_on { self.ticket(&path) } else { None };
+            let ticket = if may_go_on {
+                self.ticket(serial, notes.contains(&serial))
+            } else {
+                None
+            };
             match ticket {
-                Some(ticket)
+                Some((ticket, noted))
                     if left.parts.len() < Limits::ALLOCATIONS
                         && !left.parts.is_in_progress(ticket.key)
                         && !self.exists(&layout.share(ticket.key))? =>
                 {
-                    let promised = left.parts.resume(ticket, path, now.elapsed);
+                    if noted {
+                        notes.remove(&serial);
+                    }
+                    let file = (serial, noted);
+                    let promised = left.parts.resume(ticket, file, now.elapsed);
                     left.promised = left.promised.saturating_add(promised);
                 }
-                _ => self.remove_if_there(&path)?,
+                _ => self.remove_if_there(&incoming_parts(serial))?,
             }
+        }
+        for serial in notes {
+            self.remove_if_there(&incoming_note(serial))?;
         }
         if left.parts.len() > 0 {
             tracing::info!(uploads = left.parts.len(), "uploads in progress go on");
@@ -75,18 +94,23 @@ impl Opening<'_> {
         Ok(left)
     }
 
-    /// The ticket of an upload's file, if it has one that is of use.
-    fn ticket(&mut self, path: &StorePath) -> Option<Ticket> {
-        match self.read_ticket(path) {
+    /// The ticket of an upload's file, if it has one that is of use, and whether it was in the note.
+    fn ticket(&mut self, serial: u64, has_note: bool) -> Option<(Ticket, bool)> {
+        match self.read_ticket(serial, has_note) {
             Ok(ticket) => ticket,
             Err(error) => {
-                tracing::warn!(%path, %error, "cannot go on with an upload");
+                tracing::warn!(%error, "cannot go on with an upload");
                 None
             }
         }
     }
 
-    fn read_ticket(&mut self, path: &StorePath) -> Result<Option<Ticket>, DiskError> {
+    fn read_ticket(
+        &mut self,
+        serial: u64,
+        has_note: bool,
+    ) -> Result<Option<(Ticket, bool)>, DiskError> {
+        let path = incoming_parts(serial);
         let looked = self.disk.perform(Operation::Read {
             path: path.clone(),
             ranges: Vec::new(),
@@ -94,12 +118,21 @@ impl Opening<'_> {
         let Outcome::Read { size, .. } = looked else {
             panic!("a read gave {looked:?}");
         };
-        let Some(offset) = size.checked_sub(TICKETS_SIZE) else {
-            return Ok(None);
-        };
+        let boot = self.config.boot_id;
         let len = TICKETS_LEN;
-        let (_, tail) = replay::read(&mut self.disk, path, ByteRange { offset, len })?;
-        Ok(Ticket::parse(&tail, size, self.config.boot_id))
+        if let Some(offset) = size.checked_sub(TICKETS_SIZE) {
+            let (_, tail) = replay::read(&mut self.disk, &path, ByteRange { offset, len })?;
+            if let Some(ticket) = Ticket::parse(&tail, boot).filter(|ticket| ticket.ends(size)) {
+                return Ok(Some((ticket, false)));
+            }
+        }
+        if !has_note {
+            return Ok(None);
+        }
+        let range = ByteRange { offset: 0, len };
+        let (_, note) = replay::read(&mut self.disk, &incoming_note(serial), range)?;
+        let ticket = Ticket::parse(&note, boot).filter(|ticket| ticket.is_cut_off(size));
+        Ok(ticket.map(|ticket| (ticket, true)))
     }
 
     /// Removes Tahoe's uploads in progress, as it does itself when it starts:

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use super::write::{GROWING, Part};
-use super::{Flight, Upload};
+use super::{Flight, Growing, Upload};
 use crate::container::{Header, Version};
-use crate::disk::{Completion, Operation, StorePath};
+use crate::disk::{Completion, Existing, Operation, StorePath};
 use crate::durable::BytesDurable;
 use crate::error::Refusal;
-use crate::layout::ShareKey;
+use crate::layout::{self, ShareKey};
 use crate::store::close::{Naming, Origin};
 use crate::store::lease::{Renew, Then};
 use crate::store::put::Put;
@@ -50,11 +50,51 @@ impl Store {
 
 // A share in several.
 impl Store {
-    /// Writes the rest of the share, its lease and its header, cuts the ticket off, and syncs.
+    /// Makes a note of what was answered: the share's file is about to lose its ticket.
+    ///
+    /// Without it a process killed between that and the new name would leave a file of nobody.
     pub(in crate::store) fn seal_locked(&mut self, part: Part) {
         if let Some(refusal) = self.write_refusal() {
             return self.parts_not_sealed(part.request, part.key, refusal);
         }
+        let upload = self.parts.get(part.key);
+        let growing = upload.growing.as_ref().expect(GROWING);
+        let nothing_answered = growing.written.as_slice().is_empty();
+        if growing.noted || nothing_answered {
+            return self.seal_noted(&part);
+        }
+        let mut ticket = upload.ticket(part.key, growing, &growing.written);
+        ticket.sequence = 0;
+        let (_, bytes) = ticket.encode(self.boot_id);
+        let operation = Operation::CreateFile {
+            path: layout::incoming_note(growing.serial),
+            bytes: bytes.into(),
+            existing: Existing::Overwrite,
+            unless: None,
+        };
+        self.start(StoreFlight::Parts(Flight::Noted(part)), operation);
+    }
+
+    pub(super) fn parts_noted(&mut self, part: Part, completion: &Completion) {
+        let upload = self.parts.get_mut(part.key);
+        let growing = upload.growing.as_mut().expect(GROWING);
+        match completion.result {
+            Ok(_) => {
+                growing.noted = true;
+                self.seal_noted(&part);
+            }
+            Err(error) => {
+                let path = growing.path();
+                tracing::warn!(%path, %error, "cannot make a note of an upload");
+                self.refuse(part.request, refusal(error));
+                self.release(part.key);
+                self.part_answered(part.key);
+            }
+        }
+    }
+
+    /// Writes the rest of the share, its lease and its header, cuts the ticket off, and syncs.
+    fn seal_noted(&mut self, part: &Part) {
         let upload = self.parts.get(part.key);
         let growing = upload.growing.as_ref().expect(GROWING);
         let header = upload.header();
@@ -62,7 +102,7 @@ impl Store {
         let lease = Bytes::copy_from_slice(&upload.lease.record.encode());
         writes.push((header.leases_offset(), lease));
         writes.push((0, Bytes::copy_from_slice(&header.encode())));
-        let path = growing.path.clone();
+        let path = growing.path();
         let size = header.file_size();
         let operation = match self.waiver() {
             None => Operation::Seal { path, writes, size },
@@ -88,10 +128,9 @@ impl Store {
             (None, _) => BytesDurable::synced(completion),
         };
         let upload = self.parts.get_mut(key);
-        let path = &upload.growing.as_ref().expect(GROWING).path;
+        let path = upload.growing.as_ref().expect(GROWING).path();
         match synced {
             Ok(bytes) => {
-                let path = path.clone();
                 upload.promised -= sealing.new;
                 self.space.keep(sealing.new);
                 let naming = Naming::new(request, key, Origin::Parts);
@@ -117,11 +156,6 @@ impl Store {
 
 // A share that somebody else has stored meanwhile.
 impl Store {
-    /// The first part of a share that is held: what remains of the upload is its lease.
-    pub(super) fn find_parts_held(&mut self, part: Part) {
-        self.acquire(part.key, Task::FindHeld(part.request, part.key));
-    }
-
     /// Renews the lease on a share held, as what is left to do for an upload of it.
     pub(in crate::store) fn parts_held_locked(&mut self, request: RequestId, key: ShareKey) {
         let upload = self.parts.get_mut(key);
@@ -144,7 +178,6 @@ impl Store {
 
 impl Upload {
     fn path(&self) -> Option<StorePath> {
-        let growing = self.growing.as_ref()?;
-        Some(growing.path.clone())
+        self.growing.as_ref().map(Growing::path)
     }
 }

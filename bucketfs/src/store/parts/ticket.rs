@@ -26,6 +26,9 @@
 //! 0xb0     ranges that were written: begin 8, end 8
 //! ```
 //!
+//! The note, a file beside that one, is two such slots, the first of them filled. It is made before the
+//! share's file is cut to become a share, and goes when it has become one.
+//!
 //! Integers are big-endian. A ticket is written together with the bytes that it speaks of and after
 //! them, and never synced: it need not survive a power cut, because the bytes would not either.
 //! Nobody outside can write one, since parts end before it does.
@@ -162,14 +165,21 @@ impl Ticket {
         (ticket_offset(self.size) + slot, bytes)
     }
 
-    /// Takes the ticket that counts from the last bytes of a file, if there is one of this boot.
-    pub(crate) fn parse(tail: &[u8], file_size: u64, boot: BootId) -> Option<Self> {
-        let slots = tail.chunks_exact(SLOT_LEN).take(2);
+    /// Takes the ticket that counts from two slots, if there is one of this boot.
+    pub(crate) fn parse(slots: &[u8], boot: BootId) -> Option<Self> {
+        let slots = slots.chunks_exact(SLOT_LEN).take(2);
         let tickets = slots.filter_map(|slot| Self::parse_slot(slot, boot));
-        let ticket = tickets.max_by_key(|ticket| ticket.sequence)?;
-        // A file that is cut is not what the ticket says.
-        let end = ticket_offset(ticket.size) + TICKETS_SIZE;
-        (end == file_size).then_some(ticket)
+        tickets.max_by_key(|ticket| ticket.sequence)
+    }
+
+    /// Whether a file of this size is of the share that the ticket speaks of, and ends with it.
+    pub(crate) fn ends(&self, file_size: u64) -> bool {
+        file_size == ticket_offset(self.size) + TICKETS_SIZE
+    }
+
+    /// Whether a file of this size is of that share, and was cut to become one.
+    pub(crate) fn is_cut_off(&self, file_size: u64) -> bool {
+        file_size == Header::new(self.version, self.size).file_size()
     }
 
     fn parse_slot(slot: &[u8], boot: BootId) -> Option<Self> {
@@ -288,7 +298,7 @@ mod tests {
     const FILE_SIZE: u64 = 4096 + TICKETS_SIZE;
 
     fn parse(tail: &[u8]) -> Option<Ticket> {
-        Ticket::parse(tail, FILE_SIZE, BOOT)
+        Ticket::parse(tail, BOOT).filter(|ticket| ticket.ends(FILE_SIZE))
     }
 
     // Uploads in progress must be found by the next version of the program, too.
@@ -328,9 +338,13 @@ mod tests {
     #[test]
     fn tickets_of_another_boot_and_of_another_file_are_void() {
         let tail = tail(&[ticket(0, 3)]);
-        assert_eq!(Ticket::parse(&tail, FILE_SIZE, BootId([8; 16])), None);
-        assert_eq!(Ticket::parse(&tail, FILE_SIZE + 4096, BOOT), None);
-        assert_eq!(Ticket::parse(&tail[1..], FILE_SIZE, BOOT), None);
+        assert_eq!(Ticket::parse(&tail, BootId([8; 16])), None);
+        assert_eq!(Ticket::parse(&tail[1..], BOOT), None);
+        let ticket = Ticket::parse(&tail, BOOT).unwrap();
+        for size in [0, 1084, FILE_SIZE - 1, FILE_SIZE + 4096] {
+            assert!(!ticket.ends(size), "{size}");
+            assert_eq!(ticket.is_cut_off(size), size == 1084);
+        }
     }
 
     #[test]

@@ -9,14 +9,13 @@
 
 use bytes::Bytes;
 use lafs::num;
-use rustix::io::Errno;
 
 use super::ranges::Ranges;
 use super::{Flight, Growing};
 use crate::container::HEADER_SIZE;
-use crate::disk::{ByteRange, Completion, Existing, Operation, Outcome, StorePath};
+use crate::disk::{ByteRange, Completion, Existing, Operation, Outcome};
 use crate::error::Refusal;
-use crate::layout::ShareKey;
+use crate::layout::{self, ShareKey};
 use crate::store::{Answer, Flight as StoreFlight, Limits, RequestId, Store, Task, refusal};
 
 /// A part on its way.
@@ -80,44 +79,40 @@ impl Store {
             len: num::len(end - begin).expect("within the part, in memory"),
         };
         let operation = Operation::Read {
-            path: growing.path.clone(),
+            path: growing.path(),
             ranges: there.iter().map(range).collect(),
         };
         self.start(StoreFlight::Parts(Flight::Compared(part)), operation);
     }
 
-    /// Makes the file, unless the share is held: allocated while somebody else was storing it.
     fn create_part_file(&mut self, part: Part) {
-        let path = self.next_incoming_parts();
+        let serial = self.next_serial();
         let operation = Operation::CreateFile {
-            path: path.clone(),
+            path: layout::incoming_parts(serial),
             bytes: Bytes::new(),
             existing: Existing::Refuse,
-            unless: Some(self.layout.share(part.key)),
+            // Should the share be held by now, all of the parts are taken before that is found, as
+            // the uploader expects.
+            unless: None,
         };
-        let flight = Flight::Created(part, path);
+        let flight = Flight::Created(part, serial);
         self.start(StoreFlight::Parts(flight), operation);
     }
 
-    pub(super) fn part_file_created(
-        &mut self,
-        part: Part,
-        path: StorePath,
-        completion: &Completion,
-    ) {
+    pub(super) fn part_file_created(&mut self, part: Part, serial: u64, completion: &Completion) {
         match completion.result {
             Ok(_) => {
                 let upload = self.parts.get_mut(part.key);
                 upload.growing = Some(Growing {
-                    path,
+                    serial,
                     sequence: 0,
                     written: Ranges::default(),
+                    noted: false,
                 });
                 self.write_part_file(part);
             }
-            Err(error) if error.errno == Errno::EXIST => self.find_parts_held(part),
             Err(error) => {
-                tracing::warn!(%path, %error, "cannot make the file of an upload");
+                tracing::warn!(%error, "cannot make the file of an upload");
                 self.refuse(part.request, refusal(error));
                 self.part_answered(part.key);
             }
@@ -167,7 +162,7 @@ impl Store {
         let mut writes = part.pieces(&new);
         writes.push((offset, ticket.into()));
         let operation = Operation::Patch {
-            path: growing.path.clone(),
+            path: growing.path(),
             writes,
             size: None,
         };
@@ -184,6 +179,7 @@ impl Store {
                 let size = after.total() - growing.written.total();
                 growing.written = after;
                 growing.sequence += 1;
+                growing.noted = false;
                 upload.promised -= size;
                 self.space.keep(size);
                 let missing = upload.missing();
@@ -191,7 +187,7 @@ impl Store {
             }
             Err(error) => {
                 // Whatever was written of it is not in the ticket, and may be written again.
-                let path = &growing.path;
+                let path = growing.path();
                 tracing::warn!(%path, %error, "cannot write to an upload");
                 self.refuse(part.request, refusal(error));
             }

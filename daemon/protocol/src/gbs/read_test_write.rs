@@ -15,6 +15,7 @@
 
 mod decoder;
 mod head;
+mod string;
 pub(crate) mod whole;
 
 use bytes::{Bytes, BytesMut};

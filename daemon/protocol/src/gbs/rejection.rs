@@ -74,8 +74,8 @@ pub enum Rejection {
     /// Nothing finished is held under this storage index and share number.
     #[error("no such share")]
     NoSuchShare,
-    /// No finished share is held under this storage index.
-    #[error("no such bucket or slot")]
+    /// No finished share is held under this storage index, or, for an advisory, of this number.
+    #[error("nothing is held there")]
     NothingHeld,
     /// No upload of this share is in progress.
     #[error("no such upload")]

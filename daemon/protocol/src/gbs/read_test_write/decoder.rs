@@ -16,6 +16,7 @@ use super::super::limits::{
 };
 use super::super::rejection::{Malformed, Rejection};
 use super::head::{Head, HeadReader};
+use super::string::{KeyBuffer, Kind, Part, StringReader};
 use super::{Extent, ReadTestWrite, ShareChange, Test, Write};
 
 /// Decodes one body.
@@ -423,92 +424,3 @@ fn check_count(
         _ => Err(too_many),
     }
 }
-
-/// Reads what is in a string: in one piece of known length, or in several up to a break.
-#[derive(Clone, Copy, Debug)]
-struct StringReader {
-    kind: Kind,
-    /// What is left of the piece.
-    left: u64,
-    /// Whether another piece or a break follows it.
-    in_pieces: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Bytes,
-    Text,
-}
-
-enum Part<'a> {
-    /// The next bytes of the string.
-    Bytes(&'a [u8]),
-    /// The input is used up.
-    Pending,
-    /// The string is whole.
-    End,
-}
-
-impl StringReader {
-    fn new(kind: Kind, length: Option<u64>) -> Self {
-        Self {
-            kind,
-            left: length.unwrap_or(0),
-            in_pieces: length.is_none(),
-        }
-    }
-
-    fn read<'a>(
-        &mut self,
-        head: &mut HeadReader,
-        input: &mut &'a [u8],
-    ) -> Result<Part<'a>, Malformed> {
-        loop {
-            if self.left > 0 {
-                if input.is_empty() {
-                    return Ok(Part::Pending);
-                }
-                let len = num::len(self.left).map_or(input.len(), |left| left.min(input.len()));
-                let (bytes, rest) = input.split_at(len);
-                *input = rest;
-                self.left -= num::size(len);
-                return Ok(Part::Bytes(bytes));
-            }
-            if !self.in_pieces {
-                return Ok(Part::End);
-            }
-            match (head.read(input)?, self.kind) {
-                (None, _) => return Ok(Part::Pending),
-                (Some(Head::Break), _) => self.in_pieces = false,
-                (Some(Head::Bytes(Some(length))), Kind::Bytes)
-                | (Some(Head::Text(Some(length))), Kind::Text) => self.left = length,
-                _ => return Err(Malformed::Type),
-            }
-        }
-    }
-}
-
-/// A key, as far as it has arrived.
-#[derive(Debug, Default)]
-struct KeyBuffer {
-    bytes: [u8; KEY_LEN_MAX],
-    len: usize,
-}
-
-impl KeyBuffer {
-    fn push(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        let end = self.len + bytes.len();
-        // No known key is longer than the buffer.
-        let place = self.bytes.get_mut(self.len..end);
-        place.ok_or(Malformed::UnknownKey)?.copy_from_slice(bytes);
-        self.len = end;
-        Ok(())
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-/// The longest key.
-const KEY_LEN_MAX: usize = "test-write-vectors".len();

@@ -1,0 +1,118 @@
+//! One connection that speaks GBS: the loop around hyper.
+//!
+//! hyper reads requests and writes answers; what it must not decide is here: how long to wait for a
+//! client, and how to end. An idle connection holds what TLS and hyper hold, and no timer of
+//! hyper's.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use hyper::server::conn::http1::{Builder, Connection};
+use protocol::Farewell;
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep_until};
+use tokio_rustls::server::TlsStream;
+use tracing::debug;
+
+use super::service::Service;
+use super::transport::Transport;
+use super::watch::Watch;
+use crate::goodbye;
+use crate::patience::Patience;
+use crate::shared::{Peer, Shared, StopSignal};
+
+/// Serves a connection on which TLS is done, until it ends. The first request that presents the
+/// swissnum is due at some time. `turned_away`: only to say that there are too many.
+pub(crate) async fn serve(
+    stream: TlsStream<TcpStream>,
+    shared: Arc<Shared>,
+    stop: StopSignal,
+    admission_due: Instant,
+    turned_away: bool,
+) {
+    let peer = Peer::of(stream.get_ref().0);
+    let watch = Arc::new(Watch::default());
+    let patience = Patience::new(shared.limits(), admission_due, Instant::now());
+    let transport = Transport::new(stream, Arc::clone(&watch));
+    let service = Service::new(shared, Arc::clone(&watch), turned_away);
+    let mut gbs = Gbs {
+        connection: builder().serve_connection(transport, service),
+        timer: Box::pin(sleep_until(patience.deadline().into())),
+        patience,
+        watch,
+        stopped: Some(Box::pin(stop.stopped())),
+    };
+    let ended = poll_fn(|context| gbs.poll_serve(context)).await;
+    let (moved, requests) = (gbs.watch.sight().moved, gbs.watch.requests());
+    match ended {
+        Ok(end) => debug!(%peer, ?end, requests, moved, "closed"),
+        Err(error) => debug!(%peer, %error, requests, moved, "broken"),
+    }
+    let mut stream = gbs.connection.into_parts().io.into_inner();
+    goodbye::say(&mut stream).await;
+}
+
+/// A connection and what watches over it.
+struct Gbs {
+    connection: Connection<Transport, Service>,
+    patience: Patience,
+    timer: Pin<Box<Sleep>>,
+    watch: Arc<Watch>,
+    /// Until it has come.
+    stopped: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// One of the two had no more to say.
+    Done,
+    /// The client tried our patience.
+    Impatient(Farewell),
+}
+
+impl Gbs {
+    fn poll_serve(&mut self, context: &mut Context<'_>) -> Poll<hyper::Result<End>> {
+        if let Some(stopped) = &mut self.stopped {
+            if stopped.as_mut().poll(context).is_ready() {
+                self.stopped = None;
+                // What has been asked for is answered.
+                Pin::new(&mut self.connection).graceful_shutdown();
+            }
+        }
+        if let Poll::Ready(ended) = self.connection.poll_without_shutdown(context) {
+            return Poll::Ready(ended.map(|()| End::Done));
+        }
+        let now = Instant::now();
+        self.patience.observe(now, self.watch.sight());
+        let deadline = self.patience.deadline().into();
+        if deadline < self.timer.deadline() {
+            self.timer.as_mut().reset(deadline);
+        }
+        while self.timer.as_mut().poll(context).is_ready() {
+            if let Some(farewell) = self.patience.verdict(now) {
+                return Poll::Ready(Ok(End::Impatient(farewell)));
+            }
+            // The deadline has moved on since the timer was set.
+            self.timer.as_mut().reset(self.patience.deadline().into());
+        }
+        Poll::Pending
+    }
+}
+
+/// hyper as it is used here.
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder
+        // The head of a request is in memory as a whole; bodies pass in pieces of this size.
+        .max_buf_size(HEAD_LEN_MAX)
+        // `Patience` has an eye on heads, and tells them from idleness, which hyper does not.
+        .header_read_timeout(None);
+    builder
+}
+
+/// Longest head of a request, the least that hyper can be told. Tahoe's client sends 600 bytes.
+const HEAD_LEN_MAX: usize = 8192;

@@ -1,0 +1,4 @@
+//! Whatever reads as an answer of GBS is read again after it is written.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| protocol::fuzz::gbs::answers(bytes));
