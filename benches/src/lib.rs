@@ -2,6 +2,7 @@
 
 pub mod disk_limits;
 pub mod fit;
+pub mod gbs;
 pub mod hosts;
 pub mod http;
 pub mod line;

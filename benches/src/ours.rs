@@ -65,6 +65,7 @@ impl Programs {
 pub struct Daemons {
     children: Vec<Child>,
     nurls: Vec<String>,
+    servers_yaml: Vec<String>,
 }
 
 impl Daemons {
@@ -82,6 +83,7 @@ impl Daemons {
         let mut daemons = Self {
             children: Vec::new(),
             nurls: Vec::new(),
+            servers_yaml: Vec::new(),
         };
         for (index, socket) in hosts.server_sockets(count)?.into_iter().enumerate() {
             let node = directory.join(format!("server{index}"));
@@ -106,6 +108,11 @@ impl Daemons {
         ]))?;
         self.nurls.push(output(
             Command::new(programs.tahoed()).arg("nurl").arg(node),
+        )?);
+        self.servers_yaml.push(output(
+            Command::new(programs.tahoed())
+                .arg("servers-yaml")
+                .arg(node),
         )?);
         let log = node.with_extension("log");
         let mut command = Command::new(programs.tahoed());
@@ -146,6 +153,12 @@ impl Daemons {
             .iter()
             .map(|nurl| nurl.parse().expect("tahoed printed it"))
             .collect()
+    }
+
+    /// What the `servers.yaml` of a client of Tahoe-LAFS says of each.
+    #[must_use]
+    pub fn servers_yaml(&self) -> &[String] {
+        &self.servers_yaml
     }
 
     /// Their processes.

@@ -117,12 +117,13 @@ mod tests {
     }
 
     /// Each is written by the program of this name, or by a part of `compare`.
-    const SECTIONS: [&str; 8] = [
+    const SECTIONS: [&str; 9] = [
         "roundtrips",
         "compare small",
         "compare large",
         "compare delay",
         "compare idle",
+        "compare gbs",
         "store",
         "encode",
         "memory",

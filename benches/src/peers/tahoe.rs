@@ -1,5 +1,7 @@
 //! A grid of unmodified Tahoe-LAFS 1.20: an introducer, servers, and a client with its web gateway.
 
+pub mod alone;
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::SocketAddrV4;
@@ -53,10 +55,7 @@ impl<'a> Tahoe<'a> {
             server_pids: Vec::new(),
             gateway,
         };
-        let maker = Maker {
-            tahoe: environment.join("bin/tahoe"),
-            directory,
-        };
+        let maker = Maker::new(environment, directory);
 
         maker.create(
             "create-introducer",
@@ -196,7 +195,14 @@ struct Maker<'a> {
     directory: &'a Path,
 }
 
-impl Maker<'_> {
+impl<'a> Maker<'a> {
+    fn new(environment: &Path, directory: &'a Path) -> Self {
+        Self {
+            tahoe: environment.join("bin/tahoe"),
+            directory,
+        }
+    }
+
     fn create(&self, what: &str, name: &str, options: &[String]) -> io::Result<()> {
         let output = Command::new(&self.tahoe)
             .arg(what)

@@ -4,6 +4,7 @@
 //! instances with their files in one temporary directory, and is gone afterwards.
 
 mod delay;
+mod gbs;
 mod idle;
 mod large;
 mod small;
@@ -41,6 +42,8 @@ enum Part {
     Delay(delay::Options),
     /// Memory and processor time while nothing happens
     Idle,
+    /// Requests of Tahoe-LAFS's protocol: per second, processor time, memory
+    Gbs(gbs::Options),
     /// All of these, one after the other, as they are without options
     All,
 }
@@ -79,8 +82,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Part::Large(options) => large::run(&context, options),
         Part::Delay(options) => delay::run(&context, options),
         Part::Idle => idle::run(&context),
+        Part::Gbs(options) => gbs::run(&context, options),
         Part::All => {
-            for part in ["small", "large", "delay", "idle"] {
+            for part in ["small", "large", "delay", "idle", "gbs"] {
                 println!("\n{part}\n");
                 let Arguments { part, .. } = Arguments::parse_from(["compare", part]);
                 run(&Arguments {
