@@ -122,6 +122,8 @@ impl Driver {
                 break;
             };
             self.engine.submit(id, operation);
+            // It may be done already, and then nothing will signal it.
+            carried = true;
         }
         self.engine.flush();
         while let Some((id, answer)) = self.store.poll_answer() {

@@ -736,6 +736,28 @@ mod pool {
 
 mod ring {
     suite_on_disk!(|| super::on_disk(|root| super::Ring::new(root).unwrap()));
+
+    // Most reads are of what was written or read a moment ago: a trip through the event queue would
+    // be most of what they cost.
+    #[test]
+    fn what_is_in_memory_is_read_when_it_is_submitted() {
+        let mut bench =
+            super::Bench::new(|| super::on_disk(|root| super::Ring::new(root).unwrap()));
+        bench.done(super::create("bucket/0", b"a share"));
+        bench.submit(super::read("bucket/0", &[(2, 5)]));
+        bench.submit(super::list("bucket"));
+        let mut completions = Vec::new();
+        bench.engine.reap(&mut completions);
+        let [read, listed] = &completions[..] else {
+            panic!("{completions:?}");
+        };
+        let pieces = vec![b"share".to_vec()];
+        assert_eq!(read.result, Ok(super::Outcome::Read { size: 7, pieces }));
+        let Ok(super::Outcome::Listed(entries)) = &listed.result else {
+            panic!("{listed:?}");
+        };
+        assert_eq!(entries[0].name, b"0");
+    }
 }
 
 // What kernels before 5.19 get must not wait for one of them to be tested.

@@ -11,7 +11,8 @@
 //! push of an entry to the completion that ends its chain, whatever becomes of the asker. Programs
 //! only hold what has come back.
 //!
-//! Steps that io_uring has no opcode for go to helper threads, one step at a time.
+//! Steps that io_uring has no opcode for go to helper threads, one step at a time. Reads and
+//! listings of what the kernel has in memory go neither way: they are done when they are submitted.
 
 use std::collections::VecDeque;
 use std::mem::MaybeUninit;
@@ -35,7 +36,7 @@ mod flight;
 mod kernel;
 
 use entry::{Place, Where, entry};
-use flight::{Flight, Plan};
+use flight::{Current, Flight, Plan};
 use kernel::{Handed, Kernel, SLOTS};
 
 /// Performs operations through io_uring.
@@ -132,7 +133,10 @@ impl Ring {
             let Plan::Single { index } = flight.plan else {
                 return self.waiting.push_back(key);
             };
-            match &flight.chain.links[index].step {
+            if self.perform_if_cached(key, index) {
+                continue;
+            }
+            match &self.flights[key].chain.links[index].step {
                 Step::Size { .. } | Step::Release => self.perform_here(key, index),
                 step if self.kernel.supports(step) => return self.waiting.push_back(key),
                 _ => return self.send_errand(key, index),
@@ -146,7 +150,7 @@ impl Ring {
         let supported = links.iter().all(|link| self.kernel.supports(&link.step));
         let has_slot = u32::try_from(key).is_ok_and(|key| key < SLOTS);
         self.flights[key].plan = match order {
-            Order::Together if supported => Plan::Together {
+            Order::Together if supported && links.len() > 1 => Plan::Together {
                 awaited: links.len(),
             },
             Order::Linked if supported && has_slot && self.kernel.chains && links.len() > 1 => {
@@ -163,6 +167,22 @@ impl Ring {
         here.step(&mut flight.chain.links[index]);
         flight.current = here.current.into();
         flight.step_on(index);
+    }
+
+    /// Performs a step that only looks, if what it looks at is in memory: a call or two, where the
+    /// ring, or a helper, needs a trip through the event queue, which costs several times as much.
+    fn perform_if_cached(&mut self, key: usize, index: usize) -> bool {
+        let flight = &mut self.flights[key];
+        if matches!(flight.current, Current::Slot(_)) {
+            return false;
+        }
+        let mut here = Syscalls::new(self.root.as_fd(), flight.current.take_descriptor());
+        let done = here.step_if_cached(&mut flight.chain.links[index]);
+        flight.current = here.current.into();
+        if done {
+            flight.step_on(index);
+        }
+        done
     }
 
     fn send_errand(&mut self, key: usize, index: usize) {

@@ -4,13 +4,15 @@
 //! has no opcode for. `rustix` and not `nix`: its offsets are 64 bits on every target.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use rustix::fs::{AtFlags, FallocateFlags, FileType, Mode, OFlags, RawDir, RenameFlags};
-use rustix::io::Errno;
+use rustix::fs::{
+    AtFlags, FallocateFlags, FileType, Mode, OFlags, RawDir, RenameFlags, ResolveFlags,
+};
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::step::{
     Chain, DIRECTORY_MODE, FILE_MODE, Handle, Link, Order, Perform, Step, Target, open_flags,
@@ -27,6 +29,42 @@ pub(crate) struct Syscalls<'a> {
 impl<'a> Syscalls<'a> {
     pub(crate) fn new(root: BorrowedFd<'a>, current: Option<OwnedFd>) -> Self {
         Self { root, current }
+    }
+
+    /// Performs a step that only looks, if the kernel has what it looks at in memory.
+    ///
+    /// Returns `false`, with nothing done, if it has not, or refuses for whatever reason: asked in
+    /// the ordinary way it will say why. (A directory whose entry is in memory and whose listing is
+    /// not is read from the disk all the same; that is rare, as one came with the other.)
+    pub(crate) fn step_if_cached(&mut self, link: &mut Link) -> bool {
+        let result = match &mut link.step {
+            Step::Open { path, flags } if is_to_read(*flags) => {
+                open_cached(self.root, path, *flags).map(|file| {
+                    self.current = Some(file);
+                    0
+                })
+            }
+            Step::List { path, entries } => {
+                let listed = open_cached(self.root, path, LISTED)
+                    .and_then(|directory| list_open(&directory, entries));
+                if listed.is_err() {
+                    entries.clear();
+                }
+                listed.map(|()| 0)
+            }
+            Step::Read {
+                file,
+                offset,
+                buffer,
+                len,
+            } => read_cached(of(file, &self.current), *offset, buffer, *len),
+            _ => return false,
+        };
+        let is_known = matches!(result, Ok(_) | Err(Errno::NOENT));
+        if is_known {
+            link.result = Some(result);
+        }
+        is_known
     }
 
     /// Performs one step.
@@ -162,6 +200,38 @@ fn read(file: BorrowedFd<'_>, offset: u64, buffer: &mut Vec<u8>, len: usize) -> 
     result.map(lafs::num::size)
 }
 
+fn is_to_read(flags: OFlags) -> bool {
+    let changing = OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC;
+    !flags.intersects(changing)
+}
+
+/// Opens a file to read it, if every entry on its path is in memory; `AGAIN` if not.
+fn open_cached(root: BorrowedFd<'_>, path: &StorePath, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = open_flags(flags);
+    rustix::fs::openat2(
+        root,
+        path.as_c_str(),
+        flags,
+        Mode::empty(),
+        ResolveFlags::CACHED,
+    )
+}
+
+/// Reads what is in the page cache; `AGAIN` if nothing is.
+fn read_cached(
+    file: BorrowedFd<'_>,
+    offset: u64,
+    buffer: &mut Vec<u8>,
+    len: usize,
+) -> Result<u64, Errno> {
+    let start = buffer.len();
+    buffer.resize(start + len, 0);
+    let room = &mut [IoSliceMut::new(&mut buffer[start..])];
+    let result = rustix::io::preadv2(file, room, offset, ReadWriteFlags::NOWAIT);
+    buffer.truncate(start + result.unwrap_or(0));
+    result.map(lafs::num::size)
+}
+
 /// Closes a file and says whether that failed; the descriptor is gone in any case.
 #[expect(
     unsafe_code,
@@ -194,10 +264,14 @@ pub(crate) fn rename_flags(existing: Target) -> RenameFlags {
 }
 
 fn list(root: BorrowedFd<'_>, path: &StorePath, entries: &mut Vec<Entry>) -> Result<(), Errno> {
-    let flags = open_flags(OFlags::RDONLY | OFlags::DIRECTORY);
+    let flags = open_flags(LISTED);
     let directory = rustix::fs::openat(root, path.as_c_str(), flags, Mode::empty())?;
+    list_open(&directory, entries)
+}
+
+fn list_open(directory: &OwnedFd, entries: &mut Vec<Entry>) -> Result<(), Errno> {
     let mut buffer = Vec::with_capacity(LIST_BUFFER_LEN);
-    let mut names = RawDir::new(&directory, buffer.spare_capacity_mut());
+    let mut names = RawDir::new(directory, buffer.spare_capacity_mut());
     while let Some(name) = names.next() {
         let name = name?;
         let bytes = name.file_name().to_bytes();
@@ -210,7 +284,7 @@ fn list(root: BorrowedFd<'_>, path: &StorePath, entries: &mut Vec<Entry>) -> Res
         let mut kind = name.file_type();
         if kind == FileType::Unknown {
             let flags = AtFlags::SYMLINK_NOFOLLOW;
-            let status = rustix::fs::statat(&directory, name.file_name(), flags)?;
+            let status = rustix::fs::statat(directory, name.file_name(), flags)?;
             kind = FileType::from_raw_mode(status.st_mode);
         }
         entries.push(Entry {
@@ -230,6 +304,8 @@ impl From<FileType> for EntryKind {
         }
     }
 }
+
+const LISTED: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// Room for a few hundred names a call; a bucket's directory takes one.
 const LIST_BUFFER_LEN: usize = 8192;
