@@ -47,6 +47,24 @@ impl Programs {
         Ok(Self(directory))
     }
 
+    /// Builds both for 32-bit x86.
+    ///
+    /// # Errors
+    ///
+    /// When they do not build.
+    pub fn build_i686() -> io::Result<Self> {
+        let built = Command::new(repository().join("ci/i686"))
+            .arg("programs")
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()?;
+        if !built.status.success() {
+            return Err(io::Error::other(format!("ci/i686: {}", built.status)));
+        }
+        let path = String::from_utf8(built.stdout).map_err(io::Error::other)?;
+        Ok(Self(PathBuf::from(path.trim_end())))
+    }
+
     /// The storage server.
     #[must_use]
     pub fn tahoed(&self) -> PathBuf {

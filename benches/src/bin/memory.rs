@@ -33,6 +33,9 @@ struct Arguments {
     /// Uploads to have in progress at once
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=200))]
     uploads: u16,
+    /// Measure the program for 32-bit x86
+    #[arg(long)]
+    i686: bool,
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -83,9 +86,13 @@ fn main() -> ExitCode {
     } else {
         print!("{table}");
     }
-    let command = "cargo run --release -p benches --bin memory -- --write";
+    let (section, flag) = match arguments.i686 {
+        false => ("memory", ""),
+        true => ("memory i686", "--i686 "),
+    };
+    let command = format!("cargo run --release -p benches --bin memory -- {flag}--write");
     if arguments.write {
-        if let Err(error) = results::write_section("memory", command, &table) {
+        if let Err(error) = results::write_section(section, &command, &table) {
             eprintln!("memory: {error}");
             return ExitCode::FAILURE;
         }
@@ -96,7 +103,11 @@ fn main() -> ExitCode {
 async fn measure(arguments: &Arguments) -> io::Result<Measured> {
     raise_descriptor_limit(u64::from(arguments.connections) + 100)?;
     let directory = tempfile::tempdir()?;
-    let daemons = Daemons::start(&Hosts::Loopback, &Programs::build()?, directory.path(), 1)?;
+    let programs = match arguments.i686 {
+        false => Programs::build()?,
+        true => Programs::build_i686()?,
+    };
+    let daemons = Daemons::start(&Hosts::Loopback, &programs, directory.path(), 1)?;
     let (nurl, pid) = (daemons.parsed_nurls().remove(0), daemons.pids()[0]);
 
     let idle = settled(pid).await?;
