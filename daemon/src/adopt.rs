@@ -11,10 +11,12 @@ pub(crate) mod process;
 mod settings;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bucketfs::Layout;
 use lafs::Swissnum;
+use rustix::process::geteuid;
 
 use self::process::ProcessInTheWay;
 use self::settings::Settings;
@@ -149,6 +151,10 @@ impl TahoeNode {
         if introducers(path) {
             warnings.push(Warning::Introducer);
         }
+        let (ours, owner) = (geteuid().as_raw(), owner(path)?);
+        if ours != owner {
+            warnings.push(Warning::OtherUser { ours, owner });
+        }
         Ok(Self {
             pem,
             names,
@@ -227,6 +233,13 @@ fn introducers(path: &Path) -> bool {
     listed("private/introducers.yaml")
 }
 
+/// The user whose node it is.
+fn owner(path: &Path) -> Result<u32, Failed> {
+    let path = path.join("private/node.pem");
+    let metadata = fs::metadata(&path).map_err(|error| Failed::new("look at", &path, error))?;
+    Ok(metadata.uid())
+}
+
 /// Whether both are the same directory.
 fn is_same(one: &Path, two: &Path) -> bool {
     match (fs::canonicalize(one), fs::canonicalize(two)) {
@@ -297,6 +310,17 @@ pub enum Warning {
          of `tahoed servers-yaml`"
     )]
     Introducer,
+    /// The files that were made belong to another user than the node's.
+    #[error(
+        "the node belongs to user {owner}, and what was made now to user {ours}: change the owner \
+         of it, or run tahoed as user {ours}"
+    )]
+    OtherUser {
+        /// Who adopted it.
+        ours: u32,
+        /// Whose it is.
+        owner: u32,
+    },
     /// Part of `tub.port` is not TCP.
     #[error("tub.port: not listening on `{0}`")]
     Endpoint(String),

@@ -224,6 +224,22 @@ fn each_file_that_is_missing_or_wrong_is_named_and_nothing_is_made() {
     }
 }
 
+// As root it would make files that the node's own user cannot open.
+#[test]
+fn a_node_of_another_user_is_adopted_with_a_warning() {
+    let temporary = node();
+    let path = temporary.path();
+    let ours = geteuid().as_raw();
+    let pem = path.join("private/node.pem");
+    // Only root can make another user's file to try it with.
+    if std::os::unix::fs::chown(&pem, Some(ours + 1), None).is_err() {
+        return;
+    }
+    let adopted = adopt(path, &Directory::new(path)).unwrap();
+    let owner = ours + 1;
+    assert_eq!(adopted.warnings, [Warning::OtherUser { ours, owner }]);
+}
+
 #[test]
 fn a_furl_of_another_certificate_is_refused() {
     let temporary = node();

@@ -14,7 +14,6 @@ use super::read::{ShareStream, Torn};
 use super::watch::Serving;
 
 /// What an endpoint answers.
-#[derive(Debug)]
 pub(super) enum Answer {
     /// Nothing but a status.
     Empty(StatusCode),
@@ -87,14 +86,12 @@ pub(super) fn response(
 }
 
 /// The body of an answer.
-#[derive(Debug)]
 pub(super) struct Body {
     payload: Payload,
     /// The request is served until this is dropped.
     _serving: Serving,
 }
 
-#[derive(Debug)]
 enum Payload {
     Pieces(VecDeque<Bytes>),
     Share(Box<ShareStream>),

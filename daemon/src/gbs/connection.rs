@@ -12,6 +12,8 @@ use std::time::Instant;
 
 use hyper::server::conn::http1::{Builder, Connection};
 use protocol::Farewell;
+use protocol::limits::GOODBYE_TIMEOUT;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
@@ -47,11 +49,17 @@ pub(crate) async fn serve(
     };
     let ended = poll_fn(|context| gbs.poll_serve(context)).await;
     let (moved, requests) = (gbs.watch.sight().moved, gbs.watch.requests());
-    match ended {
+    match &ended {
         Ok(end) => debug!(%peer, ?end, requests, moved, "closed"),
         Err(error) => debug!(%peer, %error, requests, moved, "broken"),
     }
+    let tell = matches!(ended, Ok(End::Impatient(Farewell::TooSlow))) && gbs.watch.owes_body();
     let mut stream = gbs.connection.into_parts().io.into_inner();
+    if tell {
+        // Past hyper, which has not begun to answer: whoever would is waiting for the body.
+        let told = stream.write_all(TOO_SLOW);
+        let _ = tokio::time::timeout(GOODBYE_TIMEOUT, told).await;
+    }
     goodbye::say(&mut stream).await;
 }
 
@@ -116,3 +124,7 @@ fn builder() -> Builder {
 
 /// Longest head of a request, the least that hyper can be told. Tahoe's client sends 600 bytes.
 const HEAD_LEN_MAX: usize = 8192;
+
+/// The answer to a request whose body does not come.
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";

@@ -1,6 +1,5 @@
 //! Reading shares: the list of them, and ranges of one.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -232,12 +231,6 @@ impl ShareStream {
                 }
             }
         }
-    }
-}
-
-impl fmt::Debug for ShareStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ShareStream({}..{})", self.offset, self.end)
     }
 }
 

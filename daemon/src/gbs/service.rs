@@ -56,14 +56,6 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 true => Err(Rejection::Busy),
                 false => answer(&shared, &watch, &head, &mut intake).await,
             };
-            match &answer {
-                Ok(answer) => {
-                    trace!(method = %head.method, path = head.uri.path(), ?answer, "served")
-                }
-                Err(rejection) => {
-                    trace!(method = %head.method, path = head.uri.path(), %rejection, "refused");
-                }
-            }
             // The body of a stranger is not read, nor one that was refused for its size.
             let over = match &answer {
                 Err(Rejection::BodyTooLong { .. }) => intake.is_over(),
@@ -71,7 +63,10 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 _ => intake.drain().await,
             };
             let hang_up = turned_away || !over;
-            Ok(answer::response(answer, hang_up, serving))
+            let response = answer::response(answer, hang_up, serving);
+            let (path, status) = (head.uri.path(), response.status());
+            trace!(method = %head.method, path, status = status.as_u16(), "answered");
+            Ok(response)
         })
     }
 }

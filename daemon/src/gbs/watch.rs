@@ -75,6 +75,11 @@ impl Watch {
         AwaitingBody(self)
     }
 
+    /// Whether the rest of a body is all that is waited for.
+    pub(super) fn owes_body(&self) -> bool {
+        self.awaiting_body.load(Ordering::Relaxed) && !self.blocked.load(Ordering::Relaxed)
+    }
+
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -123,6 +128,7 @@ mod tests {
         let body = watch.await_body();
         watch.received(5);
         assert_eq!(seen(&watch), (true, false), "half a body");
+        assert!(watch.owes_body());
         drop(body);
         assert_eq!(seen(&watch), (false, true), "at the store");
         watch.set_blocked(true);

@@ -474,26 +474,35 @@ async fn heads_and_bodies_that_drip_are_hung_up_on() {
         .header("X", "y".repeat(5000))
         .bytes();
     // In the middle of a head, after an answer; in the middle of a body of share bytes.
-    for (begun, rest) in [
-        (&message[..20], &message[20..]),
-        (&body[..800], &body[800..]),
+    for (begun, rest, told) in [
+        (&message[..20], &message[20..], None),
+        (&body[..800], &body[800..], Some(408)),
     ] {
         let mut http = Http::connect(&running.nurl).await.unwrap();
         let version = http.answer(&http.ask("GET", "/storage/v1/version")).await;
         assert_eq!(version.status, 200);
         http.write(begun).await.unwrap();
+        let (mut heard, mut writing) = http.split();
         let dripping = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(100));
             for byte in rest {
                 ticks.tick().await;
-                if http.write(&[*byte]).await.is_err() {
-                    return;
+                if writing
+                    .write_all(&[*byte])
+                    .await
+                    .and(writing.flush().await)
+                    .is_err()
+                {
+                    break;
                 }
             }
-            panic!("it was patient to the end");
+            std::future::pending::<()>().await;
         };
-        let hung_up = tokio::time::timeout(FOREVER, dripping).await;
-        hung_up.expect("the server hangs up within reason");
+        let answer = tokio::select! {
+            answer = heard.heard("PATCH") => answer,
+            () = dripping => unreachable!("it drips for ever"),
+        };
+        assert_eq!(answer.map(|heard| heard.status), told);
     }
     assert_eq!(node.shares().len(), 0);
     serves(&running).await;

@@ -4,15 +4,17 @@ use std::io;
 
 use data_encoding::BASE64;
 use lafs::nurl::Nurl;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::client::{FOREVER, tls};
 
+type Stream = TlsStream<TcpStream>;
+
 /// A connection that speaks HTTP.
-pub(crate) struct Http {
-    pub(crate) stream: TlsStream<TcpStream>,
+pub(crate) struct Http<S = Stream> {
+    pub(crate) stream: S,
     swissnum: String,
     /// What came and was not looked at yet.
     buffer: Vec<u8>,
@@ -36,6 +38,17 @@ pub(crate) struct Heard {
 }
 
 impl Http {
+    /// What hears, and what writes meanwhile.
+    pub(crate) fn split(self) -> (Http<ReadHalf<Stream>>, WriteHalf<Stream>) {
+        let (reading, writing) = tokio::io::split(self.stream);
+        let heard = Http {
+            stream: reading,
+            swissnum: self.swissnum,
+            buffer: self.buffer,
+        };
+        (heard, writing)
+    }
+
     pub(crate) async fn connect(nurl: &Nurl) -> io::Result<Self> {
         Ok(Self::over(nurl, tls(nurl, &[]).await?))
     }
@@ -62,6 +75,15 @@ impl Http {
         self.stream.flush().await
     }
 
+    /// Asks and hears.
+    pub(crate) async fn answer(&mut self, ask: &Ask) -> Heard {
+        self.send(ask).await.unwrap();
+        let heard = self.heard(&ask.method).await;
+        heard.expect("the server answers before it hangs up")
+    }
+}
+
+impl<S: AsyncRead + Unpin> Http<S> {
     /// The answer to a request; `None` if the server hangs up without one.
     pub(crate) async fn heard(&mut self, method: &str) -> Option<Heard> {
         loop {
@@ -71,13 +93,6 @@ impl Http {
                 return Some(heard);
             }
         }
-    }
-
-    /// Asks and hears.
-    pub(crate) async fn answer(&mut self, ask: &Ask) -> Heard {
-        self.send(ask).await.unwrap();
-        let heard = self.heard(&ask.method).await;
-        heard.expect("the server answers before it hangs up")
     }
 
     /// That the server hangs up, after whatever it has still to say.
