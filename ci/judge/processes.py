@@ -32,7 +32,7 @@ class Process:
             raise AssertionError(f"{self.log}: does not stop within {STOP_PATIENCE} s") from None
 
     def kill(self):
-        """Ends it as a power cut does."""
+        """Ends it without a warning."""
         self._child.kill()
         self._child.wait()
 

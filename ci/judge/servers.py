@@ -5,6 +5,7 @@ everything goes over GBS, nothing over Foolscap, and there is no introducer.
 """
 
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from allmydata.storage.http_server import build_nurl
 from cryptography.x509 import load_pem_x509_certificate
 
 from judge.processes import Process, output
-from judge.suite import until
+from judge.suite import holds, until
 
 TAHOE = Path(sys.executable).parent / "tahoe"
 
@@ -60,10 +61,11 @@ class Server:
 
     def stop(self):
         """Ends it as an operator does."""
-        self.process.stop()
+        code = self.process.stop()
+        holds(code in self.exit_codes, f"{self.name} stops orderly: exit code {code}")
 
     def kill(self):
-        """Ends it as a power cut does."""
+        """Ends it without a warning."""
         self.process.kill()
 
     def bucket(self, storage_index):
@@ -96,6 +98,7 @@ class Tahoed(Server):
     """This project's server."""
 
     program = None
+    exit_codes = [0]
 
     @classmethod
     def make(cls, directory, port):
@@ -132,6 +135,9 @@ class Tahoed(Server):
 
 class TahoeServer(Server):
     """A storage node of Tahoe-LAFS 1.20."""
+
+    # Twisted ends of the signal, after it has done all that there is to do.
+    exit_codes = [0, -signal.SIGTERM]
 
     @classmethod
     def make(cls, directory, port):
