@@ -5,11 +5,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use daemon::Directory;
 use daemon::config::Choices;
 use lafs::nurl::Nurl;
 use tempfile::TempDir;
+
+use crate::client::FOREVER;
 
 /// A server's directory.
 pub(crate) struct Node {
@@ -87,10 +90,15 @@ impl Node {
         found
     }
 
-    /// Every file in incoming.
+    /// The files in incoming that stay: what came to nothing is removed a moment after its answer.
     pub(crate) fn incoming(&self) -> usize {
         let incoming = self.store().join("shares/incoming");
-        fs::read_dir(incoming).map_or(0, Iterator::count)
+        let count = || fs::read_dir(&incoming).map_or(0, Iterator::count);
+        let started = Instant::now();
+        while count() > 0 && started.elapsed() < FOREVER {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        count()
     }
 }
 
