@@ -31,7 +31,7 @@ pub use read_test_write::{
 };
 pub use rejection::{Malformed, Rejection};
 pub use route::{Endpoint, Kind};
-pub use secrets::{Authorized, Secrets, UploadSecret, WriteEnabler};
+pub use secrets::{Authorized, Secrets, UploadSecret};
 
 /// The type of messages, as a client compares it: lower case.
 pub const CBOR: &str = "application/cbor";

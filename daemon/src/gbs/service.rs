@@ -11,7 +11,7 @@ use std::sync::Arc;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response};
-use lafs::{UploadSecret, WriteEnabler};
+use lafs::UploadSecret;
 use protocol::gbs::{Authorized, Call, Endpoint, Headers, Rejection};
 use tracing::trace;
 
@@ -140,10 +140,7 @@ async fn answer(
             storage_index,
             lease,
             write_enabler,
-        } => {
-            let write_enabler = WriteEnabler::new(*write_enabler.as_bytes());
-            mutable::read_test_write(shared, storage_index, lease, write_enabler, intake).await
-        }
+        } => mutable::read_test_write(shared, storage_index, lease, write_enabler, intake).await,
     }
 }
 

@@ -5,7 +5,7 @@
 //! What Tahoe checks only after it has looked for the share, the `Range` of a read and the type of
 //! an advisory, is handed on as a result for the caller to look at then.
 
-use lafs::{LeaseSecrets, ShareNumber, StorageIndex, Swissnum, num};
+use lafs::{LeaseSecrets, ShareNumber, StorageIndex, Swissnum, WriteEnabler, num};
 
 use super::limits::{
     ADVISORY_LEN_MAX, ALLOCATE_LEN_MAX, IGNORED_LEN_MAX, READ_TEST_WRITE_SIZE_MAX,
@@ -14,7 +14,7 @@ use super::negotiation::{check_accept, check_content_type};
 use super::range::ByteSpan;
 use super::rejection::Rejection;
 use super::route::{Endpoint, Kind};
-use super::secrets::{Authorized, Secrets, UploadSecret, WriteEnabler};
+use super::secrets::{Authorized, Secrets, UploadSecret};
 
 /// The headers of a request, by whatever carries HTTP.
 pub trait Headers {

@@ -11,7 +11,7 @@
 use std::fmt;
 
 use data_encoding::BASE64;
-use lafs::{CancelSecret, LeaseSecrets, RenewSecret, Swissnum};
+use lafs::{CancelSecret, LeaseSecrets, RenewSecret, Swissnum, WriteEnabler};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -76,35 +76,6 @@ impl Eq for UploadSecret {}
 impl fmt::Debug for UploadSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UploadSecret(..)")
-    }
-}
-
-/// The write enabler that a client presents: who knows that of a slot may change its shares.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct WriteEnabler([u8; Self::LEN]);
-
-impl WriteEnabler {
-    /// Length of a write enabler in bytes, as a container keeps it.
-    pub const LEN: usize = 32;
-
-    /// The bytes, in the clear.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; Self::LEN] {
-        &self.0
-    }
-}
-
-impl PartialEq for WriteEnabler {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Eq for WriteEnabler {}
-
-impl fmt::Debug for WriteEnabler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WriteEnabler(..)")
     }
 }
 
@@ -235,7 +206,7 @@ impl Secrets {
             "upload-secret" => self.upload = Some(UploadSecret(secret.to_vec())),
             _ => {
                 let bytes = of_32_bytes.map_err(|_| Rejection::WriteEnablerLen)?;
-                self.write_enabler = Some(WriteEnabler(bytes));
+                self.write_enabler = Some(WriteEnabler::new(bytes));
             }
         }
         Ok(())
