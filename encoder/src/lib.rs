@@ -1,40 +1,9 @@
 //! Share bytes: encryption, erasure codes, hash trees, UEB. No I/O.
 //!
-//! The native suite, as `docs/native-format.md` has it to the byte.
+//! Each suite is a module: it has its own formats, and its own encoder and decoder for them.
 //!
-//! * [`Encoder`] makes shares of a file, a segment at a time and front to back; [`ConvergentKey`] the
-//!   key that a second upload of the same file will have again.
-//! * [`Decoder`] says what to ask of servers, and makes verified plaintext of what they answer.
-//! * [`ShareVerifier`] verifies one share without its key, with a verify cap or, as fsck, with none.
-//! * [`Geometry`] knows where everything is in a share, [`Ueb`] what its last bytes say.
-//!
-//! Memory is bounded by the segment size, whatever the file's; but the codec's tables, 8 MiB made
-//! after some megabytes of work, stay for the life of the process.
+//! * [`native`]: immutable files of the native suite.
 
-mod cipher;
-mod codec;
-mod decoder;
-mod encoder;
-mod error;
-#[doc(hidden)]
-pub mod fuzz;
-mod geometry;
-mod hash;
-mod key;
-mod node;
-mod proof;
-mod share_tree;
-mod trailer;
-mod tree;
-mod ueb;
-mod verify;
+pub mod native;
 
 pub use lafs::{Parameters, ParametersError};
-
-pub use crate::decoder::{Decoder, Holder, Limits, Request, RequestId};
-pub use crate::encoder::{Encoded, Encoder, Segment};
-pub use crate::error::{BadShare, Damage, Inconsistent};
-pub use crate::geometry::Geometry;
-pub use crate::key::ConvergentKey;
-pub use crate::ueb::{Ueb, UebError};
-pub use crate::verify::ShareVerifier;

@@ -8,10 +8,10 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         return;
     };
     assert_eq!(cap.to_string(), text);
-    if let Cap::Read(read) = cap {
+    if let Cap::NativeRead(read) = cap {
         let verify = read.verify_cap().to_string();
         assert!(
-            matches!(verify.parse(), Ok(Cap::Verify(again)) if again == read.verify_cap()),
+            matches!(verify.parse(), Ok(Cap::NativeVerify(again)) if again == read.verify_cap()),
             "{verify}"
         );
     }

@@ -11,8 +11,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encoder::{Decoder, Holder, Limits, Request, RequestId};
-use lafs::cap::{Cap, ReadCap};
+use encoder::native::{Decoder, Holder, ReadAhead, Request, RequestId};
+use lafs::cap::Cap;
+use lafs::cap::native::ReadCap;
 use lafs::{ShareNumber, num};
 use protocol::{ByteRange, ReadRequest, Refusal};
 use tokio::sync::mpsc;
@@ -79,7 +80,7 @@ pub async fn download(
                 round_trips: 0,
             }
         }
-        Cap::Read(cap) => {
+        Cap::NativeRead(cap) => {
             let range = span.within(cap.size())?;
             observer.expects(range.end - range.start);
             let mut download = Download::new(grid, cap, range.clone(), observer);
@@ -91,7 +92,7 @@ pub async fn download(
                 failures: download.failures,
             }
         }
-        Cap::Verify(_) => return Err(Error::VerifyOnly),
+        Cap::NativeVerify(_) => return Err(Error::VerifyOnly),
     };
     target.finish().await?;
     Ok(downloaded)
@@ -147,7 +148,7 @@ impl<'a> Download<'a> {
             grid,
             observer,
             cap,
-            decoder: Decoder::new(cap, range, Limits::default()),
+            decoder: Decoder::new(cap, range, ReadAhead::default()),
             trips: Trips::new(),
             candidates: (0..ring.len()).collect(),
             ring,

@@ -66,7 +66,7 @@ pub enum Error {
     VerifyOnly,
     /// Good shares that make no file.
     #[error(transparent)]
-    Inconsistent(#[from] encoder::Inconsistent),
+    Inconsistent(#[from] encoder::native::Inconsistent),
     /// No server is configured.
     #[error("no server is configured in {path}")]
     NoServers {
@@ -361,7 +361,7 @@ pub enum ServerError {
     NoShare,
     /// What it sent is not the share that it should be.
     #[error("sent a bad share: {0}")]
-    BadShare(encoder::Damage),
+    BadShare(encoder::native::Damage),
 }
 
 impl ServerError {

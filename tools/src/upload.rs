@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encoder::{ConvergentKey, Geometry};
-use lafs::cap::{Cap, Literal, ReadCap, UebHash};
-use lafs::{ConvergenceSecret, Parameters, ReadKey, ShareNumber, StorageIndex, num};
+use encoder::native::{ConvergentKey, Geometry};
+use lafs::cap::native::{ReadCap, ReadKey};
+use lafs::cap::{Cap, Literal, UebHash};
+use lafs::{ConvergenceSecret, Parameters, ShareNumber, StorageIndex, num};
 use protocol::limits::CHUNK_LEN_MAX;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;

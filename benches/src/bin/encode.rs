@@ -11,9 +11,10 @@ use std::process::ExitCode;
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use clap::Parser;
-use encoder::{ConvergentKey, Decoder, Encoder, Holder, Limits, Parameters};
-use lafs::cap::ReadCap;
-use lafs::{ConvergenceSecret, ReadKey, ShareNumber};
+use encoder::Parameters;
+use encoder::native::{ConvergentKey, Decoder, Encoder, Holder, ReadAhead};
+use lafs::cap::native::{ReadCap, ReadKey};
+use lafs::{ConvergenceSecret, ShareNumber};
 use reed_solomon_simd::ReedSolomonEncoder;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
@@ -250,7 +251,7 @@ struct Uploaded {
 impl Uploaded {
     /// Decodes the file from the shares with these numbers, which come in frames of 64 KiB.
     fn decode(&self, numbers: &[usize]) {
-        let mut decoder = Decoder::new(&self.cap, 0..u64::MAX, Limits::default());
+        let mut decoder = Decoder::new(&self.cap, 0..u64::MAX, ReadAhead::default());
         for number in numbers {
             let number = ShareNumber::from_index(*number).expect("below the total");
             decoder.offer(Holder(0), number);

@@ -13,7 +13,7 @@ mod share;
 
 pub use parameters::{Parameters, ParametersError};
 pub use secret::{
-    CancelSecret, ConnectionSecret, ConvergenceSecret, LeaseSecrets, ReadKey, RenewSecret,
-    Swissnum, SwissnumError, UploadSecret, WriteEnabler,
+    CancelSecret, ConnectionSecret, ConvergenceSecret, LeaseSecrets, RenewSecret, Swissnum,
+    SwissnumError, UploadSecret, WriteEnabler,
 };
 pub use share::{ShareNumber, ShareNumberError, StorageIndex, StorageIndexError};

@@ -12,7 +12,7 @@ use crate::StorageIndex;
 macro_rules! secret {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Zeroize, ZeroizeOnDrop)]
+        #[derive(Clone, zeroize::Zeroize, zeroize::ZeroizeOnDrop)]
         pub struct $name([u8; Self::LEN]);
 
         impl $name {
@@ -34,19 +34,20 @@ macro_rules! secret {
 
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                self.0.ct_eq(&other.0).into()
+                subtle::ConstantTimeEq::ct_eq(self.0.as_slice(), other.0.as_slice()).into()
             }
         }
 
         impl Eq for $name {}
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(concat!(stringify!($name), "(..)"))
             }
         }
     };
 }
+pub(crate) use secret;
 
 secret! {
     /// Identifies a lease; who knows it may renew the lease.
@@ -77,24 +78,6 @@ impl UploadSecret {
 secret! {
     /// Lets whoever shows it change the shares of a slot.
     WriteEnabler
-}
-
-secret! {
-    /// What a file of the native suite is encrypted with; who knows it may read the file.
-    ReadKey
-}
-
-impl ReadKey {
-    /// Where the shares of the file are.
-    ///
-    /// Derived, so that a reader needs no more than the key to find them, and a server learns
-    /// nothing of the key from the name (`docs/native-format.md`, "Keys").
-    #[must_use]
-    pub fn storage_index(&self) -> StorageIndex {
-        let derived = derive("tahoe-native 2026-11 storage index v1", &[&self.0]);
-        let (index, _) = derived.split_at(StorageIndex::LEN);
-        StorageIndex::new(index.try_into().expect("split at its length"))
-    }
 }
 
 secret! {
@@ -252,7 +235,7 @@ impl fmt::Debug for ConnectionSecret {
 }
 
 /// BLAKE3 in key-derivation mode over the concatenated parts, all of which have fixed lengths.
-fn derive(context: &str, parts: &[&[u8]]) -> [u8; 32] {
+pub(crate) fn derive(context: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(context);
     for part in parts {
         hasher.update(part);

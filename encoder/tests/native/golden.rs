@@ -4,8 +4,10 @@
 //! `tests/golden/native-1.txt` was written once. A cap printed years ago must still find and read its
 //! file: a difference here is a new version of the format, not a new file to compare with.
 
-use encoder::{ConvergentKey, Parameters};
-use lafs::{ConvergenceSecret, ReadKey};
+use encoder::Parameters;
+use encoder::native::ConvergentKey;
+use lafs::ConvergenceSecret;
+use lafs::cap::native::ReadKey;
 
 use crate::grid::{Uploaded, upload};
 use crate::reference::{self, Field, Malice};

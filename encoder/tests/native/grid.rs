@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use encoder::{BadShare, Decoder, Encoder, Holder, Inconsistent, Limits, Parameters, Request};
-use lafs::cap::ReadCap;
-use lafs::{ReadKey, ShareNumber};
+use encoder::Parameters;
+use encoder::native::{BadShare, Decoder, Encoder, Holder, Inconsistent, ReadAhead, Request};
+use lafs::ShareNumber;
+use lafs::cap::native::{ReadCap, ReadKey};
 
 /// A file that has been uploaded.
 pub(crate) struct Uploaded {
@@ -101,9 +102,9 @@ pub(crate) fn download(
     range: Range<u64>,
     servers: &[Held],
     manner: Manner,
-    limits: Limits,
+    read_ahead: ReadAhead,
 ) -> (Downloaded, Vec<BadShare>) {
-    let mut decoder = Decoder::new(cap, range, limits);
+    let mut decoder = Decoder::new(cap, range, read_ahead);
     let mut bad = Vec::new();
     let mut plaintext = Vec::new();
     let mut requests: Vec<Request> = Vec::new();

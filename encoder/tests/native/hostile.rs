@@ -1,17 +1,18 @@
 //! Shares that are not what they should be: each is named, and none is believed.
 
-use encoder::{
-    BadShare, Damage, Geometry, Holder, Inconsistent, Limits, Parameters, ShareVerifier, Ueb,
-    UebError,
+use encoder::Parameters;
+use encoder::native::{
+    BadShare, Damage, Geometry, Holder, Inconsistent, ReadAhead, ShareVerifier, Ueb, UebError,
 };
-use lafs::cap::{Cap, ReadCap, UebHash, VerifyCap};
-use lafs::{ReadKey, ShareNumber};
+use lafs::ShareNumber;
+use lafs::cap::native::{ReadCap, ReadKey, VerifyCap};
+use lafs::cap::{Cap, UebHash};
 use proptest::prelude::*;
 
 use crate::grid::{Downloaded, Held, Manner, Uploaded, download, key, noise, number_of, upload};
 use crate::reference::{self, Field, Malice};
 
-const SMALL: Limits = Limits {
+const SMALL: ReadAhead = ReadAhead {
     window_size: 256,
     ahead_size: 512,
 };
@@ -249,7 +250,7 @@ fn a_flipped_bit_in_a_cap_gives_no_other_file() {
             let mut flipped = text.clone();
             flipped[index] ^= 1 << bit;
             let flipped = String::from_utf8(flipped).unwrap();
-            let Ok(Cap::Read(cap)) = flipped.parse() else {
+            let Ok(Cap::NativeRead(cap)) = flipped.parse() else {
                 continue;
             };
             assert_ne!(cap, file.cap);
@@ -376,7 +377,7 @@ fn bytes_that_were_not_asked_for_are_refused() {
     let file = file();
     let range = 0..file.cap.size();
     for (offset, bytes) in [(1, &[0; 4][..]), (u64::MAX, &[0]), (0, &[0; 2000])] {
-        let mut decoder = encoder::Decoder::new(&file.cap, range.clone(), SMALL);
+        let mut decoder = encoder::native::Decoder::new(&file.cap, range.clone(), SMALL);
         let request = decoder.answer(Holder(1), number_of(1)).unwrap();
         decoder.receive(request, offset, bytes);
         let bad = decoder.next_bad_share().unwrap();

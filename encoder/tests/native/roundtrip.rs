@@ -1,13 +1,14 @@
 //! What goes up comes down.
 
-use encoder::{Geometry, Limits, Parameters};
+use encoder::Parameters;
+use encoder::native::{Geometry, ReadAhead};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::grid::{Downloaded, Manner, download, key, noise, upload};
 
 /// Small windows, so that a file of a few kilobytes has many.
-const SMALL: Limits = Limits {
+const SMALL: ReadAhead = ReadAhead {
     window_size: 512,
     ahead_size: 2048,
 };
@@ -96,9 +97,9 @@ fn files_of_the_usual_parameters_come_back() {
         let file = upload(noise(len, 4), parameters, &key(1));
         for first in [0, 5] {
             let servers = &file.held()[first..first + 5];
-            let limits = Limits::default();
+            let read_ahead = ReadAhead::default();
             let (downloaded, bad) =
-                download(&file.cap, 0..u64::MAX, servers, Manner::Offers, limits);
+                download(&file.cap, 0..u64::MAX, servers, Manner::Offers, read_ahead);
             assert!(
                 downloaded == Downloaded::Plaintext(file.plaintext.clone()),
                 "{len} bytes"

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use encoder::{ConvergentKey, Encoded, Encoder};
-use lafs::{ConvergenceSecret, Parameters, ReadKey, ShareNumber, num};
+use encoder::native::{ConvergentKey, Encoded, Encoder};
+use lafs::cap::native::ReadKey;
+use lafs::{ConvergenceSecret, Parameters, ShareNumber, num};
 use tokio::sync::mpsc;
 
 use super::Observer;

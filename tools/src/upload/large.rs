@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use encoder::{Encoded, Geometry};
-use lafs::cap::{Cap, ReadCap};
-use lafs::{Parameters, ReadKey, ShareNumber, num};
+use encoder::native::{Encoded, Geometry};
+use lafs::cap::Cap;
+use lafs::cap::native::{ReadCap, ReadKey};
+use lafs::{Parameters, ShareNumber, num};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::effort::{Effort, News};
@@ -82,7 +83,7 @@ impl Uploader {
             self.observer.encoded(geometry.file_size());
         }
         effort.outcome()?;
-        Ok(effort.into_uploaded(Cap::Read(cap), geometry.file_size(), phases))
+        Ok(effort.into_uploaded(Cap::NativeRead(cap), geometry.file_size(), phases))
     }
 
     pub(super) async fn upload_large_stream(
@@ -107,7 +108,7 @@ impl Uploader {
         phases.push((Phase::Acknowledge, begun.elapsed()));
         effort.outcome()?;
         let size = cap.size();
-        Ok(effort.into_uploaded(Cap::Read(cap), size, phases))
+        Ok(effort.into_uploaded(Cap::NativeRead(cap), size, phases))
     }
 
     /// Sends everything that `encoding` makes to where it belongs.

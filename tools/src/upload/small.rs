@@ -1,9 +1,10 @@
 //! A small file: every share in one frame, all of them in one flight.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use encoder::{Encoder, Geometry};
-use lafs::cap::{Cap, ReadCap};
-use lafs::{ReadKey, ShareNumber};
+use encoder::native::{Encoder, Geometry};
+use lafs::ShareNumber;
+use lafs::cap::Cap;
+use lafs::cap::native::{ReadCap, ReadKey};
 use tokio::time::Instant;
 
 use super::{Phase, Uploaded, Uploader};
@@ -52,7 +53,7 @@ impl Uploader {
         };
         self.observer.encoded(geometry.file_size());
         effort.outcome()?;
-        Ok(effort.into_uploaded(Cap::Read(cap), geometry.file_size(), phases))
+        Ok(effort.into_uploaded(Cap::NativeRead(cap), geometry.file_size(), phases))
     }
 }
 

@@ -71,10 +71,10 @@ fn a_verify_capability_does_not_read() {
         let grid = grid(&servers);
         let encoding = Encoding::new(2, 3, 3).unwrap();
         let uploaded = upload(&grid, encoding, &plaintext(500)).await.unwrap();
-        let Cap::Read(cap) = uploaded.cap else {
+        let Cap::NativeRead(cap) = uploaded.cap else {
             panic!("500 bytes are no literal");
         };
-        let verify = Cap::Verify(cap.verify_cap());
+        let verify = Cap::NativeVerify(cap.verify_cap());
         assert!(fetch(&grid, &verify, Span::Whole).await.is_err());
     });
 }

@@ -5,14 +5,14 @@
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
-use lafs::cap::ReadCap;
-use lafs::{Parameters, ReadKey, ShareNumber, num};
+use lafs::cap::native::{ReadCap, ReadKey};
+use lafs::{Parameters, ShareNumber, num};
 
-use crate::decoder::{Decoder, Holder, Limits, Request};
-use crate::encoder::Encoder;
-use crate::error::Damage;
-use crate::ueb::Ueb;
-use crate::verify::ShareVerifier;
+use super::decoder::{Decoder, Holder, ReadAhead, Request};
+use super::encoder::Encoder;
+use super::error::Damage;
+use super::ueb::Ueb;
+use super::verify::ShareVerifier;
 
 /// Whatever parses as a UEB prints as the same bytes, and has a layout.
 pub fn ueb(bytes: &[u8]) {
@@ -77,7 +77,7 @@ fn verify(number: ShareNumber, share: &[u8]) -> Result<(), Damage> {
 /// The bytes are a script: one byte says what happens, those after it how.
 pub fn answers(script: &[u8]) {
     let file = &*FILE;
-    let limits = Limits {
+    let read_ahead = ReadAhead {
         window_size: 256,
         ahead_size: 768,
     };
@@ -85,7 +85,7 @@ pub fn answers(script: &[u8]) {
     let mut next = || script.next();
     let start = u64::from(next().unwrap_or(0)) * 4;
     let end = start + u64::from(next().unwrap_or(255)) * 4;
-    let mut decoder = Decoder::new(&file.cap, start..end, limits);
+    let mut decoder = Decoder::new(&file.cap, start..end, read_ahead);
     let mut output = Output {
         expected: &file.plaintext[clip(start)..clip(end)],
     };

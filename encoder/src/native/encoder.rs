@@ -1,16 +1,16 @@
 //! The encoder: plaintext in, the bytes of all shares out, front to back.
 
-use lafs::cap::ReadCap;
-use lafs::{Parameters, ReadKey, ShareNumber, StorageIndex, num};
+use lafs::cap::native::{ReadCap, ReadKey};
+use lafs::{Parameters, ShareNumber, StorageIndex, num};
 
-use crate::cipher::Cipher;
-use crate::codec::{Blocks, Code};
-use crate::geometry::{Geometry, block_size};
-use crate::hash::{self, EMPTY_ROOT, Hash, PlaintextLeaves};
-use crate::node::{Node, Top};
-use crate::share_tree::ShareTree;
-use crate::tree::Frontier;
-use crate::ueb::Ueb;
+use super::cipher::Cipher;
+use super::codec::{Blocks, Code};
+use super::geometry::{Geometry, block_size};
+use super::hash::{self, EMPTY_ROOT, Hash, PlaintextLeaves};
+use super::node::{Node, Top};
+use super::share_tree::ShareTree;
+use super::tree::Frontier;
+use super::ueb::Ueb;
 
 /// Encodes one file into its shares, a segment at a time.
 ///
@@ -44,7 +44,7 @@ impl Encoder {
     /// Begins a file that is to be encrypted with this key.
     ///
     /// A key must be used for one file only: derive it from the file
-    /// ([`ConvergentKey`](crate::ConvergentKey)), or take 32 random bytes.
+    /// ([`ConvergentKey`](super::ConvergentKey)), or take 32 random bytes.
     #[must_use]
     pub fn new(read_key: ReadKey, parameters: Parameters) -> Self {
         Self {

@@ -16,8 +16,8 @@
 
 use lafs::{Parameters, ParametersError};
 
-use crate::geometry::Geometry;
-use crate::hash::Hash;
+use super::geometry::Geometry;
+use super::hash::Hash;
 
 const _: () = assert!(Ueb::SIZE == 4 + 1 + 1 + 4 + 8 + 3 * 32);
 

@@ -1,8 +1,9 @@
 //! The convergent read key: the same file, the same secret and parameters, the same key.
 
-use lafs::{ConvergenceSecret, Parameters, ReadKey};
+use lafs::cap::native::ReadKey;
+use lafs::{ConvergenceSecret, Parameters};
 
-use crate::hash;
+use super::hash;
 
 /// Computes the read key of a file whose second upload should find the first.
 ///

@@ -6,7 +6,7 @@
 
 use lafs::ShareNumber;
 
-use crate::hash::{self, Hash, SHORT_LEN, ShortHash};
+use super::hash::{self, Hash, SHORT_LEN, ShortHash};
 
 /// All nodes of a share hash tree.
 pub(crate) struct ShareTree {

@@ -6,12 +6,12 @@ use lafs::{ShareNumber, num};
 
 use super::RequestId;
 use super::shares::ShareIndex;
-use crate::error::Damage;
-use crate::proof::{Leaf, Proof, Proved, Sparse, locate};
-use crate::trailer::ShareName;
+use crate::native::error::Damage;
+use crate::native::proof::{Leaf, Proof, Proved, Sparse, locate};
+use crate::native::trailer::ShareName;
 
 /// The bytes of one share for one window.
-pub(super) struct Part {
+pub(super) struct Column {
     pub(super) share: ShareIndex,
     pub(super) number: ShareNumber,
     pub(super) request: RequestId,
@@ -24,7 +24,7 @@ pub(super) struct Part {
     leaves: Option<Vec<Leaf>>,
 }
 
-impl Part {
+impl Column {
     /// Begins without bytes.
     pub(super) fn new(
         share: ShareIndex,
@@ -123,7 +123,7 @@ impl Part {
         start..start + num::len(block.end - block.start).expect("it is in memory")
     }
 
-    /// The buffer, for another part.
+    /// The buffer, for another column.
     pub(super) fn into_buffer(self) -> Vec<u8> {
         let mut bytes = self.bytes;
         bytes.clear();

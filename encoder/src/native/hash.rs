@@ -7,10 +7,11 @@
 use std::sync::LazyLock;
 
 use lafs::cap::UebHash;
-use lafs::{ConvergenceSecret, Parameters, ReadKey, ShareNumber, StorageIndex};
+use lafs::cap::native::ReadKey;
+use lafs::{ConvergenceSecret, Parameters, ShareNumber, StorageIndex};
 use zeroize::Zeroizing;
 
-use crate::ueb::Ueb;
+use super::ueb::Ueb;
 
 /// A whole hash.
 pub(crate) type Hash = [u8; 32];

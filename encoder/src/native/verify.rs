@@ -2,15 +2,15 @@
 
 use std::collections::VecDeque;
 
-use lafs::cap::VerifyCap;
+use lafs::cap::native::VerifyCap;
 use lafs::{ShareNumber, StorageIndex, num};
 
-use crate::error::Damage;
-use crate::hash::{self, EMPTY_ROOT, Hash};
-use crate::node::{Node, Top};
-use crate::trailer::{ShareName, Trailer};
-use crate::tree::Frontier;
-use crate::ueb::Ueb;
+use super::error::Damage;
+use super::hash::{self, EMPTY_ROOT, Hash};
+use super::node::{Node, Top};
+use super::trailer::{ShareName, Trailer};
+use super::tree::Frontier;
+use super::ueb::Ueb;
 
 /// Verifies one share as its bytes go by.
 ///

@@ -6,8 +6,8 @@
 //! 48  16  plaintext hash tree
 //! ```
 
-use crate::error::Damage;
-use crate::hash::{self, Hash, SHORT_LEN, ShortHash};
+use super::error::Damage;
+use super::hash::{self, Hash, SHORT_LEN, ShortHash};
 
 /// A node as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

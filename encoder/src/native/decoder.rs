@@ -19,7 +19,7 @@
 //!     wait for a server: answer() or offer() a share, receive() bytes, end() a request, lost()
 //! ```
 
-mod part;
+mod column;
 mod segment;
 mod shares;
 mod window;
@@ -27,17 +27,17 @@ mod window;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use lafs::cap::{ReadCap, VerifyCap};
+use lafs::cap::native::{ReadCap, VerifyCap};
 use lafs::{Parameters, ShareNumber};
 
-use self::part::Part;
+use self::column::Column;
 use self::segment::SegmentDecoder;
 use self::shares::{ShareIndex, Shares};
 use self::window::Window;
-use crate::error::{BadShare, Damage, Inconsistent};
-use crate::geometry::Geometry;
-use crate::proof::{KnownNodes, Proof};
-use crate::trailer::ShareName;
+use super::error::{BadShare, Damage, Inconsistent};
+use super::geometry::Geometry;
+use super::proof::{KnownNodes, Proof};
+use super::trailer::ShareName;
 
 /// Who sends a share, named by the caller: a server, a connection, a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,7 +62,7 @@ pub struct Request {
 
 /// How much a decoder may hold and ask for ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ReadAhead {
     /// Plaintext bytes in a window, what is asked of shares in one request each. Rounded down to
     /// whole segments, and up to one.
     pub window_size: u32,
@@ -70,7 +70,7 @@ pub struct Limits {
     pub ahead_size: u32,
 }
 
-impl Default for Limits {
+impl Default for ReadAhead {
     /// 4 MiB ahead: 80 MB/s over a round trip of 50 ms.
     fn default() -> Self {
         Self {
@@ -103,7 +103,7 @@ pub struct Decoder {
     failure: Option<Inconsistent>,
     /// How many requests have been made.
     requests: u64,
-    /// Buffers of parts that are done with.
+    /// Buffers of columns that are done with.
     spare: Vec<Vec<u8>>,
 }
 
@@ -113,12 +113,12 @@ impl Decoder {
 
     /// Begins to read these bytes of a file, as far as it goes.
     #[must_use]
-    pub fn new(cap: &ReadCap, plaintext: Range<u64>, limits: Limits) -> Self {
+    pub fn new(cap: &ReadCap, plaintext: Range<u64>, read_ahead: ReadAhead) -> Self {
         let geometry = Geometry::from(cap);
         let segment_size = geometry.parameters().segment_size();
-        let window_len = (limits.window_size / segment_size).clamp(1, WINDOW_LEN_MAX);
+        let window_len = (read_ahead.window_size / segment_size).clamp(1, WINDOW_LEN_MAX);
         let window_len = 1 << window_len.ilog2();
-        let windows_max = limits.ahead_size / (window_len * segment_size);
+        let windows_max = read_ahead.ahead_size / (window_len * segment_size);
         let mut decoder = Self {
             cap: cap.verify_cap(),
             geometry,
@@ -177,7 +177,7 @@ impl Decoder {
             window.segments.clone(),
             &KnownNodes::default(),
         );
-        window.parts.push(Part::new(share, number, id, proof));
+        window.columns.push(Column::new(share, number, id, proof));
         Some(id)
     }
 
@@ -196,10 +196,10 @@ impl Decoder {
     #[must_use]
     pub fn shortfall(&self) -> usize {
         let unopened = (!self.segments.is_empty()).then_some([].as_slice());
-        let windows = self.windows.iter().map(|window| window.parts.as_slice());
-        let short = |parts: &[Part]| {
+        let windows = self.windows.iter().map(|window| window.columns.as_slice());
+        let short = |columns: &[Column]| {
             let mut have = [false; ShareNumber::COUNT];
-            let numbers = parts.iter().map(|part| part.number);
+            let numbers = columns.iter().map(|column| column.number);
             for number in numbers.chain(self.shares.numbers()) {
                 have[number.index()] = true;
             }
@@ -218,7 +218,7 @@ impl Decoder {
             let next = self
                 .windows
                 .iter_mut()
-                .filter(|window| window.parts.len() < needed)
+                .filter(|window| window.columns.len() < needed)
                 .find_map(|window| {
                     let apart = |share: &ShareIndex| !window.has(self.shares.share(*share).number);
                     let share = chosen.iter().copied().find(apart)?;
@@ -227,14 +227,14 @@ impl Decoder {
             if let Some((window, index)) = next {
                 let share = self.shares.share(index);
                 let proof = Proof::new(self.geometry, window.segments.clone(), &share.known);
-                let part = Part::new(index, share.number, id, proof);
+                let column = Column::new(index, share.number, id, proof);
                 let request = Request {
                     id,
                     holder: share.holder,
                     number: share.number,
-                    ranges: part.ranges().to_vec(),
+                    ranges: column.ranges().to_vec(),
                 };
-                window.parts.push(part);
+                window.columns.push(column);
                 return Some(request);
             }
             let may_open = chosen.len() == needed && self.windows.len() < self.windows_max;
@@ -249,11 +249,11 @@ impl Decoder {
     ///
     /// Bytes of a request that has been settled otherwise are ignored.
     pub fn receive(&mut self, request: RequestId, offset: u64, bytes: &[u8]) {
-        let Some((window, part)) = self.find(request) else {
+        let Some((window, column)) = self.find(request) else {
             return;
         };
-        let share = self.windows[window].parts[part].share;
-        if let Err(damage) = self.take(window, part, offset, bytes) {
+        let share = self.windows[window].columns[column].share;
+        if let Err(damage) = self.take(window, column, offset, bytes) {
             self.condemn(share, damage);
         }
     }
@@ -262,13 +262,13 @@ impl Decoder {
     ///
     /// A holder that could not send them for other reasons is [lost](Self::lost).
     pub fn end(&mut self, request: RequestId) {
-        let Some((window, part)) = self.find(request) else {
+        let Some((window, column)) = self.find(request) else {
             return;
         };
-        let part = &self.windows[window].parts[part];
-        if let Some(found) = part.expected() {
+        let column = &self.windows[window].columns[column];
+        if let Some(found) = column.expected() {
             let expected = self.geometry.share_size();
-            self.condemn(part.share, Damage::Size { expected, found });
+            self.condemn(column.share, Damage::Size { expected, found });
         }
     }
 
@@ -314,20 +314,22 @@ impl Decoder {
         self.segments.is_empty() && self.windows.iter().all(Window::is_exhausted)
     }
 
-    /// Adds bytes to a part, and checks it when they are all there.
+    /// Adds bytes to a column, and checks it when they are all there.
     fn take(
         &mut self,
         window: usize,
-        part: usize,
+        column: usize,
         offset: u64,
         bytes: &[u8],
     ) -> Result<(), Damage> {
         let from = self.windows[0].segments.start;
         let window = &mut self.windows[window];
-        let part = &mut window.parts[part];
-        if part.receive(offset, bytes, &mut self.spare)? {
-            let proved = part.prove(&ShareName::of_cap(&self.cap, part.number)?)?;
-            self.shares.known_mut(part.share).learn(proved.nodes, from);
+        let column = &mut window.columns[column];
+        if column.receive(offset, bytes, &mut self.spare)? {
+            let proved = column.prove(&ShareName::of_cap(&self.cap, column.number)?)?;
+            self.shares
+                .known_mut(column.share)
+                .learn(proved.nodes, from);
             window.settle(self.shares.needed(), &mut self.spare);
         }
         Ok(())
@@ -351,7 +353,7 @@ impl Decoder {
         let window = self.windows.pop_front().expect("it has been given out");
         self.given_out += 1;
         self.spare
-            .extend(window.parts.into_iter().map(Part::into_buffer));
+            .extend(window.columns.into_iter().map(Column::into_buffer));
         self.spare.truncate(self.windows_max * self.shares.needed());
     }
 
@@ -383,19 +385,19 @@ impl Decoder {
     fn drop_unusable(&mut self) {
         for window in &mut self.windows {
             let shares = &self.shares;
-            window.drop_parts(&mut self.spare, |part| {
-                !part.is_proved() && !shares.is_usable(part.share)
+            window.drop_columns(&mut self.spare, |column| {
+                !column.is_proved() && !shares.is_usable(column.share)
             });
         }
     }
 
-    /// The window and the part that await answers to a request.
+    /// The window and the column that await answers to a request.
     fn find(&self, request: RequestId) -> Option<(usize, usize)> {
-        let awaits = |part: &Part| part.request == request && !part.is_proved();
+        let awaits = |column: &Column| column.request == request && !column.is_proved();
         self.windows
             .iter()
             .enumerate()
-            .find_map(|(index, window)| Some((index, window.parts.iter().position(awaits)?)))
+            .find_map(|(index, window)| Some((index, window.columns.iter().position(awaits)?)))
     }
 
     fn next_id(&mut self) -> RequestId {

@@ -3,7 +3,7 @@
 use lafs::ShareNumber;
 
 use super::Holder;
-use crate::proof::KnownNodes;
+use crate::native::proof::KnownNodes;
 
 /// Names a share that a decoder has heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,10 +2,10 @@
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
-use lafs::ReadKey;
+use lafs::cap::native::ReadKey;
 use zeroize::Zeroizing;
 
-use crate::hash::{self, Hash};
+use super::hash::{self, Hash};
 
 /// Encrypts and decrypts the segments of one file.
 ///

@@ -2,8 +2,8 @@
 
 use lafs::ShareNumber;
 
-use crate::decoder::Holder;
-use crate::ueb::UebError;
+use super::decoder::Holder;
+use super::ueb::UebError;
 
 /// A share that must not be used, as the decoder reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

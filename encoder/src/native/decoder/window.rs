@@ -5,16 +5,16 @@ use std::ops::Range;
 
 use lafs::{ShareNumber, num};
 
-use super::part::Part;
+use super::column::Column;
 use super::segment::SegmentDecoder;
-use crate::error::Inconsistent;
-use crate::geometry::Geometry;
+use crate::native::error::Inconsistent;
+use crate::native::geometry::Geometry;
 
 /// Some segments, and what has come of them.
 pub(super) struct Window {
     pub(super) segments: Range<u64>,
     /// Of shares with distinct numbers.
-    pub(super) parts: Vec<Part>,
+    pub(super) columns: Vec<Column>,
     /// The segment to decode next.
     next: u64,
     /// What is still to be given out of the one before: some of the primary blocks.
@@ -29,49 +29,49 @@ pub(super) struct Piece {
 }
 
 impl Window {
-    /// Begins without parts.
+    /// Begins without columns.
     pub(super) fn new(segments: Range<u64>) -> Self {
         Self {
             next: segments.start,
             segments,
-            parts: Vec::new(),
+            columns: Vec::new(),
             pieces: VecDeque::new(),
         }
     }
 
-    /// Whether a share with this number has a part in it.
+    /// Whether a share with this number has a column in it.
     pub(super) fn has(&self, number: ShareNumber) -> bool {
-        self.parts.iter().any(|part| part.number == number)
+        self.columns.iter().any(|column| column.number == number)
     }
 
     /// Whether it has all it needs. Then it has nothing else, by ascending number.
     pub(super) fn is_ready(&self, needed: usize) -> bool {
-        self.parts.len() == needed && self.parts.iter().all(Part::is_proved)
+        self.columns.len() == needed && self.columns.iter().all(Column::is_proved)
     }
 
     /// Lets go of what is not needed, if there is enough without it. Blocks that are plaintext
     /// already come before those that must be decoded.
     pub(super) fn settle(&mut self, needed: usize, spare: &mut Vec<Vec<u8>>) {
-        let proved = self.parts.iter().filter(|part| part.is_proved());
+        let proved = self.columns.iter().filter(|column| column.is_proved());
         if proved.count() < needed {
             return;
         }
-        self.parts
-            .sort_unstable_by_key(|part| (!part.is_proved(), part.number));
-        let rest = self.parts.drain(needed..);
-        spare.extend(rest.map(Part::into_buffer));
+        self.columns
+            .sort_unstable_by_key(|column| (!column.is_proved(), column.number));
+        let rest = self.columns.drain(needed..);
+        spare.extend(rest.map(Column::into_buffer));
     }
 
-    /// Lets go of some parts.
-    pub(super) fn drop_parts(
+    /// Lets go of some columns.
+    pub(super) fn drop_columns(
         &mut self,
         spare: &mut Vec<Vec<u8>>,
-        mut which: impl FnMut(&Part) -> bool,
+        mut which: impl FnMut(&Column) -> bool,
     ) {
         let mut index = 0;
-        while let Some(part) = self.parts.get(index) {
-            if which(part) {
-                spare.push(self.parts.swap_remove(index).into_buffer());
+        while let Some(column) = self.columns.get(index) {
+            if which(column) {
+                spare.push(self.columns.swap_remove(index).into_buffer());
             } else {
                 index += 1;
             }
@@ -94,7 +94,7 @@ impl Window {
         while self.pieces.is_empty() && self.next < self.segments.end {
             let segment = self.next;
             let index = num::len(segment - self.segments.start).expect("a window is small");
-            decoder.decode(segment, index, &mut self.parts)?;
+            decoder.decode(segment, index, &mut self.columns)?;
             self.next += 1;
             self.pieces = pieces(geometry, segment, wanted);
         }
@@ -103,7 +103,7 @@ impl Window {
 
     /// The bytes of a piece that [`next_piece`](Self::next_piece) gave last.
     pub(super) fn bytes<'a>(&'a self, piece: &Piece, decoder: &'a SegmentDecoder) -> &'a [u8] {
-        let block = decoder.primary_block(piece.segment, &self.parts, piece.number);
+        let block = decoder.primary_block(piece.segment, &self.columns, piece.number);
         &block[piece.bytes.clone()]
     }
 }

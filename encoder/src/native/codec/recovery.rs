@@ -205,7 +205,7 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
-    use crate::codec::Code;
+    use crate::native::codec::Code;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]

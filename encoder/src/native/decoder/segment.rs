@@ -1,13 +1,14 @@
 //! One segment: from proved blocks to verified plaintext, in place.
 
-use lafs::{ReadKey, num};
+use lafs::cap::native::ReadKey;
+use lafs::num;
 
-use super::part::Part;
-use crate::cipher::Cipher;
-use crate::codec::recovery::Recovery;
-use crate::error::Inconsistent;
-use crate::geometry::Geometry;
-use crate::hash::{self, PlaintextLeaves};
+use super::column::Column;
+use crate::native::cipher::Cipher;
+use crate::native::codec::recovery::Recovery;
+use crate::native::error::Inconsistent;
+use crate::native::geometry::Geometry;
+use crate::native::hash::{self, PlaintextLeaves};
 
 /// Decodes the segments of one file.
 pub(super) struct SegmentDecoder {
@@ -32,30 +33,30 @@ impl SegmentDecoder {
 
     /// Turns the blocks of a segment into plaintext where they are, and the missing ones beside.
     ///
-    /// `parts` are as many as are needed, all proved, by ascending number; `index` is the place of
+    /// `columns` are as many as are needed, all proved, by ascending number; `index` is the place of
     /// the segment in their window.
     pub(super) fn decode(
         &mut self,
         segment: u64,
         index: usize,
-        parts: &mut [Part],
+        columns: &mut [Column],
     ) -> Result<(), Inconsistent> {
         let block = self.geometry.block(segment);
         let block_len = self.geometry.block_size(segment);
         let needed = self.geometry.parameters().needed();
-        let crypttext = parts[0].leaf(index).crypttext;
-        let plaintext = parts[0].leaf(index).plaintext;
+        let crypttext = columns[0].leaf(index).crypttext;
+        let plaintext = columns[0].leaf(index).plaintext;
         let mut rest = self.len(segment);
-        self.restore(segment, parts);
+        self.restore(segment, columns);
 
         let mut restored = self.restored.chunks_exact_mut(block_len);
-        let mut received = parts.iter_mut().peekable();
+        let mut received = columns.iter_mut().peekable();
         let mut primary: Vec<&mut [u8]> = Vec::with_capacity(needed);
         let mut leaves = Vec::with_capacity(needed);
         for number in 0..needed {
-            if let Some(part) = received.next_if(|part| is_primary(part, number, needed)) {
-                leaves.push(part.leaf(index).block);
-                primary.push(part.block_mut(&block));
+            if let Some(column) = received.next_if(|column| is_primary(column, number, needed)) {
+                leaves.push(column.leaf(index).block);
+                primary.push(column.block_mut(&block));
             } else {
                 let block = restored.next().expect("what is missing was restored");
                 leaves.push(hash::block_leaf(segment, block));
@@ -90,34 +91,39 @@ impl SegmentDecoder {
     pub(super) fn primary_block<'a>(
         &'a self,
         segment: u64,
-        parts: &'a [Part],
+        columns: &'a [Column],
         number: usize,
     ) -> &'a [u8] {
         let needed = self.geometry.parameters().needed();
-        match parts.iter().find(|part| is_primary(part, number, needed)) {
-            Some(part) => part.block(&self.geometry.block(segment)),
+        match columns
+            .iter()
+            .find(|column| is_primary(column, number, needed))
+        {
+            Some(column) => column.block(&self.geometry.block(segment)),
             None => {
-                let before = parts.iter().filter(|part| part.number.index() < number);
+                let before = columns
+                    .iter()
+                    .filter(|column| column.number.index() < number);
                 let block_len = self.geometry.block_size(segment);
                 &self.restored[(number - before.count()) * block_len..][..block_len]
             }
         }
     }
 
-    /// Computes the primary blocks that no part has.
-    fn restore(&mut self, segment: u64, parts: &[Part]) {
+    /// Computes the primary blocks that no column has.
+    fn restore(&mut self, segment: u64, columns: &[Column]) {
         let needed = self.geometry.parameters().needed();
         let block = self.geometry.block(segment);
         let block_len = self.geometry.block_size(segment);
-        let present = parts
+        let present = columns
             .iter()
-            .filter(|part| needed == 1 || part.number.index() < needed);
+            .filter(|column| needed == 1 || column.number.index() < needed);
         self.restored
             .resize((needed - present.count()) * block_len, 0);
         if !self.restored.is_empty() {
-            let received: Vec<_> = parts
+            let received: Vec<_> = columns
                 .iter()
-                .map(|part| (part.number.index(), part.block(&block)))
+                .map(|column| (column.number.index(), column.block(&block)))
                 .collect();
             let mut missing: Vec<_> = self.restored.chunks_exact_mut(block_len).collect();
             self.recovery.recover(&received, &mut missing);
@@ -131,7 +137,7 @@ impl SegmentDecoder {
     }
 }
 
-/// Whether a part has the primary block with this number; if one is needed, every block is it.
-fn is_primary(part: &Part, number: usize, needed: usize) -> bool {
-    part.number.index() == number || needed == 1
+/// Whether a column has the primary block with this number; if one is needed, every block is it.
+fn is_primary(column: &Column, number: usize, needed: usize) -> bool {
+    column.number.index() == number || needed == 1
 }

@@ -14,13 +14,13 @@
 
 use std::ops::Range;
 
-use lafs::cap::{ReadCap, VerifyCap};
+use lafs::cap::native::{ReadCap, VerifyCap};
 use lafs::{Parameters, num};
 
-use crate::hash::SHORT_LEN;
-use crate::node::Node;
-use crate::tree::{self, Subtree};
-use crate::ueb::Ueb;
+use super::hash::SHORT_LEN;
+use super::node::Node;
+use super::tree::{self, Subtree};
+use super::ueb::Ueb;
 
 /// Size of a stored node.
 const NODE_SIZE: u64 = 64;

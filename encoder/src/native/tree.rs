@@ -125,7 +125,7 @@ impl<T> Frontier<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::{self, Hash, short};
+    use crate::native::hash::{self, Hash, short};
 
     fn block_node(left: &Hash, right: &Hash) -> Hash {
         hash::block_node(short(left), short(right))

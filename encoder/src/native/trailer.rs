@@ -5,15 +5,16 @@
 //! 16 c  114   UEB
 //! ```
 
-use lafs::cap::{UebHash, VerifyCap};
+use lafs::cap::UebHash;
+use lafs::cap::native::VerifyCap;
 use lafs::{ShareNumber, StorageIndex};
 
-use crate::error::Damage;
-use crate::geometry::Geometry;
-use crate::hash::{self, Hash};
-use crate::node::Top;
-use crate::share_tree;
-use crate::ueb::Ueb;
+use super::error::Damage;
+use super::geometry::Geometry;
+use super::hash::{self, Hash};
+use super::node::Top;
+use super::share_tree;
+use super::ueb::Ueb;
 
 /// Which share it should be.
 #[derive(Clone, Debug)]

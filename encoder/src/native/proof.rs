@@ -10,12 +10,12 @@ use std::ops::Range;
 
 use lafs::num;
 
-use crate::error::Damage;
-use crate::geometry::Geometry;
-use crate::hash::{self, Hash, ShortHash};
-use crate::node::{Node, Top};
-use crate::trailer::{ShareName, Trailer};
-use crate::tree::Subtree;
+use super::error::Damage;
+use super::geometry::Geometry;
+use super::hash::{self, Hash, ShortHash};
+use super::node::{Node, Top};
+use super::trailer::{ShareName, Trailer};
+use super::tree::Subtree;
 
 /// The nodes of one share that are known to be right.
 #[derive(Default)]

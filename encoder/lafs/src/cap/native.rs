@@ -1,0 +1,271 @@
+//! Capabilities of the native suite's immutable files.
+//!
+//! ```text
+//! URI:TLN1:KEY:UEB:k:n:F:S             read: the plaintext
+//! URI:TLN1-Verifier:SI:UEB:k:n:F:S     verify: whether the shares are whole, nothing of what they say
+//!
+//! KEY    read key, 32 bytes in 52 characters of base32
+//! SI     storage index, 16 bytes in 26 characters of base32
+//! UEB    hash of the UEB, 32 bytes in 52 characters of base32
+//! k n    shares needed and in all, decimal        F    size of the file, decimal
+//! S      size of a segment, decimal
+//! ```
+//!
+//! Decimals have no sign and no leading zeros. A read cap holds a key: `Display` prints it whole,
+//! `Debug` does not.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::error::CapError;
+use super::ueb_hash::UebHash;
+use crate::secret::{derive, secret};
+use crate::{Parameters, StorageIndex, base32};
+
+/// Reads a file of the native suite.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReadCap {
+    read_key: ReadKey,
+    ueb_hash: UebHash,
+    parameters: Parameters,
+    size: u64,
+}
+
+impl ReadCap {
+    pub(super) const PREFIX: &str = "URI:TLN1:";
+
+    /// Puts a read cap together.
+    ///
+    /// # Errors
+    ///
+    /// [`CapError::Size`] if `size` is beyond [`Parameters::FILE_SIZE_MAX`].
+    pub fn new(
+        read_key: ReadKey,
+        ueb_hash: UebHash,
+        parameters: Parameters,
+        size: u64,
+    ) -> Result<Self, CapError> {
+        if size > Parameters::FILE_SIZE_MAX {
+            return Err(CapError::Size);
+        }
+        Ok(Self {
+            read_key,
+            ueb_hash,
+            parameters,
+            size,
+        })
+    }
+
+    /// What the file is encrypted with.
+    #[must_use]
+    pub fn read_key(&self) -> &ReadKey {
+        &self.read_key
+    }
+
+    /// What the UEB of every share must hash to.
+    #[must_use]
+    pub fn ueb_hash(&self) -> &UebHash {
+        &self.ueb_hash
+    }
+
+    /// How the file is cut and spread.
+    #[must_use]
+    pub fn parameters(&self) -> Parameters {
+        self.parameters
+    }
+
+    /// Size of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Where the shares are.
+    #[must_use]
+    pub fn storage_index(&self) -> StorageIndex {
+        self.read_key.storage_index()
+    }
+
+    /// The cap for those who may verify the file but not read it.
+    #[must_use]
+    pub fn verify_cap(&self) -> VerifyCap {
+        VerifyCap {
+            storage_index: self.storage_index(),
+            ueb_hash: self.ueb_hash,
+            parameters: self.parameters,
+            size: self.size,
+        }
+    }
+}
+
+impl fmt::Display for ReadCap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = base32::encode(self.read_key.as_bytes());
+        print(f, Self::PREFIX, &key, &self.verify_cap())
+    }
+}
+
+impl fmt::Debug for ReadCap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReadCap({}, ..)", self.storage_index())
+    }
+}
+
+impl FromStr for ReadCap {
+    type Err = CapError;
+
+    fn from_str(text: &str) -> Result<Self, CapError> {
+        let fields = Fields::split(text, Self::PREFIX)?;
+        let read_key = base32::decode_array(fields.name).ok_or(CapError::ReadKey)?;
+        Ok(Self {
+            read_key: ReadKey::new(read_key),
+            ueb_hash: fields.ueb_hash()?,
+            parameters: fields.parameters()?,
+            size: fields.size()?,
+        })
+    }
+}
+
+/// Verifies a file of the native suite, without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyCap {
+    storage_index: StorageIndex,
+    ueb_hash: UebHash,
+    parameters: Parameters,
+    size: u64,
+}
+
+impl VerifyCap {
+    pub(super) const PREFIX: &str = "URI:TLN1-Verifier:";
+
+    /// Where the shares are.
+    #[must_use]
+    pub fn storage_index(&self) -> StorageIndex {
+        self.storage_index
+    }
+
+    /// What the UEB of every share must hash to.
+    #[must_use]
+    pub fn ueb_hash(&self) -> &UebHash {
+        &self.ueb_hash
+    }
+
+    /// How the file is cut and spread.
+    #[must_use]
+    pub fn parameters(&self) -> Parameters {
+        self.parameters
+    }
+
+    /// Size of the file.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl fmt::Display for VerifyCap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        print(f, Self::PREFIX, &self.storage_index.to_string(), self)
+    }
+}
+
+impl FromStr for VerifyCap {
+    type Err = CapError;
+
+    fn from_str(text: &str) -> Result<Self, CapError> {
+        let fields = Fields::split(text, Self::PREFIX)?;
+        Ok(Self {
+            storage_index: fields.name.parse().map_err(|_| CapError::StorageIndex)?,
+            ueb_hash: fields.ueb_hash()?,
+            parameters: fields.parameters()?,
+            size: fields.size()?,
+        })
+    }
+}
+
+secret! {
+    /// What a file of the native suite is encrypted with; who knows it may read the file.
+    ReadKey
+}
+
+impl ReadKey {
+    /// Where the shares of the file are.
+    ///
+    /// Derived, so that a reader needs no more than the key to find them, and a server learns
+    /// nothing of the key from the name (`docs/native-format.md`, "Keys").
+    #[must_use]
+    pub fn storage_index(&self) -> StorageIndex {
+        let derived = derive("tahoe-native 2026-11 storage index v1", &[self.as_bytes()]);
+        let (index, _) = derived.split_at(StorageIndex::LEN);
+        StorageIndex::new(index.try_into().expect("split at its length"))
+    }
+}
+
+/// The fields after a prefix, still text.
+struct Fields<'a> {
+    name: &'a str,
+    ueb_hash: &'a str,
+    numbers: [&'a str; 4],
+}
+
+impl<'a> Fields<'a> {
+    fn split(text: &'a str, prefix: &str) -> Result<Self, CapError> {
+        let rest = text.strip_prefix(prefix).ok_or(CapError::Kind)?;
+        let mut fields = rest.split(':');
+        let mut next = || fields.next().ok_or(CapError::FieldCount);
+        let split = Self {
+            name: next()?,
+            ueb_hash: next()?,
+            numbers: [next()?, next()?, next()?, next()?],
+        };
+        match fields.next() {
+            None => Ok(split),
+            Some(_) => Err(CapError::FieldCount),
+        }
+    }
+
+    fn ueb_hash(&self) -> Result<UebHash, CapError> {
+        base32::decode_array(self.ueb_hash)
+            .map(UebHash::new)
+            .ok_or(CapError::UebHash)
+    }
+
+    fn parameters(&self) -> Result<Parameters, CapError> {
+        let [needed, total, _, segment_size] = self.numbers;
+        let (needed, total): (u16, u16) = (decimal(needed)?, decimal(total)?);
+        Ok(Parameters::new(
+            needed.into(),
+            total.into(),
+            decimal(segment_size)?,
+        )?)
+    }
+
+    fn size(&self) -> Result<u64, CapError> {
+        let size = decimal(self.numbers[2])?;
+        (size <= Parameters::FILE_SIZE_MAX)
+            .then_some(size)
+            .ok_or(CapError::Size)
+    }
+}
+
+/// Parses a decimal in its one spelling: digits only, and no zero before another digit.
+fn decimal<T: FromStr>(text: &str) -> Result<T, CapError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || (text.len() > 1 && text.starts_with('0')) {
+        return Err(CapError::Number);
+    }
+    text.parse().map_err(|_| CapError::Number)
+}
+
+/// Prints what read and verify caps have in common after their own first field.
+fn print(f: &mut fmt::Formatter<'_>, prefix: &str, name: &str, cap: &VerifyCap) -> fmt::Result {
+    write!(
+        f,
+        "{prefix}{name}:{}:{}:{}:{}:{}",
+        base32::encode(cap.ueb_hash.as_bytes()),
+        cap.parameters.needed(),
+        cap.parameters.total(),
+        cap.size,
+        cap.parameters.segment_size(),
+    )
+}
