@@ -11,9 +11,9 @@
 
 mod cipher;
 mod codec;
+mod damage;
 mod decoder;
 mod encoder;
-mod error;
 #[doc(hidden)]
 pub mod fuzz;
 mod geometry;
@@ -27,9 +27,9 @@ mod tree;
 mod ueb;
 mod verify;
 
-pub use self::decoder::{Decoder, Holder, ReadAhead, Request, RequestId};
+pub use self::damage::{Damage, Inconsistent};
+pub use self::decoder::{BadShare, Decoder, Holder, ReadAhead, Request, RequestId};
 pub use self::encoder::{Encoded, Encoder, Segment};
-pub use self::error::{BadShare, Damage, Inconsistent};
 pub use self::geometry::Geometry;
 pub use self::key::ConvergentKey;
 pub use self::ueb::{Ueb, UebError};

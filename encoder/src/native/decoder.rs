@@ -20,6 +20,7 @@
 //! ```
 
 mod column;
+mod request;
 mod segment;
 mod shares;
 mod window;
@@ -31,34 +32,15 @@ use lafs::cap::native::{ReadCap, VerifyCap};
 use lafs::{Parameters, ShareNumber};
 
 use self::column::Column;
+pub use self::request::{Holder, Request, RequestId};
 use self::segment::SegmentDecoder;
+pub use self::shares::BadShare;
 use self::shares::{ShareIndex, Shares};
 use self::window::Window;
-use super::error::{BadShare, Damage, Inconsistent};
+use super::damage::{Damage, Inconsistent};
 use super::geometry::Geometry;
 use super::proof::{KnownNodes, Proof};
 use super::trailer::ShareName;
-
-/// Who sends a share, named by the caller: a server, a connection, a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Holder(pub u64);
-
-/// Names a request of the decoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(u64);
-
-/// Bytes of a share that the decoder wants.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// Names the answers.
-    pub id: RequestId,
-    /// Who to ask.
-    pub holder: Holder,
-    /// Which share.
-    pub number: ShareNumber,
-    /// Which bytes of it: at most [`Decoder::RANGES_MAX`] ranges, ascending, apart from each other.
-    pub ranges: Vec<Range<u64>>,
-}
 
 /// How much a decoder may hold and ask for ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -371,13 +353,7 @@ impl Decoder {
 
     /// Gives a share up.
     fn condemn(&mut self, index: ShareIndex, damage: Damage) {
-        let share = self.shares.share(index);
-        self.bad.push_back(BadShare {
-            holder: share.holder,
-            number: share.number,
-            damage,
-        });
-        self.shares.condemn(index);
+        self.bad.push_back(self.shares.condemn(index, damage));
         self.drop_unusable();
     }
 

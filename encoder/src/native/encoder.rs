@@ -5,7 +5,7 @@ use lafs::{Parameters, ShareNumber, StorageIndex, num};
 
 use super::cipher::Cipher;
 use super::codec::{Blocks, Code};
-use super::geometry::{Geometry, block_size};
+use super::geometry::block_size;
 use super::hash::{self, EMPTY_ROOT, Hash, PlaintextLeaves};
 use super::node::{Node, Top};
 use super::share_tree::ShareTree;
@@ -130,8 +130,8 @@ impl Encoder {
             .finish(|node| nodes.plaintext.push(*node))
             .unwrap_or(EMPTY_ROOT);
         let mut ueb = Ueb {
-            geometry: Geometry::new(self.parameters, self.file_size)
-                .expect("admit checked the size"),
+            parameters: self.parameters,
+            file_size: self.file_size,
             crypttext_root,
             plaintext_root,
             share_root: EMPTY_ROOT,

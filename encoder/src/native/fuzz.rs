@@ -8,9 +8,10 @@ use std::sync::LazyLock;
 use lafs::cap::native::{ReadCap, ReadKey};
 use lafs::{Parameters, ShareNumber, num};
 
+use super::damage::Damage;
 use super::decoder::{Decoder, Holder, ReadAhead, Request};
 use super::encoder::Encoder;
-use super::error::Damage;
+use super::geometry::Geometry;
 use super::ueb::Ueb;
 use super::verify::ShareVerifier;
 
@@ -20,7 +21,7 @@ pub fn ueb(bytes: &[u8]) {
         return;
     };
     assert_eq!(ueb.to_bytes(), bytes[..Ueb::SIZE]);
-    let geometry = ueb.geometry();
+    let geometry = Geometry::from(&ueb);
     assert_eq!(geometry.trailer().end, geometry.share_size());
     if let Some(last) = geometry.segment_count().checked_sub(1) {
         assert!(geometry.block(last).end <= geometry.trailer().start);

@@ -170,6 +170,12 @@ impl From<&VerifyCap> for Geometry {
     }
 }
 
+impl From<&Ueb> for Geometry {
+    fn from(ueb: &Ueb) -> Self {
+        Self::new(ueb.parameters(), ueb.file_size()).expect("a UEB's size is in range")
+    }
+}
+
 /// Size of each block of a segment of `len` bytes: even, because the codec's symbols are two bytes.
 pub(crate) fn block_size(parameters: Parameters, len: usize) -> usize {
     len.div_ceil(parameters.needed()).next_multiple_of(2)

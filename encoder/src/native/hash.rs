@@ -11,8 +11,6 @@ use lafs::cap::native::ReadKey;
 use lafs::{ConvergenceSecret, Parameters, ShareNumber, StorageIndex};
 use zeroize::Zeroizing;
 
-use super::ueb::Ueb;
-
 /// A whole hash.
 pub(crate) type Hash = [u8; 32];
 
@@ -99,11 +97,12 @@ pub(crate) fn plaintext_node(left: &ShortHash, right: &ShortHash) -> Hash {
 ///
 /// It says whose share this is, and repeats the UEB as far as that goes. So a share in another
 /// file's bucket, under another number, or with anything changed in it, is recognised even by those
-/// who have no capability, as fsck.
+/// who have no capability, as fsck. `ueb_head` is the UEB but for the root of this tree, and so has
+/// one length.
 pub(crate) fn share_leaf(
     storage_index: StorageIndex,
     number: ShareNumber,
-    ueb_head: &[u8; Ueb::HEAD_SIZE],
+    ueb_head: &[u8],
     block_root: &Hash,
 ) -> Hash {
     let mut hasher = blake3::Hasher::new_keyed(&DOMAINS.share_leaf);
@@ -120,7 +119,7 @@ pub(crate) fn share_node(left: &ShortHash, right: &ShortHash) -> Hash {
 }
 
 /// What a cap holds of a UEB.
-pub(crate) fn ueb_hash(ueb: &[u8; Ueb::SIZE]) -> UebHash {
+pub(crate) fn ueb_hash(ueb: &[u8]) -> UebHash {
     UebHash::new(keyed(&DOMAINS.ueb, ueb))
 }
 

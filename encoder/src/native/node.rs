@@ -6,7 +6,7 @@
 //! 48  16  plaintext hash tree
 //! ```
 
-use super::error::Damage;
+use super::damage::Damage;
 use super::hash::{self, Hash, SHORT_LEN, ShortHash};
 
 /// A node as it is stored.

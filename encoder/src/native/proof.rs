@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use lafs::num;
 
-use super::error::Damage;
+use super::damage::Damage;
 use super::geometry::Geometry;
 use super::hash::{self, Hash, ShortHash};
 use super::node::{Node, Top};

@@ -9,7 +9,7 @@ use lafs::cap::UebHash;
 use lafs::cap::native::VerifyCap;
 use lafs::{ShareNumber, StorageIndex};
 
-use super::error::Damage;
+use super::damage::Damage;
 use super::geometry::Geometry;
 use super::hash::{self, Hash};
 use super::node::Top;
@@ -68,7 +68,7 @@ impl<'a> Trailer<'a> {
         if !right {
             return Err(Damage::OtherFile);
         }
-        if ueb.geometry() != name.geometry {
+        if Geometry::from(&ueb) != name.geometry {
             return Err(Damage::Parameters);
         }
         Ok(Self { ueb, chain })
@@ -92,7 +92,7 @@ impl<'a> Trailer<'a> {
         if self.leads_to_root(name, name.number, &top.block) {
             return Ok(());
         }
-        let total = self.ueb.geometry().parameters().total();
+        let total = self.ueb.parameters().total();
         let other = (0..total)
             .filter_map(ShareNumber::from_index)
             .find(|other| self.leads_to_root(name, *other, &top.block));

@@ -16,7 +16,6 @@
 
 use lafs::{Parameters, ParametersError};
 
-use super::geometry::Geometry;
 use super::hash::Hash;
 
 const _: () = assert!(Ueb::SIZE == 4 + 1 + 1 + 4 + 8 + 3 * 32);
@@ -24,7 +23,8 @@ const _: () = assert!(Ueb::SIZE == 4 + 1 + 1 + 4 + 8 + 3 * 32);
 /// What a cap's hash binds: the parameters of a file and the roots of its trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ueb {
-    pub(crate) geometry: Geometry,
+    pub(crate) parameters: Parameters,
+    pub(crate) file_size: u64,
     pub(crate) crypttext_root: Hash,
     pub(crate) plaintext_root: Hash,
     pub(crate) share_root: Hash,
@@ -57,18 +57,28 @@ impl Ueb {
             u32::from_be_bytes(take(&mut rest)),
         )?;
         let file_size = u64::from_be_bytes(take(&mut rest));
+        if file_size > Parameters::FILE_SIZE_MAX {
+            return Err(UebError::FileSize(file_size));
+        }
         Ok(Self {
-            geometry: Geometry::new(parameters, file_size).ok_or(UebError::FileSize(file_size))?,
+            parameters,
+            file_size,
             crypttext_root: take(&mut rest),
             plaintext_root: take(&mut rest),
             share_root: take(&mut rest),
         })
     }
 
-    /// The layout of the shares of this file.
+    /// How the file is cut and spread.
     #[must_use]
-    pub fn geometry(&self) -> Geometry {
-        self.geometry
+    pub fn parameters(&self) -> Parameters {
+        self.parameters
+    }
+
+    /// Size of the file.
+    #[must_use]
+    pub fn file_size(&self) -> u64 {
+        self.file_size
     }
 
     /// The bytes before the root of the share hash tree.
@@ -80,15 +90,14 @@ impl Ueb {
     /// The bytes that a share ends with.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
-        let parameters = self.geometry.parameters();
         let less_one = |count: usize| u8::try_from(count - 1).expect("a count is 1 to 256");
         let mut bytes = [0; Self::SIZE];
         let mut rest = bytes.as_mut_slice();
         put(&mut rest, &Self::MAGIC);
-        put(&mut rest, &[less_one(parameters.needed())]);
-        put(&mut rest, &[less_one(parameters.total())]);
-        put(&mut rest, &parameters.segment_size().to_be_bytes());
-        put(&mut rest, &self.geometry.file_size().to_be_bytes());
+        put(&mut rest, &[less_one(self.parameters.needed())]);
+        put(&mut rest, &[less_one(self.parameters.total())]);
+        put(&mut rest, &self.parameters.segment_size().to_be_bytes());
+        put(&mut rest, &self.file_size.to_be_bytes());
         put(&mut rest, &self.crypttext_root);
         put(&mut rest, &self.plaintext_root);
         put(&mut rest, &self.share_root);
@@ -131,7 +140,8 @@ mod tests {
     fn ueb() -> Ueb {
         let parameters = Parameters::new(3, 10, 0x0003_0000).unwrap();
         Ueb {
-            geometry: Geometry::new(parameters, 1000).unwrap(),
+            parameters,
+            file_size: 1000,
             crypttext_root: [0xc; 32],
             plaintext_root: [0xd; 32],
             share_root: [0xe; 32],

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use lafs::cap::native::VerifyCap;
 use lafs::{ShareNumber, StorageIndex, num};
 
-use super::error::Damage;
+use super::damage::Damage;
 use super::hash::{self, EMPTY_ROOT, Hash};
 use super::node::{Node, Top};
 use super::trailer::{ShareName, Trailer};
@@ -77,7 +77,7 @@ impl ShareVerifier {
         ueb: &Ueb,
     ) -> Result<Self, Damage> {
         let name = ShareName {
-            geometry: ueb.geometry(),
+            geometry: ueb.into(),
             storage_index,
             number,
             ueb_hash: None,

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use lafs::{ShareNumber, num};
 
-use super::RequestId;
+use super::request::RequestId;
 use super::shares::ShareIndex;
-use crate::native::error::Damage;
+use crate::native::damage::Damage;
 use crate::native::proof::{Leaf, Proof, Proved, Sparse, locate};
 use crate::native::trailer::ShareName;
 

@@ -6,7 +6,7 @@ use lafs::num;
 use super::column::Column;
 use crate::native::cipher::Cipher;
 use crate::native::codec::recovery::Recovery;
-use crate::native::error::Inconsistent;
+use crate::native::damage::Inconsistent;
 use crate::native::geometry::Geometry;
 use crate::native::hash::{self, PlaintextLeaves};
 

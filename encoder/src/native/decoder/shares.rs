@@ -2,12 +2,25 @@
 
 use lafs::ShareNumber;
 
-use super::Holder;
+use super::request::Holder;
+use crate::native::damage::Damage;
 use crate::native::proof::KnownNodes;
 
 /// Names a share that a decoder has heard of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ShareIndex(usize);
+
+/// A share that must not be used, as the decoder reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("share {number}: {damage}")]
+pub struct BadShare {
+    /// Who sent it.
+    pub holder: Holder,
+    /// Under which number.
+    pub number: ShareNumber,
+    /// What is wrong with it.
+    pub damage: Damage,
+}
 
 /// A share that someone says to hold.
 pub(super) struct Share {
@@ -76,9 +89,15 @@ impl Shares {
         }
     }
 
-    /// A share failed a check.
-    pub(super) fn condemn(&mut self, index: ShareIndex) {
-        self.shares[index.0].state = State::Bad;
+    /// A share failed a check; returns what to report.
+    pub(super) fn condemn(&mut self, index: ShareIndex, damage: Damage) -> BadShare {
+        let share = &mut self.shares[index.0];
+        share.state = State::Bad;
+        BadShare {
+            holder: share.holder,
+            number: share.number,
+            damage,
+        }
     }
 
     pub(super) fn is_usable(&self, index: ShareIndex) -> bool {

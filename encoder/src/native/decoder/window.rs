@@ -7,7 +7,7 @@ use lafs::{ShareNumber, num};
 
 use super::column::Column;
 use super::segment::SegmentDecoder;
-use crate::native::error::Inconsistent;
+use crate::native::damage::Inconsistent;
 use crate::native::geometry::Geometry;
 
 /// Some segments, and what has come of them.

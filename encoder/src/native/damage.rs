@@ -2,20 +2,7 @@
 
 use lafs::ShareNumber;
 
-use super::decoder::Holder;
 use super::ueb::UebError;
-
-/// A share that must not be used, as the decoder reports it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("share {number}: {damage}")]
-pub struct BadShare {
-    /// Who sent it.
-    pub holder: Holder,
-    /// Under which number.
-    pub number: ShareNumber,
-    /// What is wrong with it.
-    pub damage: Damage,
-}
 
 /// What is wrong with a share. Segments are counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
