@@ -237,12 +237,12 @@ impl<'a> Download<'a> {
         let Request {
             id,
             holder,
-            number,
+            share_number,
             ranges,
         } = request;
         self.state(holder).requests.insert(id);
         let ranges = byte_ranges(&ranges);
-        self.send(holder, Question::Request(id), 1, vec![number], ranges);
+        self.send(holder, Question::Request(id), 1, vec![share_number], ranges);
     }
 
     fn send(
@@ -389,7 +389,7 @@ impl<'a> Download<'a> {
         while let Some(bad) = self.decoder.next_bad_share() {
             self.note(
                 bad.holder,
-                Some(bad.number),
+                Some(bad.share_number),
                 Arc::new(ServerError::BadShare(bad.damage)),
             );
         }

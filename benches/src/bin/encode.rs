@@ -263,7 +263,7 @@ impl Uploaded {
             while let Some(request) = decoder.next_request() {
                 for range in request.ranges {
                     let index = |offset: u64| usize::try_from(offset).expect("it is in memory");
-                    let bytes = &self.shares[request.number.index()];
+                    let bytes = &self.shares[request.share_number.index()];
                     let mut offset = range.start;
                     for frame in bytes[index(range.start)..index(range.end)].chunks(1 << 16) {
                         decoder.receive(request.id, offset, frame);

@@ -213,7 +213,7 @@ impl Decoder {
                 let request = Request {
                     id,
                     holder: share.holder,
-                    number: share.number,
+                    share_number: share.number,
                     ranges: column.ranges().to_vec(),
                 };
                 window.columns.push(column);

@@ -104,7 +104,7 @@ pub fn answers(script: &[u8]) {
                 requests.extend(id.map(|id| Request {
                     id,
                     holder,
-                    number,
+                    share_number: number,
                     ranges,
                 }));
             }
@@ -145,7 +145,7 @@ pub fn answers(script: &[u8]) {
 
 /// Answers a request from the good shares; with harm, something goes wrong on the way.
 fn answer(decoder: &mut Decoder, request: &Request, harm: Option<(Option<u8>, Option<u8>)>) {
-    let Some(share) = FILE.shares.get(request.number.index()) else {
+    let Some(share) = FILE.shares.get(request.share_number.index()) else {
         return;
     };
     for range in &request.ranges {

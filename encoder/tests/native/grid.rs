@@ -117,7 +117,7 @@ pub(crate) fn download(
                     requests.push(Request {
                         id,
                         holder,
-                        number: held.number,
+                        share_number: held.number,
                         ranges: opening.clone(),
                     });
                 }
@@ -156,7 +156,7 @@ fn serve(decoder: &mut Decoder, request: &Request, servers: &[Held]) {
             .all(|pair| pair[0].end < pair[1].start)
     );
     let held = &servers[usize::try_from(request.holder.0).unwrap()];
-    assert_eq!(held.number, request.number);
+    assert_eq!(held.number, request.share_number);
     for range in &request.ranges {
         let len = held.bytes.len();
         let within = |offset: u64| usize::try_from(offset).unwrap().min(len);

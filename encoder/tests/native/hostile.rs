@@ -99,7 +99,7 @@ fn every_flipped_bit_that_matters_is_found_by_a_reader_and_the_share_replaced() 
             if verify(&file.cap.verify_cap(), &servers[0]).is_err() && !bad.is_empty() {
                 assert_eq!(bad.len(), 1);
                 assert_eq!(bad[0].holder, Holder(0));
-                assert_eq!(bad[0].number, number_of(0));
+                assert_eq!(bad[0].share_number, number_of(0));
             }
         }
     }
@@ -147,7 +147,7 @@ fn swapped_shares_and_wrong_numbers_are_named_as_what_they_are() {
     let bad = comes_back(&file, &servers);
     let expected = |holder, actual| BadShare {
         holder: Holder(holder),
-        number: number_of(usize::try_from(holder).unwrap()),
+        share_number: number_of(usize::try_from(holder).unwrap()),
         damage: Damage::OtherNumber {
             actual: number_of(actual),
         },

@@ -20,7 +20,7 @@ pub struct Request {
     /// Who to ask.
     pub holder: Holder,
     /// Which share.
-    pub number: ShareNumber,
+    pub share_number: ShareNumber,
     /// Which bytes of it: at most [`RANGES_MAX`](super::Decoder::RANGES_MAX) ranges, ascending, apart from each other.
     pub ranges: Vec<Range<u64>>,
 }

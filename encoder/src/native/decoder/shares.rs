@@ -12,12 +12,12 @@ pub(super) struct ShareIndex(usize);
 
 /// A share that must not be used, as the decoder reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("share {number}: {damage}")]
+#[error("share {share_number}: {damage}")]
 pub struct BadShare {
     /// Who sent it.
     pub holder: Holder,
     /// Under which number.
-    pub number: ShareNumber,
+    pub share_number: ShareNumber,
     /// What is wrong with it.
     pub damage: Damage,
 }
@@ -95,7 +95,7 @@ impl Shares {
         share.state = State::Bad;
         BadShare {
             holder: share.holder,
-            number: share.number,
+            share_number: share.number,
             damage,
         }
     }
