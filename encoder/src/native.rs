@@ -14,7 +14,7 @@ mod codec;
 mod damage;
 mod decoder;
 mod encoder;
-#[doc(hidden)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod geometry;
 mod hash;

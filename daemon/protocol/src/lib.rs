@@ -10,6 +10,7 @@
 pub mod client;
 mod error;
 pub mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 pub mod gbs;
 pub mod limits;

@@ -5,6 +5,8 @@
 
 pub mod base32;
 pub mod cap;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 pub mod num;
 pub mod nurl;
 mod parameters;

@@ -302,20 +302,6 @@ impl From<SwissnumError> for NurlError {
 /// The port of a NURL that names none.
 const PORT_DEFAULT: u16 = 443;
 
-/// Takes any bytes from a stranger; for the fuzzer and the hostile tests.
-///
-/// # Panics
-///
-/// When a NURL does not print as something that parses to itself, which would be a bug.
-pub fn fuzz(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return;
-    };
-    if let Ok(nurl) = text.parse::<Nurl>() {
-        assert_eq!(nurl.to_string().parse(), Ok(nurl), "a NURL reads itself");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -408,7 +394,7 @@ mod tests {
             for bit in 0..8 {
                 let mut bytes = GOLDEN.as_bytes().to_vec();
                 bytes[index] ^= 1 << bit;
-                fuzz(&bytes);
+                crate::fuzz::nurl(&bytes);
                 let parsed = std::str::from_utf8(&bytes).map(str::parse::<Nurl>);
                 assert_ne!(parsed, Ok(Ok(golden.clone())), "bit {bit} of byte {index}");
             }
@@ -418,7 +404,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_taken_without_panic(text in "(pb://)?[ -~]{0,120}(#v=1)?") {
-            fuzz(text.as_bytes());
+            crate::fuzz::nurl(text.as_bytes());
         }
     }
 }

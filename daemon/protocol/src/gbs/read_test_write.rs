@@ -16,6 +16,7 @@
 mod decoder;
 mod head;
 mod string;
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod whole;
 
 use bytes::{Bytes, BytesMut};

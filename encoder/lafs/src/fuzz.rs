@@ -1,0 +1,40 @@
+//! Fuzz entry points: each takes any bytes from a stranger and must not panic.
+//!
+//! The fuzzer and the hostile tests call the same functions. They also check what must hold of
+//! whatever is accepted.
+
+use crate::cap::Cap;
+use crate::nurl::Nurl;
+
+/// Reads bytes as a capability.
+///
+/// # Panics
+///
+/// If what was read is printed in another way, or its verify cap is not read again.
+pub fn capability(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    let Ok(cap) = text.parse::<Cap>() else {
+        return;
+    };
+    assert_eq!(cap.to_string(), text);
+    if let Cap::NativeRead(read) = cap {
+        let verify = read.verify_cap();
+        assert_eq!(verify.to_string().parse(), Ok(Cap::NativeVerify(verify)));
+    }
+}
+
+/// Reads bytes as a NURL.
+///
+/// # Panics
+///
+/// If what was read does not print as a NURL that reads the same.
+pub fn nurl(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(nurl) = text.parse::<Nurl>() {
+        assert_eq!(nurl.to_string().parse(), Ok(nurl));
+    }
+}
