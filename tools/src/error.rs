@@ -37,7 +37,7 @@ pub enum Error {
     #[error("the system gives no random bytes: {0}")]
     Random(io::Error),
     /// A capability that does not parse.
-    #[error("this is not a capability: {0}")]
+    #[error(transparent)]
     Capability(#[from] CapError),
     /// A NURL that does not parse.
     #[error("this is not a NURL: {0}")]
@@ -138,6 +138,7 @@ impl Error {
                 "add servers with `tahoectl grid add NURL`; `tahoed nurl DIR` prints a server's. \
                  For a grid to try things on: `tahoectl grid up DIR`"
             }
+            Self::Capability(CapError::Tahoe(_) | CapError::Path) => return None,
             Self::Capability(_) => "check that the capability was copied whole, in one piece",
             Self::Nurl(_) => {
                 "a NURL looks like pb://HASH@host:port/SWISSNUM#v=1; `tahoed nurl DIR` prints it"

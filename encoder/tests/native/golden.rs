@@ -1,12 +1,13 @@
 //! Bytes that must never change: what version 1 of the format made of these files when it was
 //! settled, and what the second implementation makes of them.
 //!
-//! `tests/golden/native-1.txt` was written once. A cap printed years ago must still find and read its
+//! The files in `tests/golden/` were written once. A cap printed years ago must still find and read its
 //! file: a difference here is a new version of the format, not a new file to compare with.
 
 use encoder::Parameters;
 use encoder::native::ConvergentKey;
 use lafs::ConvergenceSecret;
+use lafs::cap::Cap;
 use lafs::cap::native::ReadKey;
 
 use crate::grid::{Uploaded, upload};
@@ -78,14 +79,22 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The text of a cap as the first version printed it.
+fn without_check(cap: &impl ToString) -> String {
+    let text = cap.to_string();
+    let mut fields: Vec<&str> = text.split(':').collect();
+    fields.remove(2);
+    fields.join(":")
+}
+
 #[test]
 fn caps_and_shares_are_those_of_version_1() {
     let mut computed = String::new();
     for file in files() {
         let digest = blake3::hash(&file.shares.concat());
         let ueb = file.shares[0].last_chunk::<114>().unwrap();
-        computed += &format!("{}\n", file.cap);
-        computed += &format!("    {}\n", file.cap.verify_cap());
+        computed += &format!("{}\n", without_check(&file.cap));
+        computed += &format!("    {}\n", without_check(&file.cap.verify_cap()));
         computed += &format!("    UEB {}\n", hex(ueb));
         computed += &format!("    shares {} {}\n", file.shares[0].len(), digest.to_hex());
     }
@@ -99,7 +108,7 @@ fn small_shares_are_those_of_version_1_to_the_byte() {
     for (needed, total, segment_size, len) in [(3, 10, 196_608, 1000), (2, 3, 128, 1000)] {
         let parameters = Parameters::new(needed, total, segment_size).unwrap();
         let file = upload(plaintext(len), parameters, &ReadKey::new(secret()));
-        computed += &format!("{}\n", file.cap);
+        computed += &format!("{}\n", without_check(&file.cap));
         for share in &file.shares {
             for line in share.chunks(64) {
                 computed += &format!("    {}\n", hex(line));
@@ -112,6 +121,32 @@ fn small_shares_are_those_of_version_1_to_the_byte() {
         computed.trim_end() == golden.trim_end(),
         "now it is\n{computed}"
     );
+}
+
+// Both texts of a cap: the first, without a check, and the one that is printed.
+#[test]
+fn caps_print_with_their_check_and_read_with_and_without() {
+    let mut computed = String::new();
+    for file in files() {
+        computed += &format!("{}\n{}\n", file.cap, file.cap.verify_cap());
+    }
+    let golden = include_str!("../golden/native-1-caps.txt");
+    assert!(computed == golden, "now it is\n{computed}");
+
+    let first = include_str!("../golden/native-1.txt");
+    let first = first.lines().map(str::trim);
+    let mut count = 0;
+    for (first, checked) in first
+        .filter(|line| line.starts_with("URI:"))
+        .zip(golden.lines())
+    {
+        let cap: Cap = first.parse().unwrap();
+        assert_eq!(checked.parse().as_ref(), Ok(&cap), "{first}");
+        assert_eq!(cap.to_string(), checked);
+        assert_eq!(reference::checked(first), checked);
+        count += 1;
+    }
+    assert_eq!(count, golden.lines().count());
 }
 
 #[test]

@@ -154,6 +154,32 @@ pub(crate) fn encode(
     }
 }
 
+/// "Capabilities": the text with its check, of one without.
+pub(crate) fn checked(text: &str) -> String {
+    let mut remainder = u32::MAX;
+    for byte in text.bytes() {
+        remainder ^= u32::from(byte);
+        for _ in 0..8 {
+            let odd = remainder & 1 == 1;
+            remainder >>= 1;
+            if odd {
+                remainder ^= 0xedb8_8320;
+            }
+        }
+    }
+    let mut bits = u64::from(!remainder) << 3;
+    let mut check = String::new();
+    for _ in 0..7 {
+        let alphabet = b"abcdefghijklmnopqrstuvwxyz234567";
+        let value = usize::try_from(bits >> 30).unwrap();
+        check.push(char::from(alphabet[value]));
+        bits = bits << 5 & ((1 << 35) - 1);
+    }
+    let prefix_len = 1 + text.match_indices(':').nth(1).unwrap().0;
+    let (prefix, fields) = text.split_at(prefix_len);
+    format!("{prefix}{check}:{fields}")
+}
+
 /// "Encryption".
 fn encrypt(read_key: &Hash, index: u64, segment: &[u8]) -> Vec<u8> {
     let key = blake3::derive_key("tahoe-native 2026-11 cipher key v1", read_key);

@@ -155,6 +155,8 @@ fn what_is_no_capability_is_a_usage_error() {
 fn a_literal_is_downloaded_without_a_grid() {
     let user = User::new();
     assert_eq!(user.done(&["download", "URI:LIT:nbswy3dp"]), "hello");
+    let page = "http://127.0.0.1:3456/uri/URI%3ALIT%3Anbswy3dp";
+    assert_eq!(user.done(&["download", page]), "hello");
     let range = ["download", "--range", "1-2", "URI:LIT:nbswy3dp"];
     assert_eq!(user.done(&range), "el");
     let cap = user.write("cap", b"URI:LIT:nbswy3dp\n");

@@ -9,6 +9,8 @@ use crate::fake::{Manner, grid, plaintext, run, servers};
 use crate::{fetch, upload};
 
 // Every character of a capability matters: changed, it does not parse, or does not bring back a file.
+// Of one without a check, as they were first printed: a check finds all of them before any server is
+// asked.
 #[test]
 fn a_capability_with_a_changed_character_is_an_error_and_never_another_file() {
     run(async {
@@ -16,7 +18,9 @@ fn a_capability_with_a_changed_character_is_an_error_and_never_another_file() {
         let grid = grid(&servers);
         let encoding = Encoding::new(2, 3, 3).unwrap();
         let uploaded = upload(&grid, encoding, &plaintext(500)).await.unwrap();
-        let text = uploaded.cap.to_string();
+        let printed = uploaded.cap.to_string();
+        let (_, fields) = printed["URI:TLN1:".len()..].split_once(':').unwrap();
+        let text = format!("URI:TLN1:{fields}");
         for index in 0..text.len() {
             for replacement in ['a', 'z', '2', '7', '1', '9', ':', '\u{e9}'] {
                 let mut changed: Vec<_> = text.chars().collect();

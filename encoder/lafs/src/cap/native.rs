@@ -1,9 +1,10 @@
 //! Capabilities of the native suite's immutable files.
 //!
 //! ```text
-//! URI:TLN1:KEY:UEB:k:n:F:S             read: the plaintext
-//! URI:TLN1-Verifier:SI:UEB:k:n:F:S     verify: whether the shares are whole, nothing of what they say
+//! URI:TLN1:C:KEY:UEB:k:n:F:S             read: the plaintext
+//! URI:TLN1-Verifier:C:SI:UEB:k:n:F:S     verify: whether the shares are whole, nothing of what they say
 //!
+//! C      check of the rest, 4 bytes in 7 characters of base32
 //! KEY    read key, 32 bytes in 52 characters of base32
 //! SI     storage index, 16 bytes in 26 characters of base32
 //! UEB    hash of the UEB, 32 bytes in 52 characters of base32
@@ -11,12 +12,14 @@
 //! S      size of a segment, decimal
 //! ```
 //!
-//! Decimals have no sign and no leading zeros. A read cap holds a key: `Display` prints it whole,
+//! Decimals have no sign and no leading zeros. The first texts had no check and no colon behind it:
+//! they are read for ever, and not printed any more. A read cap holds a key: `Display` prints it whole,
 //! `Debug` does not.
 
 use std::fmt;
 use std::str::FromStr;
 
+use super::check;
 use super::error::CapError;
 use super::ueb_hash::UebHash;
 use crate::secret::{derive, secret};
@@ -211,7 +214,12 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn split(text: &'a str, prefix: &str) -> Result<Self, CapError> {
         let rest = text.strip_prefix(prefix).ok_or(CapError::Kind)?;
-        let mut fields = rest.split(':');
+        let fields = if has_check(rest) {
+            check::remove(prefix, rest)?
+        } else {
+            rest
+        };
+        let mut fields = fields.split(':');
         let mut next = || fields.next().ok_or(CapError::FieldCount);
         let split = Self {
             name: next()?,
@@ -248,6 +256,17 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Whether a text has a check: it has a field more, or its first field is as long as one. What comes
+/// first in a text without is much longer.
+fn has_check(rest: &str) -> bool {
+    let mut fields = rest.split(':');
+    let first = fields.next().unwrap_or_default();
+    first.len() == check::LEN || fields.count() == FIELD_COUNT
+}
+
+/// How many fields there are behind the prefix, but for the check.
+const FIELD_COUNT: usize = 6;
+
 /// Parses a decimal in its one spelling: digits only, and no zero before another digit.
 fn decimal<T: FromStr>(text: &str) -> Result<T, CapError> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -259,13 +278,13 @@ fn decimal<T: FromStr>(text: &str) -> Result<T, CapError> {
 
 /// Prints what read and verify caps have in common after their own first field.
 fn print(f: &mut fmt::Formatter<'_>, prefix: &str, name: &str, cap: &VerifyCap) -> fmt::Result {
-    write!(
-        f,
-        "{prefix}{name}:{}:{}:{}:{}:{}",
+    let fields = format!(
+        "{name}:{}:{}:{}:{}:{}",
         base32::encode(cap.ueb_hash.as_bytes()),
         cap.parameters.needed(),
         cap.parameters.total(),
         cap.size,
         cap.parameters.segment_size(),
-    )
+    );
+    f.write_str(&check::insert(prefix, &fields))
 }

@@ -72,7 +72,7 @@ fn cap(options: &Download) -> Result<Cap, Error> {
         (Some(text), None) if text != "-" => text.clone(),
         _ => read(std::io::stdin()).map_err(|source| Error::input("standard input", source))?,
     };
-    Ok(text.trim_ascii().parse()?)
+    Ok(Cap::from_pasted(&text)?)
 }
 
 /// Reads a capability, which is short.
