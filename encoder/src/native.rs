@@ -1,13 +1,15 @@
 //! The native suite, as `docs/native-format.md` has it to the byte.
 //!
-//! * [`Encoder`] makes shares of a file, a segment at a time and front to back; [`ConvergentKey`] the
-//!   key that a second upload of the same file will have again.
-//! * [`Decoder`] says what to ask of servers, and makes verified plaintext of what they answer.
-//! * [`ShareVerifier`] verifies one share without its key, with a verify cap or, as fsck, with none.
+//! * [`Encoder`] turns a file into shares, one segment after another, each share front to back.
+//!   [`ConvergentKey`] derives the key from the file, so that a second upload gets the same one.
+//! * [`Decoder`] says what to request from servers, and turns their answers into verified
+//!   plaintext.
+//! * [`ShareVerifier`] verifies one share without the read key: with a verify cap or, as fsck must,
+//!   without any.
 //! * [`Geometry`] knows where everything is in a share, [`Ueb`] what its last bytes say.
 //!
-//! Memory is bounded by the segment size, whatever the file's; but the codec's tables, 8 MiB made
-//! after some megabytes of work, stay for the life of the process.
+//! Memory depends on the segment size and not on the file's. Apart from that, the codec makes
+//! tables of 8 MiB after some megabytes of work, which stay for the life of the process.
 
 mod cipher;
 mod codec;

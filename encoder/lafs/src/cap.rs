@@ -1,7 +1,7 @@
 //! Capabilities: the text that names a file, and says how much of it its holder may see.
 //!
-//! A capability is of a suite and of a kind. [`native`] has those of the native suite; a [`Literal`]
-//! belongs to all suites; those of [`tahoe`] are only named, so far.
+//! A capability is of a suite and of a kind. [`native`] has those of the native suite; a
+//! [`Literal`] belongs to all suites; those of [`tahoe`] are only named, so far.
 //!
 //! Parsing is strict, and `Display` prints a value in one way. A program that reads what it printed
 //! parses with [`FromStr`]; what a person typed or pasted goes through [`Cap::from_pasted`].

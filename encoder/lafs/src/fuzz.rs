@@ -10,8 +10,8 @@ use crate::nurl::Nurl;
 ///
 /// # Panics
 ///
-/// If what was read is printed in another way, unless that lacks nothing but its check; if its verify
-/// cap is not read again; if pasting it makes a difference.
+/// If what was read is printed in another way, unless that lacks nothing but its check; if its
+/// verify cap is not read again; if pasting it makes a difference.
 pub fn capability(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;

@@ -1,7 +1,8 @@
 //! The words of a storage grid: identifiers, secrets, capabilities, base32.
 //!
-//! Every other crate speaks in these types. They are values that cannot be wrong: parsing is strict,
-//! happens once, at the edge, and gives back exactly what was printed. Nothing here does I/O.
+//! Every other crate speaks in these types. They are values that cannot be wrong: parsing is
+//! strict, happens once, at the edge, and gives back exactly what was printed. Nothing here does
+//! I/O.
 
 pub mod base32;
 pub mod cap;

@@ -18,8 +18,8 @@ impl Parameters {
     /// Most shares a file can have; a share number is one byte.
     pub const TOTAL_MAX: usize = ShareNumber::COUNT;
 
-    /// What the block size of a full segment is a multiple of: the codec's chunk, so that the
-    /// blocks of one share laid end to end are themselves one shard.
+    /// The block size of a full segment is a multiple of this. It is the codec's chunk, so that the
+    /// blocks of one share laid end to end are again one block.
     pub const BLOCK_UNIT: u32 = 64;
 
     /// Largest segment: a reader must hold at least one in memory.
@@ -28,7 +28,7 @@ impl Parameters {
     /// Largest file.
     pub const FILE_SIZE_MAX: u64 = 1 << 60;
 
-    /// Takes the parameters of an existing file, or ones chosen with care.
+    /// The parameters with these values, if the format has them.
     ///
     /// # Errors
     ///
@@ -126,10 +126,10 @@ fn counts(needed: usize, total: usize) -> Result<(u16, u16), ParametersError> {
     }
 }
 
-/// A segment's plaintext, and with it what a reader holds per segment, stays within this.
+/// The most plaintext in a segment, and so the most that a reader holds for one.
 const SEGMENT_SIZE_TARGET: u32 = 256 << 10;
 
-/// All blocks of a segment together, what a writer holds, stay within this.
+/// The most that all blocks of a segment have together, which is what a writer holds.
 const BLOCKS_SIZE_TARGET: u32 = 2 << 20;
 
 #[cfg(test)]
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    // Writers must never be refused what readers are promised: every pair of counts has a default.
+    // Every pair of counts that readers accept must have a default for writers.
     #[test]
     fn every_pair_of_counts_has_a_default_within_the_bounds() {
         for total in 1..=Parameters::TOTAL_MAX {

@@ -65,8 +65,8 @@ secret! {
 }
 
 impl UploadSecret {
-    /// The secret of an uploader that chose its own bytes, as clients of Tahoe-LAFS do, whose upload
-    /// secrets have any length.
+    /// The secret of an uploader that chose its own bytes, as clients of Tahoe-LAFS do, whose
+    /// upload secrets have any length.
     ///
     /// One-way: who sees this one cannot present the other.
     #[must_use]
@@ -81,7 +81,7 @@ secret! {
 }
 
 secret! {
-    /// Stirred into convergent keys: without it, nobody can test whether a guessed file is stored.
+    /// Part of every convergent key: without it, nobody can test whether a guessed file is stored.
     ConvergenceSecret
 }
 
@@ -104,7 +104,7 @@ impl Swissnum {
     /// Longest swissnum in bytes: far beyond any in use, so that a first frame stays small.
     pub const LEN_MAX: usize = 128;
 
-    /// Makes a swissnum of 20 random bytes, printed as Tahoe prints its own.
+    /// Makes a swissnum of 20 random bytes, in the form of Tahoe-LAFS's own.
     #[must_use]
     pub fn from_random(random: &[u8; 20]) -> Self {
         Self(crate::base32::encode(random))

@@ -35,7 +35,7 @@ impl KeyStream {
         self.0.apply_keystream_b2b(input, output);
     }
 
-    /// Encrypts or decrypts the next bytes of the segment where they are.
+    /// Encrypts or decrypts the next bytes of the segment in place.
     pub(crate) fn apply(&mut self, bytes: &mut [u8]) {
         self.0.apply_keystream(bytes);
     }

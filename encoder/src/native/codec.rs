@@ -1,9 +1,9 @@
 //! The erasure code: primary blocks to secondary blocks, and any `needed` blocks back to primary.
 //!
 //! `reed-solomon-simd`'s code, Leopard-RS over GF(2^16), with the primary blocks as its original
-//! shards and the secondary blocks as its recovery shards (`docs/native-format.md`, "Erasure code").
-//! Two cases have a simpler code: with one block needed every block is a copy, and with all blocks
-//! needed there are no secondary blocks.
+//! shards and the secondary blocks as its recovery shards (`docs/native-format.md`, "Erasure
+//! code"). Two cases are simpler: if one block is needed, every block is a copy of it; if all
+//! blocks are needed, there are no secondary blocks.
 
 pub(crate) mod engine;
 pub(crate) mod recovery;
@@ -17,7 +17,7 @@ use self::engine::EitherEngine;
 /// Computes secondary blocks.
 pub(crate) struct Code {
     parameters: Parameters,
-    /// Made when first needed.
+    /// Made at its first use.
     encoder: Option<DefaultRateEncoder<EitherEngine>>,
 }
 
@@ -93,7 +93,7 @@ const VALID: &str = "up to 256 shards of an even length are within the codec's b
 mod tests {
     use super::*;
 
-    // Readers may decode the blocks of several segments at once, because of this.
+    // This is what lets readers decode the blocks of several segments at once.
     #[test]
     fn blocks_laid_end_to_end_are_one_block() {
         let parameters = Parameters::default_for(3, 10).unwrap();

@@ -24,13 +24,13 @@ pub enum Damage {
     /// Its end is not a UEB.
     #[error(transparent)]
     Ueb(#[from] UebError),
-    /// It is whole, perhaps, but a share of another file: its UEB is not the one the cap names.
+    /// Its UEB is not the one that the cap names; the share may be whole, but is of another file.
     #[error("belongs to another file, or its UEB is corrupted")]
     OtherFile,
     /// Its UEB has the hash that the cap names, but says other parameters than the cap.
     #[error("its UEB and the capability name different parameters")]
     Parameters,
-    /// It is whole, but another share of the file.
+    /// It is whole, but it is the share with another number.
     #[error("is share {actual}")]
     OtherNumber {
         /// Which share it is.
@@ -44,47 +44,47 @@ pub enum Damage {
     /// A block, or a node of the block hash tree near it, is corrupted.
     #[error("the block of segment {segment}, or a hash beside it, is corrupted")]
     Block {
-        /// The first segment that is concerned.
+        /// The first segment that may be affected.
         segment: u64,
     },
     /// A node of the crypttext hash tree is corrupted.
     #[error("the crypttext hashes near segment {segment} are corrupted")]
     Crypttext {
-        /// The first segment that is concerned.
+        /// The first segment that may be affected.
         segment: u64,
     },
     /// A node of the plaintext hash tree is corrupted.
     #[error("the plaintext hashes near segment {segment} are corrupted")]
     Plaintext {
-        /// The first segment that is concerned.
+        /// The first segment that may be affected.
         segment: u64,
     },
-    /// Bytes came that were not asked for, or not in order.
-    #[error("its server sent bytes that were not asked for, at offset {offset}")]
+    /// Bytes came that were not requested, or not in order.
+    #[error("its server sent bytes that were not requested, at offset {offset}")]
     Unasked {
         /// Where in the share.
         offset: u64,
     },
 }
 
-/// Shares that are whole and of one file, but do not make one: whoever uploaded them made them so.
+/// The shares are good and of one file, but do not make a file: their uploader made them so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistent {
     /// What the shares decode to is not the ciphertext that the UEB names.
-    #[error("segment {segment} decodes to other bytes than its uploader promised")]
+    #[error("segment {segment} does not decode to the bytes that its uploader named")]
     Crypttext {
         /// Which segment.
         segment: u64,
     },
-    /// There is something behind the end of the file.
-    #[error("segment {segment} is padded with something else than zeros")]
+    /// There are bytes behind the end of the file.
+    #[error("the padding of segment {segment} is not zeros: its uploader made it so")]
     Padding {
         /// Which segment.
         segment: u64,
     },
     /// What the ciphertext decrypts to is not the plaintext that the UEB names.
     #[error(
-        "segment {segment} decrypts to other bytes than its uploader promised; is the key right?"
+        "segment {segment} does not decrypt to the bytes that its uploader named; is the key right?"
     )]
     Plaintext {
         /// Which segment.

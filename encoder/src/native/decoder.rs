@@ -1,22 +1,23 @@
-//! The decoder: shares of which any may be wrong in, verified plaintext in order out.
+//! The decoder: takes shares, any of which may be wrong, and gives verified plaintext in order.
 //!
-//! It believes nothing. A block is believed when its hash leads through the block hash tree, the
-//! share hash tree and the UEB to the cap; the segment decoded from such blocks when its hash leads
-//! through the crypttext hash tree to the UEB; and its plaintext likewise. A share that fails is
-//! reported with what is wrong with it, and replaced by another while there are any.
+//! It trusts no server. A block is used when its hash leads through the block hash tree, the share
+//! hash tree and the UEB to the cap. A segment decoded from such blocks is used when its hash leads
+//! through the crypttext hash tree to the UEB, and its plaintext likewise. A share that fails is
+//! reported with what is wrong with it, and replaced by another as long as there are others.
 //!
-//! No I/O: the caller asks servers what [`Decoder::opening`] and [`Decoder::next_request`] say, and
-//! hands over what they send.
+//! No I/O: the caller sends servers what [`Decoder::opening`] and [`Decoder::next_request`] return,
+//! and hands over their answers.
 //!
 //! ```text
-//! ask servers for "any share you have of this storage index, these ranges": opening()
+//! opening(): request these ranges of any share of this storage index from the servers
 //! loop:
-//!     plaintext()       until it has none: write what it gives
-//!     next_bad_share()  until it has none: tell the user, the server
-//!     is_done()         stop
-//!     next_request()    until it has none: send to its holder
-//!     shortfall()       not 0: ask further servers; when there are none left, fail
-//!     wait for a server: answer() or offer() a share, receive() bytes, end() a request, lost()
+//!     plaintext()       until it returns none: write it
+//!     next_bad_share()  until it returns none: report it
+//!     is_done()         if so, stop
+//!     next_request()    until it returns none: send it to its holder
+//!     shortfall()       if not 0, ask more servers; if there are none left, fail
+//!     wait for a server; then answer() or offer() a share, receive() bytes, end() a request, or
+//!     lost() if nothing more comes from it
 //! ```
 
 mod column;
@@ -42,13 +43,14 @@ use super::geometry::Geometry;
 use super::proof::{KnownNodes, Proof};
 use super::trailer::ShareName;
 
-/// How much a decoder may hold and ask for ahead.
+/// How much a decoder may hold and request ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadAhead {
-    /// Plaintext bytes in a window, what is asked of shares in one request each. Rounded down to
-    /// whole segments, and up to one.
+    /// Plaintext bytes in a window. Each share gets one request for a window. Rounded down to whole
+    /// segments, but at least one.
     pub window_size: u32,
-    /// Plaintext bytes in all windows that are asked for and not yet taken, at least one window.
+    /// Plaintext bytes in all windows that are requested and not yet given out; at least one
+    /// window.
     pub ahead_size: u32,
 }
 
@@ -68,10 +70,10 @@ pub struct Decoder {
     geometry: Geometry,
     /// The bytes of the file that are wanted.
     plaintext: Range<u64>,
-    /// The segments of no window yet.
+    /// The segments that are in no window yet.
     segments: Range<u64>,
-    /// Segments in a window, a power of two: windows are aligned, so that most of what proves one
-    /// proves its neighbours.
+    /// Segments in a window, a power of two. Windows are aligned, so that most of the hashes that
+    /// prove one also prove its neighbours.
     window_len: u64,
     /// Most windows at a time.
     windows_max: usize,
@@ -85,7 +87,7 @@ pub struct Decoder {
     failure: Option<Inconsistent>,
     /// How many requests have been made.
     requests: u64,
-    /// Buffers of columns that are done with.
+    /// Buffers of former columns, to be used again.
     spare: Vec<Vec<u8>>,
 }
 
@@ -93,7 +95,7 @@ impl Decoder {
     /// Most ranges in one request.
     pub const RANGES_MAX: usize = 64;
 
-    /// Begins to read these bytes of a file, as far as it goes.
+    /// A decoder for these bytes of a file; what is beyond its end is ignored.
     #[must_use]
     pub fn new(cap: &ReadCap, plaintext: Range<u64>, read_ahead: ReadAhead) -> Self {
         let geometry = Geometry::from(cap);
@@ -131,21 +133,21 @@ impl Decoder {
         self.geometry
     }
 
-    /// What to ask of any share of the file before anything is known about it.
+    /// The ranges to request first, of whichever shares a server holds.
     ///
-    /// All shares have one layout, so one question serves for whichever shares a server holds; of a
-    /// small file it is the whole share, and worth asking every server for; of a large one, ask
-    /// `needed` servers and offer what others say to hold. Nothing if nothing is wanted, as of an
-    /// empty file.
+    /// All shares have the same layout, so the ranges do not depend on the share number. Of a small
+    /// file they are the whole share: request them from every server. Of a large file, request them
+    /// from `needed` servers, and [offer](Self::offer) the shares that others hold. They are empty
+    /// if nothing is wanted, as of an empty file.
     #[must_use]
     pub fn opening(&self) -> &[Range<u64>] {
         &self.opening
     }
 
-    /// A holder begins to answer the opening for a share.
+    /// A holder begins to answer the [opening](Self::opening) with a share.
     ///
-    /// Returns the request that its bytes belong to, or `None` if they are not wanted: the share is
-    /// then remembered as if it had been [offered](Self::offer).
+    /// Returns the request that its bytes belong to. `None` means that they are not wanted: the
+    /// share is then known as if it had been [offered](Self::offer).
     pub fn answer(&mut self, holder: Holder, number: ShareNumber) -> Option<RequestId> {
         let share = self.admit(holder, number)?;
         let id = self.next_id();
@@ -168,13 +170,13 @@ impl Decoder {
         self.admit(holder, number);
     }
 
-    /// Nothing more will come from a holder: what it was asked is asked of others.
+    /// Nothing more will come from a holder. What it was to send is requested from others.
     pub fn lost(&mut self, holder: Holder) {
         self.shares.lose(holder);
         self.drop_unusable();
     }
 
-    /// How many shares with other numbers are needed beyond those that are known and not bad.
+    /// How many more shares are needed, with numbers other than those of the usable ones.
     #[must_use]
     pub fn shortfall(&self) -> usize {
         let unopened = (!self.segments.is_empty()).then_some([].as_slice());
@@ -191,7 +193,7 @@ impl Decoder {
         windows.chain(unopened).map(short).max().unwrap_or(0)
     }
 
-    /// What to ask next, of whom. Ask again after every other call.
+    /// The next request to send. Call it until it returns `None`, after every other call.
     pub fn next_request(&mut self) -> Option<Request> {
         loop {
             let id = self.next_id();
@@ -226,10 +228,9 @@ impl Decoder {
         }
     }
 
-    /// Takes bytes of a share that were asked for, any number that lie within one of the ranges;
-    /// those of a request must come in order.
+    /// Takes the next bytes of a request: any number of them, within one of its ranges, in order.
     ///
-    /// Bytes of a request that has been settled otherwise are ignored.
+    /// Bytes of a request that is not needed any more are ignored.
     pub fn receive(&mut self, request: RequestId, offset: u64, bytes: &[u8]) {
         let Some((window, column)) = self.find(request) else {
             return;
@@ -240,9 +241,9 @@ impl Decoder {
         }
     }
 
-    /// The holder has sent all that it has for a request. If bytes are missing, its share is short.
+    /// The holder has sent everything for a request. If bytes are missing, its share is too short.
     ///
-    /// A holder that could not send them for other reasons is [lost](Self::lost).
+    /// If it failed to send them for another reason, call [`lost`](Self::lost) instead.
     pub fn end(&mut self, request: RequestId) {
         let Some((window, column)) = self.find(request) else {
             return;
@@ -254,17 +255,17 @@ impl Decoder {
         }
     }
 
-    /// A share that turned out bad since this was last asked. It will not be used again.
+    /// The next share that turned out to be bad. It will not be used again.
     pub fn next_bad_share(&mut self) -> Option<BadShare> {
         self.bad.pop_front()
     }
 
-    /// The next bytes of the plaintext, verified, or `None` if shares must come first.
+    /// The next bytes of the verified plaintext, or `None` if more shares must come first.
     ///
     /// # Errors
     ///
-    /// [`Inconsistent`] if whole shares make no file. Other shares would not help: every further
-    /// call says the same.
+    /// [`Inconsistent`] if good shares do not make a file. Other shares would not help: every
+    /// further call returns the same.
     pub fn plaintext(&mut self) -> Result<Option<&[u8]>, Inconsistent> {
         if let Some(failure) = self.failure {
             return Err(failure);
@@ -296,7 +297,7 @@ impl Decoder {
         self.segments.is_empty() && self.windows.iter().all(Window::is_exhausted)
     }
 
-    /// Adds bytes to a column, and checks it when they are all there.
+    /// Adds bytes to a column, and checks it when all have come.
     fn take(
         &mut self,
         window: usize,
@@ -330,7 +331,7 @@ impl Decoder {
         true
     }
 
-    /// Lets go of the first window.
+    /// Removes the first window, which has been given out.
     fn close_window(&mut self) {
         let window = self.windows.pop_front().expect("it has been given out");
         self.given_out += 1;
@@ -339,7 +340,7 @@ impl Decoder {
         self.spare.truncate(self.windows_max * self.shares.needed());
     }
 
-    /// Takes note of a share, unless the file has none with this number.
+    /// Adds a share, unless the file has none with this number.
     fn admit(&mut self, holder: Holder, number: ShareNumber) -> Option<ShareIndex> {
         let index = self.shares.admit(holder, number)?;
         match ShareName::of_cap(&self.cap, number) {
@@ -351,13 +352,13 @@ impl Decoder {
         }
     }
 
-    /// Gives a share up.
+    /// Reports a share as bad, and stops using it.
     fn condemn(&mut self, index: ShareIndex, damage: Damage) {
         self.bad.push_back(self.shares.condemn(index, damage));
         self.drop_unusable();
     }
 
-    /// Drops what is still to come of shares that are not usable any more. What is proved stays.
+    /// Drops the unfinished columns of shares that are not usable any more. Proved ones stay.
     fn drop_unusable(&mut self) {
         for window in &mut self.windows {
             let shares = &self.shares;
@@ -367,7 +368,7 @@ impl Decoder {
         }
     }
 
-    /// The window and the column that await answers to a request.
+    /// The window and the column that a request is for, unless the column is finished.
     fn find(&self, request: RequestId) -> Option<(usize, usize)> {
         let awaits = |column: &Column| column.request == request && !column.is_proved();
         self.windows
@@ -382,8 +383,8 @@ impl Decoder {
     }
 }
 
-/// Most segments in a window, a power of two. It bounds the ranges of a request: on either side of
-/// the segments one node for each level of a window, and one for each level above it.
+/// Most segments in a window, a power of two. It bounds the ranges of a request: beside the
+/// segments, there is one node for each level of a window and one for each level above it.
 const WINDOW_LEN_MAX: u32 = 256;
 const _: () = {
     let segment_count_max = Parameters::FILE_SIZE_MAX / Parameters::BLOCK_UNIT as u64;

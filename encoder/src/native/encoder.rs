@@ -1,4 +1,4 @@
-//! The encoder: plaintext in, the bytes of all shares out, front to back.
+//! The encoder: takes plaintext, and gives the bytes of all shares, front to back.
 
 use lafs::cap::native::{ReadCap, ReadKey};
 use lafs::{Parameters, ShareNumber, StorageIndex, num};
@@ -14,34 +14,34 @@ use super::ueb::Ueb;
 
 /// Encodes one file into its shares, a segment at a time.
 ///
-/// The size of the file need not be known. Memory does not depend on it: the blocks of one segment,
-/// and one hash per level of each tree. Call [`encode`](Self::encode) for each segment, then
-/// [`finish`](Self::finish): what they return, one after the other, is each share from its first
-/// byte to its last.
+/// The size of the file need not be known in advance, and memory does not depend on it: the encoder
+/// holds the blocks of one segment, and one hash per level of each tree. Call
+/// [`encode`](Self::encode) for each segment, then [`finish`](Self::finish). What they return for a
+/// share number, one after the other, is that share from its first byte to its last.
 pub struct Encoder {
     parameters: Parameters,
     read_key: ReadKey,
     cipher: Cipher,
     plaintext_leaves: PlaintextLeaves,
     code: Code,
-    /// The primary blocks of the segment at hand, end to end.
+    /// The primary blocks of the current segment, end to end.
     ciphertext: Vec<u8>,
     file_size: u64,
     segment_count: u64,
-    /// A segment shorter than the others has been encoded: it was the last.
+    /// A short segment has been encoded: it was the last.
     ended: bool,
     block_trees: Vec<Frontier<Hash>>,
     crypttext_tree: Frontier<Hash>,
     plaintext_tree: Frontier<Hash>,
-    /// The nodes that the segment before the one at hand completed.
+    /// The nodes that the segment before the current one completed.
     nodes: Nodes,
-    /// The nodes that the segment at hand completed. They are held back until the next one, because
-    /// the last of them may be the root, which is not stored.
+    /// The nodes that the current segment completed. They are held back until the next segment,
+    /// because the last of them may be the root, which is not stored.
     nodes_held: Nodes,
 }
 
 impl Encoder {
-    /// Begins a file that is to be encrypted with this key.
+    /// An encoder for one file, which is encrypted with this key.
     ///
     /// A key must be used for one file only: derive it from the file
     /// ([`ConvergentKey`](super::ConvergentKey)), or take 32 random bytes.
@@ -117,7 +117,7 @@ impl Encoder {
         }
     }
 
-    /// Ends the file.
+    /// Ends the file; returns the rest of its shares, and its capability.
     #[must_use]
     pub fn finish(mut self) -> Encoded {
         let mut nodes = Nodes::default();
@@ -160,7 +160,7 @@ impl Encoder {
             let start = endings.len();
             endings.extend_from_slice(self.nodes_held.of_share(number));
             endings.extend_from_slice(nodes.of_share(number));
-            // The last node of all is the root, which the UEB has.
+            // The last node of all is the root: it is in the UEB.
             let root = endings.len().saturating_sub(Node::LEN).max(start);
             endings.truncate(root);
             endings.extend(share_tree.chain(number).flatten());
@@ -214,7 +214,7 @@ impl Segment<'_> {
     }
 }
 
-/// A file that has been encoded: the ends of its shares, and its capability.
+/// The end of an encoded file: the last bytes of its shares, and its capability.
 #[derive(Debug)]
 pub struct Encoded {
     cap: ReadCap,
@@ -223,7 +223,7 @@ pub struct Encoded {
 }
 
 impl Encoded {
-    /// Reads the file.
+    /// The capability that reads the file.
     #[must_use]
     pub fn cap(&self) -> &ReadCap {
         &self.cap
@@ -246,7 +246,7 @@ impl Encoded {
 struct Nodes {
     crypttext: Vec<Hash>,
     plaintext: Vec<Hash>,
-    /// Whole nodes, one share's after the other's.
+    /// Stored nodes, those of one share after those of the other.
     bytes: Vec<u8>,
 }
 
@@ -257,7 +257,8 @@ impl Nodes {
         self.bytes.clear();
     }
 
-    /// Begins the nodes of the next share; those of the trees that all shares have are complete.
+    /// Begins the nodes of the next share. Those of the crypttext and plaintext trees must be
+    /// there.
     fn share(&mut self) -> ShareNodes<'_> {
         ShareNodes {
             shared: self.crypttext.iter().zip(&self.plaintext),
@@ -272,7 +273,7 @@ impl Nodes {
     }
 }
 
-/// Puts the nodes of one share together.
+/// Appends the nodes of one share.
 struct ShareNodes<'a> {
     shared: std::iter::Zip<std::slice::Iter<'a, Hash>, std::slice::Iter<'a, Hash>>,
     bytes: &'a mut Vec<u8>,

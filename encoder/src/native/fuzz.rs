@@ -1,6 +1,6 @@
-//! Bytes from strangers, for the fuzzer and the tests: each function takes any, and never panics.
+//! Fuzz entry points: each takes any bytes from a stranger and must not panic.
 //!
-//! What they assert is what must hold whatever the bytes are.
+//! They assert what must hold whatever the bytes are. The tests call them too.
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -29,7 +29,8 @@ pub fn ueb(bytes: &[u8]) {
     }
 }
 
-/// A share is verified, as it stands and as a changed copy of a good one, and only a good one passes.
+/// A share is verified, as it stands and as a changed copy of a good one, and only a good one
+/// passes.
 ///
 /// The first byte is the share number; the rest is a share, and also what a good share is XORed
 /// with.
@@ -72,10 +73,10 @@ fn verify(number: ShareNumber, share: &[u8]) -> Result<(), Damage> {
     with_cap().and(without_cap())
 }
 
-/// A decoder is told all kinds of things, and yet gives out nothing but the file; and all of it, once
-/// enough good shares come.
+/// Whatever happens to a decoder, it gives out nothing but the file, and all of it once enough good
+/// shares have come.
 ///
-/// The bytes are a script: one byte says what happens, those after it how.
+/// The bytes are a script: a byte says what happens, those after it say how.
 pub fn answers(script: &[u8]) {
     let file = &*FILE;
     let read_ahead = ReadAhead {
@@ -111,7 +112,7 @@ pub fn answers(script: &[u8]) {
             2 => decoder.lost(holder),
             3 => requests.extend(std::iter::from_fn(|| decoder.next_request())),
             4 => requests.rotate_left(requests.len().min(1)),
-            // The next request is answered: rightly, or not to its end, or with a byte changed.
+            // The next request is answered: well, or cut short, or with a byte changed.
             _ => {
                 if let Some(request) = requests.pop_front() {
                     let harm = (what & 7 != 7).then(|| (next(), next()));
@@ -126,7 +127,7 @@ pub fn answers(script: &[u8]) {
     for (number, holder) in [(1, Holder(100)), (3, Holder(101))] {
         decoder.offer(holder, ShareNumber::new(number));
     }
-    // Whoever was asked before falls silent.
+    // Nothing more comes from the holders so far.
     (0..16).for_each(|holder| decoder.lost(Holder(holder)));
     while !decoder.is_done() {
         assert_eq!(decoder.shortfall(), 0);
@@ -210,7 +211,7 @@ static FILE: LazyLock<File> = LazyLock::new(|| {
     }
 });
 
-/// An offset, as far as the file goes.
+/// An offset, at most the end of the file.
 fn clip(offset: u64) -> usize {
     num::len(offset.min(num::size(FILE.plaintext.len()))).expect("a small file")
 }

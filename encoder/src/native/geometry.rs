@@ -1,4 +1,4 @@
-//! Where everything is in a share, from the parameters and the size of the file alone.
+//! Where everything is in a share: it follows from the parameters and the size of the file alone.
 //!
 //! ```text
 //! block 0, nodes that leaf 0 completes, block 1, nodes that leaf 1 completes, ...
@@ -70,7 +70,7 @@ impl Geometry {
         self.segment_count
     }
 
-    /// The segments that hold these bytes of the file, as far as it goes.
+    /// The segments that hold these bytes of the file; what is beyond its end is ignored.
     #[must_use]
     pub fn segments_of(&self, plaintext: &Range<u64>) -> Range<u64> {
         let end = plaintext.end.min(self.file_size);
@@ -105,7 +105,7 @@ impl Geometry {
         start..start + num::size(self.block_size(segment))
     }
 
-    /// Where the blocks and the leaves of these segments are, one range with some other nodes
+    /// Where the blocks and the leaves of these segments are: one range, with some other nodes
     /// between them.
     pub(crate) fn run(&self, segments: &Range<u64>) -> Range<u64> {
         debug_assert!(segments.start < segments.end);
@@ -116,7 +116,7 @@ impl Geometry {
         self.block(segments.start).start..end
     }
 
-    /// Where the leaf of a segment is: behind its block, or nowhere if it is the root.
+    /// Where the leaf of a segment is: behind its block. A leaf that is the root is not stored.
     pub(crate) fn leaf(&self, segment: u64) -> Option<Range<u64>> {
         let leaf = Subtree {
             first: segment,
@@ -125,7 +125,7 @@ impl Geometry {
         (self.segment_count > 1).then(|| self.node(leaf))
     }
 
-    /// Where a node is. The root is nowhere.
+    /// Where a node is, other than the root, which is not stored.
     pub(crate) fn node(&self, subtree: Subtree) -> Range<u64> {
         debug_assert!(subtree.leaf_count() < self.segment_count);
         let start =

@@ -14,11 +14,11 @@ use zeroize::Zeroizing;
 /// A whole hash.
 pub(crate) type Hash = [u8; 32];
 
-/// The part of a hash that is kept where no cap's integrity rests on it.
+/// The part of a hash that is kept where the integrity of a cap does not depend on it.
 pub(crate) type ShortHash = [u8; SHORT_LEN];
 
-/// Length of a short hash: 2^128 work to find a second preimage. Collisions, which only the
-/// uploader could look for, are kept from changing a file by the crypttext tree, which has none.
+/// Length of a short hash: a second preimage takes 2^128 work. Only the uploader could look for
+/// collisions, and they cannot change a file: the crypttext tree has no short hashes.
 pub(crate) const SHORT_LEN: usize = 16;
 
 /// The root of each segment tree of an empty file, which has no leaves.
@@ -41,7 +41,7 @@ pub(crate) fn begin_block_leaf() -> blake3::Hasher {
 
 /// Leaf of the crypttext hash tree: the leaf hashes of all primary blocks of a segment.
 ///
-/// It stands for the ciphertext, which is those blocks end to end, and costs no second pass over it.
+/// It stands for the ciphertext, which is those blocks end to end, without a second pass over it.
 pub(crate) fn crypttext_leaf<'a>(
     segment: u64,
     primary_blocks: impl IntoIterator<Item = &'a Hash>,
@@ -53,7 +53,7 @@ pub(crate) fn crypttext_leaf<'a>(
     )
 }
 
-/// Makes leaves of the plaintext hash tree, which only holders of the read key can.
+/// Makes leaves of the plaintext hash tree. Only holders of the read key can.
 ///
 /// A server that could compute them would learn which files it keeps.
 pub(crate) struct PlaintextLeaves(Zeroizing<Hash>);
@@ -79,7 +79,8 @@ pub(crate) fn block_node(left: &ShortHash, right: &ShortHash) -> Hash {
     short_node(&DOMAINS.block_node, left, right)
 }
 
-/// Inner node of the crypttext hash tree: whole hashes, because what a cap means rests on it.
+/// Inner node of the crypttext hash tree: whole hashes, because the integrity of caps depends on
+/// it.
 pub(crate) fn crypttext_node(left: &Hash, right: &Hash) -> Hash {
     let mut input = [0; 64];
     input[..32].copy_from_slice(left);
@@ -87,18 +88,17 @@ pub(crate) fn crypttext_node(left: &Hash, right: &Hash) -> Hash {
     keyed(&DOMAINS.crypttext_node, &input)
 }
 
-/// Inner node of the plaintext hash tree. Anyone can compute it, so that all of a share can be
-/// verified without the key.
+/// Inner node of the plaintext hash tree. It needs no key, so that every byte of a share can be
+/// verified without one.
 pub(crate) fn plaintext_node(left: &ShortHash, right: &ShortHash) -> Hash {
     short_node(&DOMAINS.plaintext_node, left, right)
 }
 
 /// Leaf of the share hash tree.
 ///
-/// It says whose share this is, and repeats the UEB as far as that goes. So a share in another
-/// file's bucket, under another number, or with anything changed in it, is recognised even by those
-/// who have no capability, as fsck. `ueb_head` is the UEB but for the root of this tree, and so has
-/// one length.
+/// It contains the storage index, the share number and the UEB. So a share in the wrong bucket,
+/// under the wrong number, or with any byte changed, is found even without a capability, as by
+/// fsck. `ueb_head` is the UEB without the root of this tree, which always has the same length.
 pub(crate) fn share_leaf(
     storage_index: StorageIndex,
     number: ShareNumber,
@@ -123,7 +123,7 @@ pub(crate) fn ueb_hash(ueb: &[u8]) -> UebHash {
     UebHash::new(keyed(&DOMAINS.ueb, ueb))
 }
 
-/// Begins the hash over a plaintext that is its convergent read key.
+/// Begins the hash over a plaintext whose result is the convergent read key.
 pub(crate) fn convergent(secret: &ConvergenceSecret, parameters: Parameters) -> blake3::Hasher {
     let context = "tahoe-native 2026-11 convergence v1";
     let mut input = Zeroizing::new([0; 40]);
@@ -142,7 +142,7 @@ pub(crate) fn cipher_key(read_key: &ReadKey) -> Zeroizing<Hash> {
     blake3::derive_key(context, read_key.as_bytes()).into()
 }
 
-/// The keys that need no secret.
+/// The keys of all hashes that need no secret.
 struct Domains {
     block_leaf: Hash,
     block_node: Hash,

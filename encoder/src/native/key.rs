@@ -7,8 +7,8 @@ use super::hash;
 
 /// Computes the read key of a file whose second upload should find the first.
 ///
-/// The first of two passes over the file. Whoever has no use for convergence takes 32 random bytes
-/// instead, and needs one pass.
+/// This is the first of two passes over the file. A random key needs one pass only, but then a
+/// second upload stores the file again.
 pub struct ConvergentKey(blake3::Hasher);
 
 impl ConvergentKey {

@@ -1,4 +1,4 @@
-//! A node of the three segment trees at once: they have one shape and are stored together.
+//! The nodes at one place of the three segment trees, which have one shape and are stored together.
 //!
 //! ```text
 //! 0   16  block hash tree of this share
@@ -41,7 +41,7 @@ impl Node {
 
     /// Says what is wrong if this is not the node that it should be.
     ///
-    /// `segment` is for the report: where to look for the damage.
+    /// `segment` is for the report: near which segment the damage is.
     pub(crate) fn check(&self, expected: &Self, segment: u64) -> Result<(), Damage> {
         if self.block != expected.block {
             Err(Damage::Block { segment })
@@ -73,7 +73,7 @@ pub(crate) struct Top {
 }
 
 impl Top {
-    /// As much of a whole node as is stored; the rest is zeros, and of no use to anyone.
+    /// A whole node from a stored one; the bytes that are not stored are zeros, and never read.
     pub(crate) fn from_stored(node: Node) -> Self {
         let whole = |short: &ShortHash| {
             let mut hash = [0; 32];

@@ -1,9 +1,9 @@
-//! What one share must send so that some of its segments can be believed, and the check itself.
+//! Which bytes of a share prove some of its segments, and the check of these bytes.
 //!
-//! A [`Proof`] is for a run of segments. Its base is a node over all of them: one that an earlier
-//! proof of the same share has verified, or else the root, which the trailer ties to the cap. With
-//! the segments come the nodes that stand beside them below the base; the base is computed from
-//! both, and compared. Nothing depends on the order in which proofs arrive.
+//! A [`Proof`] is for a run of segments. It starts from its base, a node over all of them: one that
+//! an earlier proof of the same share has verified, or else the root, which the trailer ties to the
+//! cap. Besides the segments it needs the nodes that stand beside them below the base. From both
+//! the base is computed, and compared. Proofs may arrive in any order.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,8 +26,8 @@ impl KnownNodes {
         self.0.is_empty()
     }
 
-    /// Remembers what a verified proof taught, and forgets what stands over segments before `from`
-    /// only. What is left is a node per level of the tree, and few more.
+    /// Adds the nodes that a proof has verified, and drops those that stand only over segments
+    /// before `from`. What is left is about one node for each level of the tree.
     pub(crate) fn learn(&mut self, nodes: Vec<(Subtree, Node)>, from: u64) {
         self.0.extend(nodes);
         self.0.retain(|subtree, _| subtree.end > from);
@@ -66,8 +66,8 @@ impl Proof {
         }
     }
 
-    /// The bytes of the share that make the proof: ascending, apart, and some between that are not
-    /// worth a range of their own.
+    /// The bytes of the share that make the proof, as ranges that ascend and do not touch. Where
+    /// the gap between two would be small, they are one range, with the bytes between.
     pub(crate) fn ranges(&self) -> Vec<Range<u64>> {
         let mut ranges = vec![self.geometry.run(&self.run)];
         let subtree = match self.base {
@@ -133,7 +133,7 @@ impl Proof {
         trailer.check_roots(name, &top, segment)?;
         let mut proved = check.proved;
         if root.leaf_count() == 1 {
-            // It is no base for others: there are none.
+            // It is the only segment, so no other proof will start from it.
             proved.leaves.push(Leaf {
                 block: top.block,
                 crypttext: top.crypttext,
@@ -146,7 +146,7 @@ impl Proof {
     }
 }
 
-/// What a proof has proved.
+/// What a verified proof has established.
 #[derive(Default)]
 pub(crate) struct Proved {
     /// One for each segment of the run.
@@ -165,12 +165,12 @@ pub(crate) struct Leaf {
     pub(crate) plaintext: PlaintextHash,
 }
 
-/// The hash of a segment's plaintext, as far as it is stored.
+/// The hash of a segment's plaintext, as much of it as is stored.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PlaintextHash {
-    /// Of the only segment, from the UEB.
+    /// That of the only segment, from the UEB.
     Whole(Hash),
-    /// Of any other, from a node.
+    /// That of any other segment, from a node.
     Short(ShortHash),
 }
 
@@ -198,7 +198,7 @@ impl<'a> Sparse<'a> {
     }
 }
 
-/// Where the byte of a share is among ranges laid end to end.
+/// Where a byte of the share is when these ranges are laid end to end.
 pub(crate) fn locate(ranges: &[Range<u64>], offset: u64) -> usize {
     let mut before = 0;
     for range in ranges {
@@ -211,7 +211,7 @@ pub(crate) fn locate(ranges: &[Range<u64>], offset: u64) -> usize {
     unreachable!("the ranges hold what is looked for in them")
 }
 
-/// Hashes the run upwards.
+/// Computes the hashes over the run, from the leaves up.
 struct Check<'a> {
     proof: &'a Proof,
     bytes: &'a Sparse<'a>,
@@ -235,8 +235,8 @@ impl Check<'_> {
         }
     }
 
-    /// Computes the leaf of a segment as far as one share can: its block. What the segment should
-    /// be is taken from the share, and held against the segment when it is decoded.
+    /// Checks what one share can of the leaf of a segment: the hash of its block. The hashes of the
+    /// whole segment are taken from the share, and compared when the segment has been decoded.
     fn leaf(&mut self, subtree: Subtree) -> Result<Node, Damage> {
         let stored = self.stored(self.proof.geometry.node(subtree));
         let block = self.block_leaf(subtree.first);
@@ -265,5 +265,5 @@ impl Check<'_> {
     }
 }
 
-/// Bytes between two ranges that are asked for rather than a range more.
+/// Two ranges with a gap of at most so many bytes are requested as one, gap included.
 const GAP_SIZE: u64 = 512;

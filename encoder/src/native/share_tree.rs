@@ -1,4 +1,4 @@
-//! The share hash tree: whose leaves are the shares, and whose root is in the UEB.
+//! The share hash tree: its leaves are the shares, its root is in the UEB.
 //!
 //! A perfect binary tree over `total` leaves, filled up to a power of two with hashes of zeros, so
 //! that every share has a chain of the same length: the siblings on the way from its leaf to the

@@ -16,13 +16,13 @@ use super::node::Top;
 use super::share_tree;
 use super::ueb::Ueb;
 
-/// Which share it should be.
+/// Which share it is meant to be.
 #[derive(Clone, Debug)]
 pub(crate) struct ShareName {
     pub(crate) geometry: Geometry,
     pub(crate) storage_index: StorageIndex,
     pub(crate) number: ShareNumber,
-    /// What the UEB must hash to; unknown to those who have no cap.
+    /// What the UEB must hash to; none without a cap.
     pub(crate) ueb_hash: Option<UebHash>,
 }
 
@@ -49,7 +49,7 @@ impl ShareName {
     }
 }
 
-/// A trailer whose UEB is the right one.
+/// A trailer whose UEB has been checked.
 pub(crate) struct Trailer<'a> {
     pub(crate) ueb: Ueb,
     chain: &'a [u8],
@@ -76,7 +76,7 @@ impl<'a> Trailer<'a> {
 
     /// Checks that the trees of the share have the roots that the UEB promises.
     ///
-    /// `segment` is for the report: where to look for the damage.
+    /// `segment` is for the report: near which segment the damage is.
     pub(crate) fn check_roots(
         &self,
         name: &ShareName,

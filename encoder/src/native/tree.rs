@@ -1,8 +1,8 @@
 //! The shape of the segment trees: RFC 6962 section 2.1, grown one leaf at a time.
 //!
 //! The left child of a node over n leaves stands over the largest power of two less than n. Nodes
-//! are completed in post-order, and stored in that order with nothing kept but one node per level:
-//! a file of any size is encoded with a few kilobytes of tree.
+//! are completed and stored in post-order. The writer keeps one node per level: a few kilobytes for
+//! a file of any size.
 
 use std::ops::Range;
 
@@ -77,7 +77,7 @@ pub(crate) fn nodes_before(leaf: u64) -> u64 {
     2 * leaf - u64::from(leaf.count_ones())
 }
 
-/// A tree of which only the right edge is remembered.
+/// A growing tree, of which only the right edge is kept.
 pub(crate) struct Frontier<T> {
     join: fn(&T, &T) -> T,
     /// Roots of the perfect subtrees so far, the largest first: one for each bit of `leaf_count`.
@@ -95,7 +95,7 @@ impl<T> Frontier<T> {
         }
     }
 
-    /// Adds a leaf, and shows each node that it completes, beginning with itself.
+    /// Adds a leaf, and calls `completed` for each node that it completes, the leaf first.
     pub(crate) fn push(&mut self, leaf: T, mut completed: impl FnMut(&T)) {
         completed(&leaf);
         let mut node = leaf;
@@ -108,10 +108,10 @@ impl<T> Frontier<T> {
         self.leaf_count += 1;
     }
 
-    /// Joins what is left, shows each node that this completes, and returns the root, if there are
-    /// leaves.
+    /// Joins what is left, calls `completed` for each node that this completes, and returns the
+    /// root, if there are leaves.
     ///
-    /// The last node shown, here or by the last [`push`](Self::push), is the root.
+    /// The last completed node, here or in the last [`push`](Self::push), is the root.
     pub(crate) fn finish(&mut self, mut completed: impl FnMut(&T)) -> Option<T> {
         let mut node = self.peaks.pop()?;
         while let Some(left) = self.peaks.pop() {

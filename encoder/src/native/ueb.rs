@@ -11,8 +11,8 @@
 //! 82  32  root of the share hash tree
 //! ```
 //!
-//! Integers are big-endian. It has a fixed size and comes last, so that a share of which nothing is
-//! known is recognised from its end.
+//! Integers are big-endian. It has a fixed size and comes last, so that it is found in a share
+//! about which nothing else is known.
 
 use lafs::{Parameters, ParametersError};
 
@@ -43,7 +43,7 @@ impl Ueb {
     ///
     /// # Errors
     ///
-    /// [`UebError`] names what cannot be.
+    /// [`UebError`] names the rule that is broken.
     pub fn parse(bytes: &[u8; Self::SIZE]) -> Result<Self, UebError> {
         let mut rest = bytes.as_slice();
         if take(&mut rest) != Self::MAGIC {
@@ -108,13 +108,13 @@ impl Ueb {
 /// The last bytes of a share are not a UEB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UebError {
-    /// They do not begin as one of this version.
+    /// They do not begin like a UEB of this version.
     #[error("does not end with a UEB of the native format, version 1")]
     Magic,
-    /// No file is encoded that way.
+    /// The format does not have these parameters.
     #[error("its UEB is impossible: {0}")]
     Parameters(#[from] ParametersError),
-    /// No file is that large.
+    /// The file would be larger than the format allows.
     #[error("its UEB is impossible: a file of {0} bytes")]
     FileSize(u64),
 }
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    // A UEB that parsed from two different texts would have two hashes.
+    // A UEB with two spellings would have two hashes.
     #[test]
     fn what_parses_prints_as_it_was() {
         let bytes = ueb().to_bytes();

@@ -1,4 +1,4 @@
-//! Verifies one share without its key: every byte of it, in one pass from front to back.
+//! Verifies every byte of one share without the read key, in one pass from front to back.
 
 use std::collections::VecDeque;
 
@@ -14,10 +14,10 @@ use super::ueb::Ueb;
 
 /// Verifies one share as its bytes go by.
 ///
-/// With a verify cap it proves that this is the share that was uploaded. Without one, as fsck must,
-/// it proves that the share is whole: that it belongs in this bucket under this number, and that
-/// nothing in it was changed by anyone who cannot make shares. What only a reader can find out is
-/// that shares are as they were uploaded, but make no sense together.
+/// With a verify cap it proves that this is the share that was uploaded. Without one, as in fsck,
+/// it proves that the share is whole and belongs in this bucket under this number; only a share
+/// that was made anew by someone passes wrongly. Either way, only a reader finds out that an
+/// uploader made shares that do not go together.
 pub struct ShareVerifier {
     name: ShareName,
     /// How many bytes have come.
@@ -25,23 +25,23 @@ pub struct ShareVerifier {
     expect: Expect,
     /// How many bytes of what is expected are missing.
     missing: usize,
-    /// Those that have come, unless it is a block.
+    /// Those that have come, unless a block is expected: that is hashed as it comes.
     gathered: Vec<u8>,
-    /// The segment at hand.
+    /// The current segment.
     segment: u64,
     block_hasher: blake3::Hasher,
     block_leaf: Hash,
     tree: Frontier<Top>,
     /// What the next nodes must be.
     nodes: VecDeque<Node>,
-    /// What the trees lead to, as far as one share can tell.
+    /// The roots of the trees, once all leaves have come.
     root: Option<Top>,
 }
 
 /// What comes next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expect {
-    /// The block of the segment at hand.
+    /// The block of the current segment.
     Block,
     /// The leaf of the block before it.
     Leaf,
@@ -49,7 +49,7 @@ enum Expect {
     Node,
     /// The trailer.
     Trailer,
-    /// Nothing: the share has ended, and is right.
+    /// Nothing: the share has ended, and is good.
     End,
 }
 
@@ -116,7 +116,7 @@ impl ShareVerifier {
     ///
     /// # Errors
     ///
-    /// The first [`Damage`] that shows. There is no going on after it.
+    /// The first [`Damage`] that is found. The verifier is of no use after it.
     pub fn update(&mut self, mut bytes: &[u8]) -> Result<(), Damage> {
         while !bytes.is_empty() {
             if self.expect == Expect::End {
@@ -179,7 +179,7 @@ impl ShareVerifier {
             }
             Expect::Trailer => {
                 let trailer = Trailer::check(&self.name, &self.gathered)?;
-                // Of an only segment, nothing but the UEB has the other two hashes.
+                // If there is only one segment, only the UEB has the other two hashes.
                 let top = self.root.unwrap_or(Top {
                     block: self.block_leaf,
                     crypttext: trailer.ueb.crypttext_root,
@@ -207,7 +207,7 @@ impl ShareVerifier {
             // It is not stored.
             nodes.pop_back();
         }
-        // It has come already.
+        // The first of them is the leaf itself, which has come already.
         nodes.pop_front();
     }
 

@@ -1,8 +1,8 @@
 //! Bytes that must never change: what version 1 of the format made of these files when it was
 //! settled, and what the second implementation makes of them.
 //!
-//! The files in `tests/golden/` were written once. A cap printed years ago must still find and read its
-//! file: a difference here is a new version of the format, not a new file to compare with.
+//! The files in `tests/golden/` were written once. A cap printed years ago must still find and read
+//! its file: a difference here is a new version of the format, not a new file to compare with.
 
 use encoder::Parameters;
 use encoder::native::ConvergentKey;

@@ -64,7 +64,8 @@ proptest! {
     }
 }
 
-// Off-by-one errors live at whole segments, at the first and last byte, and where trees change shape.
+// Off-by-one errors live at whole segments, at the first and last byte, and where trees change
+// shape.
 #[test]
 fn sizes_around_every_boundary_come_back() {
     for (needed, total) in [(1, 1), (1, 4), (2, 2), (3, 10), (5, 7)] {

@@ -1,7 +1,7 @@
 //! The check of a capability: what was mistyped is found before any server is asked.
 //!
-//! It is the CRC-32 of the text without its check (the polynomial of IEEE 802.3, as in zip and PNG),
-//! big-endian, in base32. A CRC-32 finds every error that lies within 32 bits, so each wrong
+//! It is the CRC-32 of the text without its check (the polynomial of IEEE 802.3, as in zip and
+//! PNG), big-endian, in base32. A CRC-32 finds every error that lies within 32 bits, so each wrong
 //! character, and each two neighbours that changed places; of all others it misses one in 2^32. The
 //! check stands before the fields, so that a text that was cut off at its end still has it.
 //!

@@ -5,8 +5,8 @@ use crate::ParametersError;
 
 /// The text is not a capability, or not one of the kind asked for.
 ///
-/// Each message stands by itself. No variant repeats what it refuses: a mistyped cap is still nearly
-/// a key.
+/// Each message stands by itself. No variant repeats what it refuses: a mistyped cap is still
+/// nearly a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapError {
     /// The text does not begin like the cap it should be.

@@ -19,7 +19,7 @@ pub struct Literal(Vec<u8>);
 impl Literal {
     pub(super) const PREFIX: &str = "URI:LIT:";
 
-    /// Largest file that writers make a literal of, as Tahoe's do. Readers take any.
+    /// Largest file that writers make a literal of, as in Tahoe-LAFS. Readers accept any size.
     pub const SIZE_MAX: usize = 55;
 
     /// Makes a literal of a file, or `None` of one that is too large.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! URI:TLN1:C:KEY:UEB:k:n:F:S             read: the plaintext
-//! URI:TLN1-Verifier:C:SI:UEB:k:n:F:S     verify: whether the shares are whole, nothing of what they say
+//! URI:TLN1-Verifier:C:SI:UEB:k:n:F:S     verify: whether the shares are good, not what is in them
 //!
 //! C      check of the rest, 4 bytes in 7 characters of base32
 //! KEY    read key, 32 bytes in 52 characters of base32
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Decimals have no sign and no leading zeros. The first texts had no check and no colon behind it:
-//! they are read for ever, and not printed any more. A read cap holds a key: `Display` prints it whole,
-//! `Debug` does not.
+//! they are read for ever, and not printed any more. A read cap holds a key: `Display` prints it
+//! whole, `Debug` does not.
 
 use std::fmt;
 use std::str::FromStr;
@@ -37,7 +37,7 @@ pub struct ReadCap {
 impl ReadCap {
     pub(super) const PREFIX: &str = "URI:TLN1:";
 
-    /// Puts a read cap together.
+    /// A read cap with these fields.
     ///
     /// # Errors
     ///
@@ -256,8 +256,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Whether a text has a check: it has a field more, or its first field is as long as one. What comes
-/// first in a text without is much longer.
+/// Whether a text has a check: it has one field more, or its first field is as long as a check. The
+/// first field of a text without one is much longer.
 fn has_check(rest: &str) -> bool {
     let mut fields = rest.split(':');
     let first = fields.next().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! The capability in what a person pasted: with blanks around it, percent-encoded, or in an address.
+//! The capability in what a person pasted: with blanks around it, percent-encoded, or in an
+//! address.
 //!
 //! ```text
 //! URI%3ATLN1%3A...                                     as browsers and scripts copy it

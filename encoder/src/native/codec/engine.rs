@@ -1,16 +1,18 @@
-//! Which engine of the codec computes: the one without tables, or the one with SIMD.
+//! The choice between the codec's engines: the naive one, with small tables, or SIMD with large
+//! ones.
 //!
-//! The SIMD engines of `reed-solomon-simd` share tables of 8 MiB that take some 14 ms to fill: more
-//! than all the rest of storing a small file, and a third of a client's memory. The naive engine
-//! has a few small tables, and a tenth of the speed. So a process rents the naive engine until it
-//! has paid about as much time as the tables cost, and then buys: it never does much worse than if
-//! it had known beforehand how much it would encode. All engines compute the same code.
+//! The SIMD engines of `reed-solomon-simd` share tables of 8 MiB that take some 14 ms to fill. That
+//! is longer than everything else in storing a small file, and a third of a client's memory. The
+//! naive engine has a few small tables and a tenth of the speed. So a process uses the naive engine
+//! until that has cost about as much time as the tables would have, and changes then. It never
+//! takes much longer than if it had known in advance how much it would encode (this is the "ski
+//! rental" rule). All engines compute the same code.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use reed_solomon_simd::engine::{DefaultEngine, Engine, GfElement, Naive, ShardsRefMut};
 
-/// An engine of the codec, or the choice still to be made.
+/// An engine of the codec, or none yet.
 pub(crate) enum EitherEngine {
     Unchosen,
     Naive(Naive),
@@ -71,11 +73,11 @@ impl Engine for EitherEngine {
 /// Bytes of blocks that this process has put through the naive engine.
 static PAID: AtomicUsize = AtomicUsize::new(0);
 
-/// What the tables cost, in bytes of blocks that the naive engine gets through in that time: it
-/// makes some 1 GB/s of them.
+/// What the tables cost, as the bytes of blocks that the naive engine computes in the same time, at
+/// some 1 GB/s.
 const PRICE: usize = 12 << 20;
 
-/// Pays for this many bytes, unless that would come to more than the tables.
+/// Counts this many bytes, unless the sum would be more than the tables cost.
 fn pay(len: usize) -> bool {
     let pay = |paid: usize| paid.checked_add(len).filter(|paid| *paid <= PRICE);
     PAID.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay)
@@ -86,7 +88,7 @@ fn pay(len: usize) -> bool {
 mod tests {
     use super::*;
 
-    // Which engine computes depends on what the process did before; the bytes must not.
+    // The engine depends on what the process did before; the bytes must not.
     #[test]
     fn both_engines_compute_the_same() {
         let multiply = |engine: EitherEngine, log| {

@@ -1,12 +1,12 @@
-//! The erasure code backwards: missing primary blocks from any blocks, as many as are needed.
+//! The erasure code backwards: computes missing primary blocks from any `needed` blocks.
 //!
-//! Each missing block is a sum of multiples of the received ones. Which multiples depends on which
-//! blocks are missing, not on what is in them, and follows from the code's definition by a product
-//! for each point (below); so the cost of a segment is one multiplication for each pair of a missing
-//! and a received block, at the speed of the cache. The codec's own decoder spends 0.5 ms on each
-//! call and works in several times the segment's size: of 3-of-10 segments with 64 KiB blocks, all
-//! primary ones missing, it decodes 0.2 to 0.4 GB/s, and this 3 to 4 (measured in one run). It would
-//! win where both some forty blocks are missing and segments of megabytes are decoded at once.
+//! Each missing block is a sum of multiples of the received ones. The multiples depend on which
+//! blocks are missing, not on their contents, and follow from the definition of the code
+//! ([`Matrix`]). So a segment costs one multiplication for each pair of a missing and a received
+//! block, at the speed of the cache. The codec's own decoder takes 0.5 ms for each call and needs
+//! several times the segment's size: of 3-of-10 segments with 64 KiB blocks, all primary blocks
+//! missing, it decodes 0.2 to 0.4 GB/s, and this 3 to 4 (measured in one run). The codec's would be
+//! faster if some forty blocks were missing and megabytes were decoded at once.
 
 use lafs::Parameters;
 use reed_solomon_simd::engine::{Engine, GfElement, tables};
@@ -16,10 +16,10 @@ use super::engine::EitherEngine;
 /// Recovers missing primary blocks.
 pub(crate) struct Recovery {
     parameters: Parameters,
-    /// For the blocks that were received last.
+    /// The one for the numbers of the last call.
     matrix: Option<Matrix>,
     engine: EitherEngine,
-    /// A strip of a block, between being read and being added.
+    /// A strip of a block, while it is multiplied.
     strip: Box<[[u8; CHUNK_LEN]; STRIP_LEN / CHUNK_LEN]>,
 }
 
@@ -35,8 +35,9 @@ impl Recovery {
 
     /// Computes the primary blocks of a segment that are not among those received.
     ///
-    /// `received` are as many blocks as are needed, all of one even length, each with its number.
-    /// `missing` are buffers of that length for the others, in the order of their numbers.
+    /// `received` holds exactly as many blocks as are needed, all of one even length, each with its
+    /// number. `missing` holds buffers of that length for the others, in the order of their
+    /// numbers.
     pub(crate) fn recover(&mut self, received: &[(usize, &[u8])], missing: &mut [&mut [u8]]) {
         let numbers = received.iter().map(|(number, _)| *number);
         let matrix = match self.matrix.take() {
@@ -72,7 +73,7 @@ impl Recovery {
         add(whole_sum, product.as_flattened());
 
         if !short.is_empty() {
-            // Its halves are where the halves of a whole chunk begin.
+            // Its halves go where the halves of a whole chunk begin.
             let half = short.len() / 2;
             let high = CHUNK_LEN / 2..CHUNK_LEN / 2 + half;
             let mut chunk = [0; CHUNK_LEN];
@@ -85,7 +86,7 @@ impl Recovery {
     }
 }
 
-/// How to make the missing primary blocks of those received.
+/// How to compute the missing primary blocks from those received.
 struct Matrix {
     /// The numbers of the blocks received.
     numbers: Vec<usize>,
@@ -94,17 +95,17 @@ struct Matrix {
 }
 
 impl Matrix {
-    /// The coefficients for these blocks.
+    /// Computes the coefficients for these received blocks.
     ///
     /// At the low rate all blocks are values of one polynomial of a degree below `width`, which is
-    /// known at `width` points: those of the received blocks, and those where it is 0. So a missing
-    /// value is what Lagrange's formula makes of the known ones.
+    /// known at `width` points: those of the received blocks, and those where it is 0. Lagrange's
+    /// formula gives a missing value from the known ones.
     ///
     /// At the high rate all blocks, and zeros at the other points of the field, are values of a
-    /// polynomial whose degree is `width` below the size of the field. So their sum is 0 even if each
-    /// is multiplied with the value of any one polynomial of a degree below `width`. Take the one
-    /// that is 0 at all `width` unknown points but that of the missing block: only it and the
-    /// received blocks are left.
+    /// polynomial whose degree is `width` below the size of the field. So their sum is 0 even if
+    /// each is multiplied with the value of any one polynomial of a degree below `width`. Take the
+    /// one that is 0 at all `width` unknown points except that of the missing block: then only this
+    /// and the received blocks are left in the sum.
     fn new(parameters: Parameters, numbers: Vec<usize>) -> Self {
         let needed = parameters.needed();
         let points = Points::new(parameters);

@@ -1,4 +1,4 @@
-//! What one share contributes to a window: bytes as they come, then what they prove.
+//! A column: what one share contributes to a window. First its bytes, then what they prove.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub(super) struct Column {
     pub(super) request: RequestId,
     proof: Proof,
     ranges: Vec<Range<u64>>,
-    /// The ranges end to end, as far as they have come.
+    /// The bytes of the ranges that have come, end to end.
     bytes: Vec<u8>,
     len: usize,
     /// One for each segment of the window, once the proof has been checked.
@@ -25,7 +25,7 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// Begins without bytes.
+    /// A column without bytes.
     pub(super) fn new(
         share: ShareIndex,
         number: ShareNumber,
@@ -51,7 +51,7 @@ impl Column {
         &self.ranges
     }
 
-    /// Where in the share the next byte must be from, or `None` if no more is wanted.
+    /// The offset in the share of the next byte that is wanted, or `None` if all have come.
     pub(super) fn expected(&self) -> Option<u64> {
         let received = num::size(self.bytes.len());
         let mut before = 0;
@@ -62,7 +62,7 @@ impl Column {
         })
     }
 
-    /// Takes bytes that have come; returns whether they are all there now.
+    /// Takes the next bytes; returns whether all have come now.
     pub(super) fn receive(
         &mut self,
         offset: u64,
@@ -85,7 +85,7 @@ impl Column {
         Ok(self.bytes.len() == self.len)
     }
 
-    /// Checks the proof, once all bytes are there; returns which nodes it has made known.
+    /// Checks the proof, when all bytes have come; returns the nodes that are verified by it.
     pub(super) fn prove(&mut self, name: &ShareName) -> Result<Proved, Damage> {
         let bytes = Sparse {
             ranges: &self.ranges,
@@ -96,12 +96,12 @@ impl Column {
         Ok(proved)
     }
 
-    /// Whether the proof has been checked, and holds.
+    /// Whether the proof has been checked and is right.
     pub(super) fn is_proved(&self) -> bool {
         self.leaves.is_some()
     }
 
-    /// What is proved of a segment, by its place in the window.
+    /// What is proved about the segment at this place in the window.
     pub(super) fn leaf(&self, index: usize) -> &Leaf {
         let leaves = self.leaves.as_ref();
         &leaves.expect("only what is proved is decoded")[index]

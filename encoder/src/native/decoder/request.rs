@@ -1,4 +1,4 @@
-//! What a decoder asks for, and of whom.
+//! What a decoder requests, and from whom.
 
 use std::ops::Range;
 
@@ -21,6 +21,7 @@ pub struct Request {
     pub holder: Holder,
     /// Which share.
     pub share_number: ShareNumber,
-    /// Which bytes of it: at most [`RANGES_MAX`](super::Decoder::RANGES_MAX) ranges, ascending, apart from each other.
+    /// Which bytes of it: at most [`RANGES_MAX`](super::Decoder::RANGES_MAX) ranges that ascend and
+    /// do not touch.
     pub ranges: Vec<Range<u64>>,
 }

@@ -1,4 +1,4 @@
-//! One segment: from proved blocks to verified plaintext, in place.
+//! One segment: proved blocks become verified plaintext, in place.
 
 use lafs::cap::native::ReadKey;
 use lafs::num;
@@ -16,7 +16,7 @@ pub(super) struct SegmentDecoder {
     cipher: Cipher,
     plaintext_leaves: PlaintextLeaves,
     recovery: Recovery,
-    /// The missing primary blocks of the segment at hand, end to end.
+    /// The missing primary blocks of the current segment, end to end.
     restored: Vec<u8>,
 }
 
@@ -31,10 +31,10 @@ impl SegmentDecoder {
         }
     }
 
-    /// Turns the blocks of a segment into plaintext where they are, and the missing ones beside.
+    /// Decrypts the blocks of a segment where they are; missing ones are computed in a buffer.
     ///
-    /// `columns` are as many as are needed, all proved, by ascending number; `index` is the place of
-    /// the segment in their window.
+    /// `columns` holds exactly as many as are needed, all proved, by ascending share number.
+    /// `index` is the place of the segment in their window.
     pub(super) fn decode(
         &mut self,
         segment: u64,
@@ -87,7 +87,7 @@ impl SegmentDecoder {
         }
     }
 
-    /// A primary block of the segment that was decoded last.
+    /// A primary block of the last decoded segment.
     pub(super) fn primary_block<'a>(
         &'a self,
         segment: u64,
@@ -137,7 +137,7 @@ impl SegmentDecoder {
     }
 }
 
-/// Whether a column has the primary block with this number; if one is needed, every block is it.
+/// Whether a column has the primary block with this number. If one share is needed, all have it.
 fn is_primary(column: &Column, number: usize, needed: usize) -> bool {
     column.number.index() == number || needed == 1
 }

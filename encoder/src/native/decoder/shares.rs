@@ -1,4 +1,4 @@
-//! The shares that a decoder has heard of, and which of them it uses.
+//! The shares that a decoder knows of, and which of them it uses.
 
 use lafs::ShareNumber;
 
@@ -6,7 +6,7 @@ use super::request::Holder;
 use crate::native::damage::Damage;
 use crate::native::proof::KnownNodes;
 
-/// Names a share that a decoder has heard of.
+/// Names a share that the decoder knows of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ShareIndex(usize);
 
@@ -16,17 +16,17 @@ pub(super) struct ShareIndex(usize);
 pub struct BadShare {
     /// Who sent it.
     pub holder: Holder,
-    /// Under which number.
+    /// The number under which it was sent.
     pub share_number: ShareNumber,
     /// What is wrong with it.
     pub damage: Damage,
 }
 
-/// A share that someone says to hold.
+/// A share, and who claims to hold it.
 pub(super) struct Share {
     pub(super) holder: Holder,
     pub(super) number: ShareNumber,
-    /// What its proofs have taught.
+    /// The nodes that its proofs have verified.
     pub(super) known: KnownNodes,
     state: State,
 }
@@ -34,17 +34,17 @@ pub(super) struct Share {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Usable,
-    /// Its holder has gone; it may come back.
+    /// Its holder was lost; it may come back.
     Lost,
-    /// It failed a check, and will not be asked again.
+    /// It failed a check, and is never used again.
     Bad,
 }
 
-/// All shares that a decoder has heard of.
+/// All shares that a decoder knows of.
 pub(super) struct Shares {
     needed: usize,
     shares: Vec<Share>,
-    /// Usable, each of another number, at most `needed`: whom to ask.
+    /// The shares to request: usable, with distinct numbers, at most `needed`.
     chosen: Vec<ShareIndex>,
 }
 
@@ -57,7 +57,7 @@ impl Shares {
         }
     }
 
-    /// Takes note of a share; returns it unless it is known to be bad.
+    /// Adds a share, or finds it; returns it unless it is known to be bad.
     pub(super) fn admit(&mut self, holder: Holder, number: ShareNumber) -> Option<ShareIndex> {
         let same = |share: &Share| share.holder == holder && share.number == number;
         let index = match self.shares.iter().position(same) {
@@ -80,7 +80,7 @@ impl Shares {
         Some(ShareIndex(index))
     }
 
-    /// The shares of a holder that has gone are not usable until it comes back.
+    /// The shares of a lost holder are not usable until it comes back.
     pub(super) fn lose(&mut self, holder: Holder) {
         for share in &mut self.shares {
             if share.holder == holder && share.state == State::Usable {
@@ -123,11 +123,12 @@ impl Shares {
         usable.map(|share| share.number)
     }
 
-    /// Whom to ask: `needed` shares of distinct numbers, as far as there are.
+    /// Chooses the shares to request: `needed` with distinct numbers, or fewer if there are not as
+    /// many.
     ///
-    /// A choice stays as long as it can. Where one falls out, shares that have proved something come
-    /// before those that have only been promised, and primary ones, which cost no decoding, before
-    /// secondary ones.
+    /// A chosen share stays chosen while it is usable. One that must be replaced is replaced by a
+    /// share that has proved something, rather than one that is only claimed; then by a primary
+    /// share, which needs no decoding, rather than a secondary one.
     pub(super) fn choose(&mut self) -> &[ShareIndex] {
         let Self {
             needed,

@@ -1,4 +1,4 @@
-//! A window: consecutive segments that are asked for together, and given out one by one.
+//! A window: consecutive segments that are requested together, and given out one by one.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,18 +10,18 @@ use super::segment::SegmentDecoder;
 use crate::native::damage::Inconsistent;
 use crate::native::geometry::Geometry;
 
-/// Some segments, and what has come of them.
+/// Some segments, and the columns that have come for them.
 pub(super) struct Window {
     pub(super) segments: Range<u64>,
-    /// Of shares with distinct numbers.
+    /// From shares with distinct numbers.
     pub(super) columns: Vec<Column>,
     /// The segment to decode next.
     next: u64,
-    /// What is still to be given out of the one before: some of the primary blocks.
+    /// What remains to be given out of the segment before that.
     pieces: VecDeque<Piece>,
 }
 
-/// Bytes of a primary block.
+/// Some bytes of a primary block, to be given out.
 pub(super) struct Piece {
     segment: u64,
     number: usize,
@@ -29,7 +29,7 @@ pub(super) struct Piece {
 }
 
 impl Window {
-    /// Begins without columns.
+    /// A window without columns.
     pub(super) fn new(segments: Range<u64>) -> Self {
         Self {
             next: segments.start,
@@ -44,13 +44,14 @@ impl Window {
         self.columns.iter().any(|column| column.number == number)
     }
 
-    /// Whether it has all it needs. Then it has nothing else, by ascending number.
+    /// Whether it can be decoded: it has exactly as many columns as are needed, by ascending share
+    /// number, and all are proved.
     pub(super) fn is_ready(&self, needed: usize) -> bool {
         self.columns.len() == needed && self.columns.iter().all(Column::is_proved)
     }
 
-    /// Lets go of what is not needed, if there is enough without it. Blocks that are plaintext
-    /// already come before those that must be decoded.
+    /// Drops the columns that are not needed, once there are enough proved ones. Primary blocks are
+    /// kept rather than secondary ones, which must be decoded.
     pub(super) fn settle(&mut self, needed: usize, spare: &mut Vec<Vec<u8>>) {
         let proved = self.columns.iter().filter(|column| column.is_proved());
         if proved.count() < needed {
@@ -62,7 +63,7 @@ impl Window {
         spare.extend(rest.map(Column::into_buffer));
     }
 
-    /// Lets go of some columns.
+    /// Drops some columns.
     pub(super) fn drop_columns(
         &mut self,
         spare: &mut Vec<Vec<u8>>,
@@ -83,8 +84,7 @@ impl Window {
         self.next == self.segments.end && self.pieces.is_empty()
     }
 
-    /// The next bytes to give out of a window that is ready; those of `wanted`, as far as it holds
-    /// them.
+    /// The next bytes of `wanted` to give out, from a window that is ready; none at its end.
     pub(super) fn next_piece(
         &mut self,
         geometry: Geometry,
@@ -101,14 +101,14 @@ impl Window {
         Ok(self.pieces.pop_front())
     }
 
-    /// The bytes of a piece that [`next_piece`](Self::next_piece) gave last.
+    /// The bytes of the piece that [`next_piece`](Self::next_piece) returned last.
     pub(super) fn bytes<'a>(&'a self, piece: &Piece, decoder: &'a SegmentDecoder) -> &'a [u8] {
         let block = decoder.primary_block(piece.segment, &self.columns, piece.number);
         &block[piece.bytes.clone()]
     }
 }
 
-/// The bytes of a segment that are wanted, block by block.
+/// The wanted bytes of a segment, block by block.
 fn pieces(geometry: Geometry, segment: u64, wanted: &Range<u64>) -> VecDeque<Piece> {
     let segment_bytes = geometry.plaintext(segment);
     let block_size = num::size(geometry.block_size(segment));
