@@ -47,3 +47,28 @@ pub fn nurl(bytes: &[u8]) {
         assert_eq!(nurl.to_string().parse(), Ok(nurl));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A seed that no parser accepts teaches the fuzzer nothing, and nobody notices.
+    #[test]
+    fn the_seeds_of_the_fuzzer_are_accepted() {
+        for seed in [
+            include_str!("../../../fuzz/seeds/capability/literal"),
+            include_str!("../../../fuzz/seeds/capability/read"),
+            include_str!("../../../fuzz/seeds/capability/read-without-check"),
+            include_str!("../../../fuzz/seeds/capability/verify"),
+            include_str!("../../../fuzz/seeds/capability/verify-without-check"),
+        ] {
+            capability(seed.as_bytes());
+            assert!(seed.parse::<Cap>().is_ok(), "{seed}");
+        }
+        let page = include_str!("../../../fuzz/seeds/capability/page");
+        assert!(Cap::from_pasted(page).is_ok());
+        let nurl_seed = include_str!("../../../fuzz/seeds/nurl/tcp");
+        nurl(nurl_seed.as_bytes());
+        assert!(nurl_seed.parse::<Nurl>().is_ok());
+    }
+}

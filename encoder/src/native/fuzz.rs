@@ -222,6 +222,17 @@ mod tests {
 
     use super::*;
 
+    // A seed that is not accepted teaches the fuzzer nothing, and nobody notices.
+    #[test]
+    fn the_seed_of_the_fuzzer_is_a_ueb() {
+        let seed = include_bytes!("../../../fuzz/seeds/ueb/small");
+        ueb(seed);
+        assert!(
+            seed.first_chunk()
+                .is_some_and(|bytes| Ueb::parse(bytes).is_ok())
+        );
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
 
