@@ -16,7 +16,7 @@ use super::super::limits::{
 };
 use super::super::rejection::{Malformed, Rejection};
 use super::head::{Head, HeadReader};
-use super::string::{KeyBuffer, Kind, Part, StringReader};
+use super::string::{KeyBuffer, Kind, Progress, StringReader};
 use super::{Extent, ReadTestWrite, ShareChange, Test, Write};
 
 /// Decodes one body.
@@ -199,12 +199,12 @@ impl ReadTestWriteDecoder {
                     self.handle_item(head)?;
                 }
                 State::ExpectKey(mut reader) => match reader.read(&mut self.head, input)? {
-                    Part::Bytes(bytes) => {
+                    Progress::Bytes(bytes) => {
                         self.key.push(bytes)?;
                         self.state = State::ExpectKey(reader);
                     }
-                    Part::End => self.handle_key()?,
-                    Part::Pending => {
+                    Progress::End => self.handle_key()?,
+                    Progress::Pending => {
                         self.state = State::ExpectKey(reader);
                         return Ok(None);
                     }
@@ -216,24 +216,24 @@ impl ReadTestWriteDecoder {
                     self.handle_value(field, head)?;
                 }
                 State::ExpectSpecimen(mut reader) => match reader.read(&mut self.head, input)? {
-                    Part::Bytes(bytes) => {
+                    Progress::Bytes(bytes) => {
                         self.handle_specimen(bytes)?;
                         self.state = State::ExpectSpecimen(reader);
                     }
-                    Part::End => self.state = State::ExpectItem,
-                    Part::Pending => {
+                    Progress::End => self.state = State::ExpectItem,
+                    Progress::Pending => {
                         self.state = State::ExpectSpecimen(reader);
                         return Ok(None);
                     }
                 },
                 State::ExpectData(mut reader) => match reader.read(&mut self.head, input)? {
-                    Part::Bytes(bytes) => {
+                    Progress::Bytes(bytes) => {
                         self.request.data_size += num::size(bytes.len());
                         self.state = State::ExpectData(reader);
                         return Ok(Some(bytes));
                     }
-                    Part::End => self.state = State::ExpectItem,
-                    Part::Pending => {
+                    Progress::End => self.state = State::ExpectItem,
+                    Progress::Pending => {
                         self.state = State::ExpectData(reader);
                         return Ok(None);
                     }

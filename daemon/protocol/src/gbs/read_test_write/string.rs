@@ -22,8 +22,8 @@ pub(super) enum Kind {
     Text,
 }
 
-/// What a string gives next.
-pub(super) enum Part<'a> {
+/// How far the reading of a string has come.
+pub(super) enum Progress<'a> {
     /// The next bytes of the string.
     Bytes(&'a [u8]),
     /// The input is used up.
@@ -50,23 +50,23 @@ impl StringReader {
         &mut self,
         head: &mut HeadReader,
         input: &mut &'a [u8],
-    ) -> Result<Part<'a>, Malformed> {
+    ) -> Result<Progress<'a>, Malformed> {
         loop {
             if self.left > 0 {
                 if input.is_empty() {
-                    return Ok(Part::Pending);
+                    return Ok(Progress::Pending);
                 }
                 let len = num::len(self.left).map_or(input.len(), |left| left.min(input.len()));
                 let (bytes, rest) = input.split_at(len);
                 *input = rest;
                 self.left -= num::size(len);
-                return Ok(Part::Bytes(bytes));
+                return Ok(Progress::Bytes(bytes));
             }
             if !self.in_pieces {
-                return Ok(Part::End);
+                return Ok(Progress::End);
             }
             match (head.read(input)?, self.kind) {
-                (None, _) => return Ok(Part::Pending),
+                (None, _) => return Ok(Progress::Pending),
                 (Some(Head::Break), _) => self.in_pieces = false,
                 (Some(Head::Bytes(Some(length))), Kind::Bytes)
                 | (Some(Head::Text(Some(length))), Kind::Text) => self.left = length,
