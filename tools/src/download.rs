@@ -11,9 +11,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use encoder::native::{Decoder, Holder, ReadAhead, Request, RequestId};
-use lafs::cap::Cap;
+use encoder::native::{Decoder, Geometry, Holder, ReadAhead, Request, RequestId};
 use lafs::cap::native::ReadCap;
+use lafs::cap::{Cap, CapError};
 use lafs::{ShareNumber, num};
 use protocol::{ByteRange, ReadRequest, Refusal};
 use tokio::sync::mpsc;
@@ -81,6 +81,10 @@ pub async fn download(
             }
         }
         Cap::NativeRead(cap) => {
+            const { assert!(Decoder::RANGES_MAX <= protocol::limits::READ_RANGES_MAX) };
+            if Geometry::from(cap).share_size() > protocol::limits::SHARE_SIZE_MAX {
+                return Err(CapError::Size.into());
+            }
             let range = span.within(cap.size())?;
             observer.expects(range.end - range.start);
             let mut download = Download::new(grid, cap, range.clone(), observer);

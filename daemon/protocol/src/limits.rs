@@ -19,8 +19,8 @@ pub const PAYLOAD_LEN_MAX: usize = CHUNK_LEN_MAX + 64;
 /// Longest header: the type, and a length of at most four bytes.
 pub const HEADER_LEN_MAX: usize = 1 + 4;
 
-/// Largest share. Beyond any file (2^60 bytes at k = 1, hashes included), and one more than it
-/// still is a variable-length integer.
+/// Largest share. One more than it is still a variable-length integer. Shares of the largest file,
+/// 2^60 bytes, are smaller, unless one share is needed and segments are of 64 or 128 bytes.
 pub const SHARE_SIZE_MAX: u64 = 1 << 61;
 
 /// Most ranges in one READ.

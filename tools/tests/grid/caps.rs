@@ -1,7 +1,8 @@
 //! Wrong capabilities are errors, and parts of files are exactly those parts.
 
-use lafs::cap::Cap;
-use lafs::num;
+use lafs::cap::native::{ReadCap, ReadKey};
+use lafs::cap::{Cap, UebHash};
+use lafs::{Parameters, num};
 use tools::download::Span;
 use tools::home::Encoding;
 
@@ -80,5 +81,22 @@ fn a_verify_capability_does_not_read() {
         };
         let verify = Cap::NativeVerify(cap.verify_cap());
         assert!(fetch(&grid, &verify, Span::Whole).await.is_err());
+    });
+}
+
+// The smallest segments have more hashes than blocks: such shares would be beyond what the protocol
+// can ask for. A capability with these numbers, which anyone can write, ended the program.
+#[test]
+fn a_capability_of_a_file_that_no_server_can_hold_is_an_error() {
+    run(async {
+        let servers = servers(1, Manner::Honest).await;
+        let grid = grid(&servers);
+        for segment_size in [64, 128] {
+            let parameters = Parameters::new(1, 256, segment_size).unwrap();
+            let (key, hash) = (ReadKey::new([1; 32]), UebHash::new([2; 32]));
+            let cap = ReadCap::new(key, hash, parameters, Parameters::FILE_SIZE_MAX).unwrap();
+            let fetched = fetch(&grid, &Cap::NativeRead(cap), Span::Last(7)).await;
+            assert!(fetched.is_err());
+        }
     });
 }

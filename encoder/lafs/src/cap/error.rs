@@ -45,8 +45,8 @@ pub enum CapError {
     /// The numbers contradict each other.
     #[error("the capability is mistyped: its numbers contradict each other: {0}")]
     Parameters(#[from] ParametersError),
-    /// The file would be larger than the format allows.
-    #[error("the capability is mistyped: it names a file of more than 2^60 bytes")]
+    /// The file, or a share of it, would be larger than is possible.
+    #[error("the capability is mistyped: no file can be as large as it says")]
     Size,
     /// The file in a literal cap is not base32.
     #[error("the literal capability is mistyped or incomplete: it is not base32")]
