@@ -2,8 +2,8 @@
 //!
 //! hyper carries the requests ([`connection`]); what their bytes mean is [`protocol::gbs`]'s, what
 //! becomes of shares is the store's. Here is what lies between: the order in which a request is
-//! looked at ([`service`]), its body as it comes ([`intake`]), the answer as it goes ([`answer`]),
-//! and one file for each family of endpoints.
+//! looked at ([`service`]), its body as it comes ([`intake`]), the answer as it goes ([`answer`],
+//! [`share_stream`]), and one file for each family of endpoints.
 //!
 //! What always holds:
 //! * nothing of a body is read before the swissnum and the secrets of the request were looked at;
@@ -21,6 +21,7 @@ mod mutable;
 mod read;
 mod refusal;
 mod service;
+mod share_stream;
 mod transport;
 mod version;
 mod watch;

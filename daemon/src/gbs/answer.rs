@@ -10,7 +10,7 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_RANGE, CONTENT_TYPE, HeaderName, 
 use hyper::{Response, StatusCode};
 use protocol::gbs::{ByteSpan, CBOR, OCTET_STREAM, Rejection};
 
-use super::read::{ShareStream, Torn};
+use super::share_stream::{ShareStream, Torn};
 use super::watch::Serving;
 
 /// What an endpoint answers.

@@ -14,7 +14,7 @@ use crate::node::{Running, start, tahoed};
 /// The node of the fixture, on a free port, with a share as Tahoe keeps it.
 fn node() -> (TempDir, StorageIndex) {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let fixture = manifest.join("tests/fixtures/tahoe-node");
+    let fixture = manifest.join("../tests/fixtures/tahoe-node");
     let temporary = TempDir::with_prefix("tahoed-test-").unwrap();
     let path = temporary.path();
     let index = StorageIndex::new([1; 16]);
@@ -25,7 +25,7 @@ fn node() -> (TempDir, StorageIndex) {
     fs::create_dir_all(share.parent().unwrap()).unwrap();
     fs::create_dir(path.join("storage/shares/incoming")).unwrap();
     fs::create_dir(path.join("private")).unwrap();
-    let container = manifest.join("../bucketfs/tests/fixtures/immutable-v2-1lease.bin");
+    let container = manifest.join("../../bucketfs/tests/fixtures/immutable-v2-1lease.bin");
     fs::copy(container, share).unwrap();
     for name in [
         "tahoe.cfg",

@@ -1,5 +1,8 @@
 //! `tahoed`: the storage server.
 
+#[cfg(feature = "jemalloc")]
+mod allocator;
+
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -8,23 +11,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use daemon::Directory;
 use daemon::config::{Choices, Location, PORT_DEFAULT};
-
-#[cfg(feature = "jemalloc")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// jemalloc's settings, which it reads through this symbol before anything runs.
-///
-/// One arena, since there is one busy thread, and no thread of jemalloc's own. Pages go back at
-/// once, but for the few buffers that a busy connection needs again and again: without them (up to
-/// 4 of 128 KiB, `lg_tcache_max`), every chunk is taken from the kernel anew, which doubles the
-/// processor time of an upload.
-#[cfg(feature = "jemalloc")]
-#[expect(unsafe_code, reason = "the symbol is how jemalloc is configured")]
-// SAFETY: jemalloc declares it as `const char *`, and reads up to the zero byte.
-#[unsafe(export_name = "_rjem_malloc_conf")]
-pub static MALLOC_CONF: &[u8; 120] = b"narenas:1,dirty_decay_ms:0,muzzy_decay_ms:0,thp:never,\
-lg_tcache_max:17,tcache_nslots_large:4,tcache_nslots_small_max:20\0";
 
 /// Store other people's shares, and your own
 ///

@@ -17,7 +17,7 @@ use crate::node::{Node, Running};
 const SWISSNUM: &str = "gbsfixtureswissnum234567abcdefgh";
 
 fn steps(scenario: &str) -> Vec<Json> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("protocol/tests/fixtures/gbs");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/tests/fixtures/gbs");
     let text = std::fs::read_to_string(directory.join(format!("{scenario}.json"))).unwrap();
     let scenario: Json = serde_json::from_str(&text).unwrap();
     scenario["steps"].as_array().unwrap().clone()

@@ -1,0 +1,150 @@
+//! The bytes of a share as they go to a client: read from the store chunk by chunk, as they are taken.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bucketfs::{
+    Answer as StoreAnswer, Extent, Held, Piece, ReadRequest, Request, StoreHandle, Wanted,
+};
+use bytes::Bytes;
+use lafs::{ShareNumber, StorageIndex, num};
+use protocol::gbs::Rejection;
+use protocol::limits::CHUNK_LEN_MAX;
+
+use super::refusal;
+
+/// What the store answered to a read.
+pub(super) struct Found {
+    pub(super) held: Vec<Held>,
+    pub(super) unreadable: Vec<(ShareNumber, bucketfs::Refusal)>,
+    pub(super) pieces: Vec<Piece>,
+    /// Of the slot.
+    pub(super) version: u64,
+}
+
+impl Found {
+    /// Asks the store.
+    pub(super) async fn ask(store: &StoreHandle, read: ReadRequest) -> Result<Self, Rejection> {
+        match store.ask(Request::Read(read)).await {
+            StoreAnswer::Read {
+                held,
+                unreadable,
+                pieces,
+                // No more is asked for than fits.
+                rest: _,
+                version,
+            } => Ok(Self {
+                version,
+                held,
+                unreadable,
+                pieces,
+            }),
+            other => Err(refusal::of_answer(&other)),
+        }
+    }
+}
+
+/// The next chunk of a range.
+pub(super) fn next_extent(offset: u64, end: u64) -> Extent {
+    Extent {
+        offset,
+        size: (end - offset).min(num::size(CHUNK_LEN_MAX)),
+    }
+}
+
+/// Bytes of a share, read from the store as they are taken.
+pub(super) struct ShareStream {
+    store: StoreHandle,
+    storage_index: StorageIndex,
+    share_number: ShareNumber,
+    /// The first byte that was not taken yet.
+    offset: u64,
+    end: u64,
+    /// Which state of a slot all bytes must be of.
+    version: Option<u64>,
+    state: State,
+}
+
+enum State {
+    /// These come next; none if the store has to be asked.
+    Ready(Bytes),
+    /// The store has been asked.
+    Asking(Pin<Box<dyn Future<Output = Result<Found, Rejection>> + Send>>),
+}
+
+impl ShareStream {
+    /// The bytes of a share from `start` to `end`, of which the `first` are read already.
+    pub(super) fn new(
+        store: StoreHandle,
+        (storage_index, share_number): (StorageIndex, ShareNumber),
+        (start, end): (u64, u64),
+        version: Option<u64>,
+        first: Bytes,
+    ) -> Self {
+        Self {
+            store,
+            storage_index,
+            share_number,
+            offset: start,
+            end,
+            version,
+            state: State::Ready(first),
+        }
+    }
+
+    /// How many bytes were not taken yet.
+    pub(super) fn size_left(&self) -> u64 {
+        self.end - self.offset
+    }
+
+    /// Gives the next bytes.
+    pub(super) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Torn>>> {
+        if self.size_left() == 0 {
+            return Poll::Ready(None);
+        }
+        loop {
+            match &mut self.state {
+                State::Ready(bytes) if bytes.is_empty() => {
+                    let store = self.store.clone();
+                    let read = ReadRequest {
+                        storage_index: self.storage_index,
+                        wanted: Wanted::One(self.share_number),
+                        extents: vec![next_extent(self.offset, self.end)],
+                    };
+                    let asking = async move { Found::ask(&store, read).await };
+                    self.state = State::Asking(Box::pin(asking));
+                }
+                State::Ready(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    self.offset += num::size(bytes.len());
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+                State::Asking(asking) => {
+                    let found = ready!(asking.as_mut().poll(context));
+                    self.state = State::Ready(Bytes::new());
+                    // Removed or changed meanwhile: what was promised cannot be kept.
+                    let version = self.version;
+                    let is_same = |found: &Found| version.is_none_or(|it| it == found.version);
+                    let found = found.ok().filter(is_same);
+                    let piece = found.and_then(|mut found| found.pieces.pop());
+                    match piece {
+                        Some(piece) if !piece.bytes.is_empty() => {
+                            self.state = State::Ready(piece.bytes);
+                        }
+                        _ => return Poll::Ready(Some(Err(Torn))),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A share changed or could not be read on while it was sent: the connection ends, so that the client
+/// does not take half of it for all.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the share could not be read to its end")]
+pub(super) struct Torn;
