@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bucketfs::disk::EngineChoice;
-use bucketfs::{Answer, Config, Request, StartError, Status, StoreHandle};
+use bucketfs::{AskStatus, Config, Put, ShareKey, StartError, Status, StoreHandle, Stored};
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex};
 use tokio::runtime::LocalOptions;
@@ -86,7 +86,7 @@ async fn put_all(
                 };
                 let asked = Instant::now();
                 let answer = store.ask(put(name, bytes.clone())).await;
-                assert_eq!(answer, Answer::Stored, "{name}");
+                assert_eq!(answer, Ok(Stored::New), "{name}");
                 waits.borrow_mut().push(asked.elapsed().as_secs_f64());
             }
             ended.set(ended.get() + 1);
@@ -108,11 +108,13 @@ async fn put_all(
     }
 }
 
-fn put(storage_index: StorageIndex, bytes: Bytes) -> Request {
-    Request::Put {
-        storage_index,
-        share: ShareNumber::new(0),
-        bytes,
+fn put(storage_index: StorageIndex, bytes: Bytes) -> Put {
+    Put {
+        key: ShareKey {
+            storage_index,
+            share_number: ShareNumber::new(0),
+        },
+        share: bytes,
         lease: LeaseSecrets {
             renew: RenewSecret::new([1; 32]),
             cancel: CancelSecret::new([2; 32]),
@@ -121,10 +123,10 @@ fn put(storage_index: StorageIndex, bytes: Bytes) -> Request {
 }
 
 async fn status(store: &StoreHandle) -> Status {
-    match store.ask(Request::Status).await {
-        Answer::Status(status) => *status,
-        answer => panic!("a store tells its status, not {answer:?}"),
-    }
+    *store
+        .ask(AskStatus)
+        .await
+        .expect("a store that is open tells its status")
 }
 
 fn cpu() -> Duration {

@@ -5,7 +5,7 @@
 //! again, and this program after it.
 //!
 //! `version` comes last, whole and by one rename, after the journal is durable. A crash before it
-//! leaves a Tahoe store with an empty journal beside it, and adopting again goes on.
+//! leaves a Tahoe store with an empty journal beside it, and adopting again completes it.
 
 use std::fs;
 use std::io;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use rustix::fs::Access;
 
-use crate::disk::{EngineChoice, EngineError, Root, start_engine};
-use crate::error::OpenError;
+use crate::disk::{EngineChoice, Root, start_engine};
+use crate::error::{AdoptError, OpenError};
 use crate::layout::{Layout, SHARES, VERSION};
 use crate::store::{Config, Store};
 
@@ -70,47 +70,6 @@ fn check(path: &Path) -> Result<(), AdoptError> {
 fn unreadable(path: &Path, error: io::Error) -> AdoptError {
     let path = path.to_path_buf();
     AdoptError::Open(OpenError::Directory { path, error })
-}
-
-/// Why a directory is not adopted.
-#[derive(Debug, thiserror::Error)]
-pub enum AdoptError {
-    /// It is something else, or the directory above the right one.
-    #[error(
-        "not a storage directory of Tahoe-LAFS: there is no directory `shares` in it; \
-         name the node's `storage` directory"
-    )]
-    NotTahoe,
-    /// There is nothing left to do.
-    #[error("already a store of this program: it has a file `version`; open it as it is")]
-    AlreadyAdopted,
-    /// Its shares would not be found.
-    #[error("the shares lie in layout {found}, not in {named}; adopt it as {found}")]
-    OtherLayout {
-        /// What was found under `shares`.
-        found: Layout,
-        /// What was asked for.
-        named: Layout,
-    },
-    /// A sync of the one would not reach the other.
-    #[error(
-        "`shares` is on another file system than the directory it is in; \
-         mount that file system at the storage directory itself"
-    )]
-    OtherFileSystem,
-    /// It was a store and has lost its version file: what the journal holds must not be dropped, nor
-    /// be done in another layout.
-    #[error(
-        "there is a journal with records and no file `version`: a damaged store of this program; \
-         restore its version file"
-    )]
-    JournalInUse,
-    /// It cannot be opened or written.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// No way to do I/O.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
 }
 
 #[cfg(test)]

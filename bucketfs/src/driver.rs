@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 use crate::disk::{Completion, Engine, EngineChoice, EngineError, FLIGHT_MAX, Root, start_engine};
 use crate::error::OpenError;
 use crate::handle::{Inbox, Left, Message, StoreHandle};
-use crate::store::{Answer, Config, Now, Request, RequestId, Store};
+use crate::request::{Answer, DetachUpload, DropSpool, Now, Request, RequestId};
+use crate::store::{Config, Store};
 
 /// Opens the store in a directory, and makes it if there is none.
 ///
@@ -182,9 +183,9 @@ impl Driver {
 
     fn leave(&mut self, now: Now, left: Left) {
         let id = self.inbox.next_id();
-        let request = match left {
-            Left::Upload(upload) => Request::Detach { upload },
-            Left::Spool(spool) => Request::DropSpool { spool },
+        let request: Request = match left {
+            Left::Upload(upload) => DetachUpload { upload }.into(),
+            Left::Spool(spool) => DropSpool { spool }.into(),
         };
         self.store.handle_request(now, id, request);
     }

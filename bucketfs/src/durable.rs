@@ -1,6 +1,7 @@
 //! Proofs that something is on stable storage.
 //!
-//! Each is made here alone, from the completion that made it true, and is taken by value by what
+//! Each is made here alone, from what made it true: the completion of a sync, a lock that is held,
+//! or an earlier proof that it uses up. None can be copied, and each is taken by value by what
 //! relies on it: no path can acknowledge first and sync later, and none can acknowledge twice on
 //! one sync of something else.
 //!
@@ -9,7 +10,17 @@
 
 use crate::disk::{Completion, Operation};
 use crate::error::DiskError;
-use crate::store::Durability;
+
+/// When an acknowledgement is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When what it acknowledges would survive a power cut.
+    #[default]
+    Full,
+    /// When the kernel has it: a crash of the process loses nothing, a power cut may lose what was
+    /// acknowledged shortly before, and leave it torn.
+    Relaxed,
+}
 
 /// Proof that what a request did would survive a power cut.
 ///
@@ -19,6 +30,28 @@ use crate::store::Durability;
 pub(crate) struct Durable(());
 
 impl Durable {
+    /// For a request that found done what it wants, on a share or slot whose lock it holds.
+    ///
+    /// Nothing appears in the tree before its record is durable, and the lock is held until then.
+    pub(crate) fn found_under(_: &impl HeldLock) -> Self {
+        Self(())
+    }
+
+    /// One proof of two things.
+    pub(crate) fn and(self, Self(()): Self) -> Self {
+        self
+    }
+}
+
+/// What only the owner of a lock has.
+pub(crate) trait HeldLock {}
+
+/// Proof that all records of one append to the journal are on stable storage.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct BatchDurable(());
+
+impl BatchDurable {
     /// From an append to the journal, which is one write and one sync.
     ///
     /// # Errors
@@ -37,21 +70,9 @@ impl Durable {
         Ok(Self(()))
     }
 
-    /// For a request that found done what it wants, on a share whose lock it holds.
-    ///
-    /// Nothing appears in the tree before its record is durable, and the lock is held until then.
-    pub(crate) fn found_under_lock() -> Self {
-        Self(())
-    }
-
-    /// One proof of two things.
-    pub(crate) fn and(self, Self(()): Self) -> Self {
-        self
-    }
-
-    /// The same proof for another record of the batch.
-    pub(crate) fn of_same_batch(&self) -> Self {
-        Self(())
+    /// A proof for each of those who waited for the batch.
+    pub(crate) fn each<T>(self, waiters: Vec<T>) -> impl Iterator<Item = (T, Durable)> {
+        waiters.into_iter().map(|waiter| (waiter, Durable(())))
     }
 }
 
@@ -117,8 +138,8 @@ impl NameDurable {
         Self(())
     }
 
-    /// The proof that it was made of; for the next name of the file.
-    pub(crate) fn of_bytes(&self) -> BytesDurable {
+    /// What it was made of, for the file's next name.
+    pub(crate) fn into_bytes(self) -> BytesDurable {
         BytesDurable(())
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use rustix::io::Errno;
 
-use crate::disk::StorePath;
+use crate::disk::{EngineError, StorePath};
+use crate::layout::Layout;
 
 /// The environment failed: a system call on the store's disk did not do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,104 +18,6 @@ pub struct DiskError {
     pub errno: Errno,
 }
 
-/// Why the store did not do what a request asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Taking the share would leave less than the reserved space free.
-    #[error("the store is full")]
-    Full,
-    /// The operator takes no new shares here; reads, renewals and removals go on.
-    #[error("the store is read-only")]
-    ReadOnly,
-    /// A sync of the journal failed, or what it says could not be done; the store only reads.
-    #[error("the store has failed and only reads until it is opened again")]
-    Failed,
-    /// More bytes than the store takes in one request or share.
-    #[error("larger than the limit of {limit} bytes")]
-    TooLarge {
-        /// The limit.
-        limit: u64,
-    },
-    /// More extents than the store reads for one request.
-    #[error("more than {limit} extents in one request")]
-    TooManyExtents {
-        /// The limit.
-        limit: usize,
-    },
-    /// The share is being uploaded by somebody else.
-    #[error("the share is being uploaded by somebody else")]
-    InProgress,
-    /// As many uploads are in progress as the store keeps.
-    #[error("too many uploads are in progress")]
-    TooManyUploads,
-    /// More requests than [`crate::Limits`] allows; the driver asks `has_room` first.
-    #[error("too many requests at once")]
-    Overloaded,
-    /// The upload named by a write, close or abort is not there: never opened, or ended.
-    #[error("no such upload is in progress")]
-    UnknownUpload,
-    /// A write that does not start where the last one ended.
-    #[error("the next byte of the share is {expected}")]
-    Gap {
-        /// Where it must start.
-        expected: u64,
-    },
-    /// The share closed is not of the size that was written or announced. The upload is given up.
-    #[error("{written} bytes were written")]
-    WrongSize {
-        /// What the store holds.
-        written: u64,
-    },
-    /// A part that overlaps others and does not say the same. Nothing of it was written.
-    #[error("other bytes were written there before")]
-    Conflict,
-    /// A part that reaches beyond the size that was allocated.
-    #[error("beyond the {size} bytes that were allocated")]
-    BeyondEnd {
-        /// As allocated.
-        size: u64,
-    },
-    /// A part that would leave more separate ranges written than the store keeps account of.
-    #[error("more than {limit} separate ranges of a share in progress")]
-    TooManyRanges {
-        /// The limit.
-        limit: usize,
-    },
-    /// The upload is there, and somebody else's.
-    #[error("not the upload secret")]
-    WrongSecret,
-    /// The share to be given up is finished.
-    #[error("the share is held already")]
-    AlreadyHeld,
-    /// A share without any bytes, of which no part can ever come.
-    #[error("a share must have at least one byte")]
-    EmptyShare,
-    /// No such share is held.
-    #[error("no such share")]
-    NoShare,
-    /// The write enabler is not that of every share of the slot.
-    #[error("the write enabler is not that of the slot")]
-    WrongWriteEnabler,
-    /// There is an immutable share where a slot was asked for.
-    #[error("the storage index is of immutable shares")]
-    NotASlot,
-    /// There are shares of a slot where immutable ones were asked for.
-    #[error("the storage index is of a slot")]
-    NotABucket,
-    /// The share has as many leases as the store gives one.
-    #[error("the share has too many leases")]
-    TooManyLeases,
-    /// The share's file on disk cannot be used.
-    #[error("the share's file is damaged: {0}")]
-    Damaged(#[from] Damage),
-    /// The disk failed on this share; others are not affected.
-    #[error("disk error: {0}")]
-    Disk(#[from] DiskError),
-    /// The store is shutting down.
-    #[error("the store is shutting down")]
-    ShuttingDown,
-}
-
 /// The bytes on disk are not what they must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
@@ -122,12 +25,17 @@ pub enum Damage {
     #[error("the container ends early")]
     Truncated,
     /// A change of the container was half written; opening the store again completes it.
-    #[error("a change of the container is half done; open the store again")]
+    #[error("a change of the container is half done; restart tahoed, which completes it")]
     HalfChanged,
     /// A container of a version or kind this store does not know, or no container.
     #[error("not a share container")]
     UnknownContainer,
 }
+
+/// A container has as many leases as the store gives one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the share has too many leases")]
+pub struct TooManyLeases;
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -225,6 +133,47 @@ pub enum OpenError {
         /// What happened.
         error: DiskError,
     },
+}
+
+/// Why a directory is not adopted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// It is something else, or the directory above the right one.
+    #[error(
+        "not a storage directory of Tahoe-LAFS: there is no directory `shares` in it; \
+         name the node's `storage` directory"
+    )]
+    NotTahoe,
+    /// There is nothing left to do.
+    #[error("already a store of this program: it has a file `version`; open it as it is")]
+    AlreadyAdopted,
+    /// Its shares would not be found.
+    #[error("the shares lie in layout {found}, not in {named}; adopt it as {found}")]
+    OtherLayout {
+        /// What was found under `shares`.
+        found: Layout,
+        /// What was asked for.
+        named: Layout,
+    },
+    /// A sync of the one would not reach the other.
+    #[error(
+        "`shares` is on another file system than the directory it is in; \
+         mount that file system at the storage directory itself"
+    )]
+    OtherFileSystem,
+    /// It was a store and has lost its version file: what the journal holds must not be dropped, nor
+    /// be done in another layout.
+    #[error(
+        "there is a journal with records and no file `version`: a damaged store of this program; \
+         restore its version file"
+    )]
+    JournalInUse,
+    /// It cannot be opened or written.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// No way to do I/O.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// What is wrong with a journal file.

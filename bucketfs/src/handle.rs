@@ -1,17 +1,20 @@
 //! The store as others see it: something that can be asked, from any task and any thread.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::Refusal;
-use crate::store::{Answer, ReadTestWrite, Request, RequestId};
+use crate::refusal::{OpenSpoolRefusal, Unavailable};
+use crate::request::{
+    AbortUpload, Answer, Ask, CloseUpload, OpenSpool, OpenUpload, ReadTestWrite, Request,
+    RequestId, WriteSpool, WriteUpload,
+};
 
 /// A way to ask the store. Cheap to clone.
 ///
@@ -56,26 +59,10 @@ pub(crate) struct Inbox {
 /// An answer to come. Dropping it takes nothing back: the request is carried out all the same.
 #[derive(Debug)]
 #[must_use = "the request was sent, but nobody will know its answer"]
-pub struct Pending {
+pub struct Pending<A> {
     id: RequestId,
     reply: oneshot::Receiver<Answer>,
-}
-
-/// What an upload begins with.
-#[derive(Debug)]
-pub struct UploadStart {
-    /// The bucket.
-    pub storage_index: StorageIndex,
-    /// The share.
-    pub share: ShareNumber,
-    /// Who may resume or abort.
-    pub secret: UploadSecret,
-    /// For its first lease.
-    pub lease: LeaseSecrets,
-    /// Size of the share, if known already.
-    pub size: Option<u64>,
-    /// Go on where an upload with the same secret ended, if there is one.
-    pub resume: bool,
+    asked: PhantomData<fn() -> A>,
 }
 
 /// A file for what one request is to write to a slot, if that is more than it may bring itself.
@@ -115,39 +102,32 @@ impl StoreHandle {
     }
 
     /// Asks, and waits for the answer.
-    pub async fn ask(&self, request: Request) -> Answer {
-        self.send(request).await.await
+    ///
+    /// # Errors
+    ///
+    /// Why it was not done.
+    pub async fn ask<A: Ask>(&self, ask: A) -> Result<A::Success, A::Refusal> {
+        self.send(ask).await.await
     }
 
     /// Asks, waiting only for a place in the queue.
-    pub async fn send(&self, request: Request) -> Pending {
+    pub async fn send<A: Ask>(&self, ask: A) -> Pending<A> {
         let id = next_id(&self.next);
         let (reply, pending) = oneshot::channel();
+        let request = ask.into();
         let message = Message::Ask { id, request, reply };
         // A queue that is closed drops the message, and the answer is that nobody is there.
         let _ = self.inbox.send(message).await;
-        Pending { id, reply: pending }
+        Pending {
+            id,
+            reply: pending,
+            asked: PhantomData,
+        }
     }
 
-    /// Begins or resumes an upload; the answer to come is that to [`Request::OpenUpload`].
-    pub async fn upload(&self, start: UploadStart) -> (Upload, Pending) {
-        let UploadStart {
-            storage_index,
-            share,
-            secret,
-            lease,
-            size,
-            resume,
-        } = start;
-        let request = Request::OpenUpload {
-            storage_index,
-            share,
-            secret,
-            lease,
-            size,
-            resume,
-        };
-        let pending = self.send(request).await;
+    /// Begins or resumes an upload. Writes may follow before it is answered.
+    pub async fn upload(&self, open: OpenUpload) -> (Upload, Pending<OpenUpload>) {
+        let pending = self.send(open).await;
         let upload = Upload {
             id: pending.id,
             handle: self.clone(),
@@ -156,25 +136,30 @@ impl StoreHandle {
         (upload, pending)
     }
 
-    /// Begins a spool. If there can be none, its writes are refused, and the request made with it.
-    pub async fn spool(&self) -> Spool {
-        let Pending { id, .. } = self.send(Request::OpenSpool).await;
-        Spool {
+    /// Begins a spool.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn spool(&self) -> Result<Spool, OpenSpoolRefusal> {
+        let pending = self.send(OpenSpool).await;
+        let id = pending.id;
+        pending.await?;
+        Ok(Spool {
             id,
             handle: self.clone(),
             over: false,
-        }
+        })
     }
 
-    /// Tests, reads and changes the shares of a slot, with a spool if its writes name one; see
-    /// [`Request::ReadTestWrite`].
+    /// Tests, reads and changes the shares of a slot, with a spool if its writes name one.
     pub async fn read_test_write(
         &self,
-        mut request: Box<ReadTestWrite>,
+        mut ask: ReadTestWrite,
         spool: Option<Spool>,
-    ) -> Pending {
-        request.spool = spool.as_ref().map(|spool| spool.id);
-        let pending = self.send(Request::ReadTestWrite(request)).await;
+    ) -> Pending<ReadTestWrite> {
+        ask.spool = spool.as_ref().map(|spool| spool.id);
+        let pending = self.send(ask).await;
         if let Some(mut spool) = spool {
             spool.over = true;
         }
@@ -191,40 +176,39 @@ impl StoreHandle {
 }
 
 impl Upload {
-    /// Writes the next bytes; see [`Request::Write`].
-    pub async fn write(&self, offset: u64, bytes: Bytes) -> Pending {
+    /// Writes the next bytes.
+    pub async fn write(&self, offset: u64, bytes: Bytes) -> Pending<WriteUpload> {
         let upload = self.id;
-        self.handle
-            .send(Request::Write {
-                upload,
-                offset,
-                bytes,
-            })
-            .await
+        let write = WriteUpload {
+            upload,
+            offset,
+            bytes,
+        };
+        self.handle.send(write).await
     }
 
-    /// Finishes the upload; see [`Request::Close`].
-    pub async fn close(mut self, size: u64) -> Pending {
+    /// Finishes the upload.
+    pub async fn close(mut self, size: u64) -> Pending<CloseUpload> {
         let upload = self.id;
-        let pending = self.handle.send(Request::Close { upload, size }).await;
+        let pending = self.handle.send(CloseUpload { upload, size }).await;
         self.over = true;
         pending
     }
 
-    /// Gives the upload up; see [`Request::Abort`].
-    pub async fn abort(mut self) -> Pending {
+    /// Gives the upload up.
+    pub async fn abort(mut self) -> Pending<AbortUpload> {
         let upload = self.id;
-        let pending = self.handle.send(Request::Abort { upload }).await;
+        let pending = self.handle.send(AbortUpload { upload }).await;
         self.over = true;
         pending
     }
 }
 
 impl Spool {
-    /// Writes the next bytes; see [`Request::Spool`].
-    pub async fn write(&self, bytes: Bytes) -> Pending {
+    /// Writes the next bytes.
+    pub async fn write(&self, bytes: Bytes) -> Pending<WriteSpool> {
         let spool = self.id;
-        self.handle.send(Request::Spool { spool, bytes }).await
+        self.handle.send(WriteSpool { spool, bytes }).await
     }
 }
 
@@ -246,13 +230,18 @@ impl Drop for Spool {
     }
 }
 
-impl Future for Pending {
-    type Output = Answer;
+impl<A: Ask> Future for Pending<A> {
+    type Output = Result<A::Success, A::Refusal>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.reply)
             .poll(context)
-            .map(|answer| answer.unwrap_or(Answer::Refused(Refusal::ShuttingDown)))
+            .map(|reply| match reply {
+                Ok(answer) => {
+                    A::result(answer).expect("the store answers through an asker of the kind")
+                }
+                Err(_) => Err(Unavailable::ShuttingDown.into()),
+            })
     }
 }
 

@@ -6,7 +6,7 @@
 //! journal/a, journal/b           the redo journal
 //! shares/...                     finished shares, as the layout has it
 //! shares/incoming/<serial>       uploads and other files on their way, gone after a restart
-//! shares/incoming/<serial>.parts uploads of parts, found again after a restart
+//! shares/incoming/<serial>.parts ranged uploads, found again after a restart
 //! shares/incoming/<serial>.note  beside one that is about to become a share
 //! corruption-advisories/...      what clients report, for the operator
 //! ```
@@ -33,7 +33,7 @@ pub struct ShareKey {
     /// The bucket.
     pub storage_index: StorageIndex,
     /// The share.
-    pub share: ShareNumber,
+    pub share_number: ShareNumber,
 }
 
 /// How the directories above the buckets are named.
@@ -61,21 +61,60 @@ impl Layout {
             Self::TwoLevel => "two-level",
         }
     }
+}
 
-    /// The directory of a bucket.
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where the buckets of a store lie, and what lies where: nothing else says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tree {
+    layout: Layout,
+}
+
+/// What a path below the store directory is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Located {
+    /// A share, in its place.
+    Share(ShareKey),
+    /// The directory of a bucket or slot, in its place.
+    Bucket(StorageIndex),
+    /// A directory above buckets.
+    Above,
+    /// Nothing of this tree: somebody else's, or of another layout.
+    Foreign,
+}
+
+impl Tree {
+    pub(crate) fn new(layout: Layout) -> Self {
+        Self { layout }
+    }
+
+    pub(crate) fn layout(self) -> Layout {
+        self.layout
+    }
+
+    /// The directory of a bucket or slot.
     pub(crate) fn bucket(self, storage_index: StorageIndex) -> StorePath {
         let name = storage_index.to_string();
         let (ab, cd) = (&name[..2], &name[2..4]);
-        StorePath::new(&match self {
-            Self::Flat => format!("{SHARES}/{name}"),
-            Self::OneLevel => format!("{SHARES}/{ab}/{name}"),
-            Self::TwoLevel => format!("{SHARES}/{ab}/{cd}/{name}"),
+        StorePath::new(&match self.layout {
+            Layout::Flat => format!("{SHARES}/{name}"),
+            Layout::OneLevel => format!("{SHARES}/{ab}/{name}"),
+            Layout::TwoLevel => format!("{SHARES}/{ab}/{cd}/{name}"),
         })
     }
 
     /// The container of a share.
     pub(crate) fn share(self, key: ShareKey) -> StorePath {
-        StorePath::new(&format!("{}/{}", self.bucket(key.storage_index), key.share))
+        StorePath::new(&format!(
+            "{}/{}",
+            self.bucket(key.storage_index),
+            key.share_number
+        ))
     }
 
     /// The directories that must be synced for a share's name to last, the deepest first.
@@ -91,28 +130,66 @@ impl Layout {
 
     /// How many directories between a share and `shares` may be removed when they are empty.
     pub(crate) fn levels(self) -> u8 {
-        match self {
-            Self::Flat => 1,
-            Self::OneLevel => 2,
-            Self::TwoLevel => 3,
+        match self.layout {
+            Layout::Flat => 1,
+            Layout::OneLevel => 2,
+            Layout::TwoLevel => 3,
+        }
+    }
+
+    /// What a path is of; the inverse of [`Tree::share`] and [`Tree::bucket`].
+    pub(crate) fn locate(self, path: &StorePath) -> Located {
+        let Some(names) = path.as_str().strip_prefix(SHARES) else {
+            return Located::Foreign;
+        };
+        let names: Vec<_> = names.split('/').skip(1).collect();
+        let levels = usize::from(self.levels());
+        if names.len() < levels {
+            return match names.iter().all(|name| is_prefix(name)) {
+                true => Located::Above,
+                false => Located::Foreign,
+            };
+        }
+        let Ok(storage_index) = names[levels - 1].parse() else {
+            return Located::Foreign;
+        };
+        let located = match names[levels..] {
+            [] => Located::Bucket(storage_index),
+            [number] => match number.parse() {
+                Ok(share_number) => Located::Share(ShareKey {
+                    storage_index,
+                    share_number,
+                }),
+                Err(_) => Located::Foreign,
+            },
+            _ => Located::Foreign,
+        };
+        // Also a bucket below another one's prefix, and a number with a zero in front.
+        let place = match &located {
+            Located::Share(key) => self.share(*key),
+            _ => self.bucket(storage_index),
+        };
+        match place == *path {
+            true => located,
+            false => Located::Foreign,
         }
     }
 }
 
-impl std::fmt::Display for Layout {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
+/// Whether a directory under `shares` has the name of one above buckets.
+fn is_prefix(name: &str) -> bool {
+    let base32 = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
+    name.len() == 2 && name.bytes().all(base32)
 }
 
-/// A file on its way to its name. Serial numbers go on from the highest that an upload of parts has.
+/// A file on its way to its name. Serial numbers continue after the highest of a ranged upload.
 pub(crate) fn incoming(serial: u64) -> StorePath {
     StorePath::new(&format!("{INCOMING}/{serial:x}"))
 }
 
-/// The file of an upload of parts.
-pub(crate) fn incoming_parts(serial: u64) -> StorePath {
-    StorePath::new(&format!("{INCOMING}/{serial:x}{PARTS}"))
+/// The file of a ranged upload.
+pub(crate) fn incoming_ranged(serial: u64) -> StorePath {
+    StorePath::new(&format!("{INCOMING}/{serial:x}{RANGED}"))
 }
 
 /// The note beside it while it becomes a share.
@@ -120,20 +197,28 @@ pub(crate) fn incoming_note(serial: u64) -> StorePath {
     StorePath::new(&format!("{INCOMING}/{serial:x}{NOTE}"))
 }
 
+/// A report that a share is corrupt, made at this time; as Tahoe names it.
+pub(crate) fn advisory(time: &str, key: ShareKey) -> StorePath {
+    let (storage_index, share_number) = (key.storage_index, key.share_number);
+    StorePath::new(&format!(
+        "{ADVISORIES}/{time}--{storage_index}-{share_number}"
+    ))
+}
+
 /// What a file in incoming is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
     /// An upload that is written front to back, or a small share.
     Upload,
-    /// An upload of parts.
-    Parts,
+    /// A ranged upload.
+    Ranged,
     /// The note of one.
     Note,
 }
 
 /// The serial number of a file in incoming, and what it is, if it is one of the store's.
 pub(crate) fn parse_incoming(name: &str) -> Option<(u64, Incoming)> {
-    let suffixes = [(PARTS, Incoming::Parts), (NOTE, Incoming::Note)];
+    let suffixes = [(RANGED, Incoming::Ranged), (NOTE, Incoming::Note)];
     let suffixed = suffixes
         .into_iter()
         .find_map(|(suffix, kind)| Some((name.strip_suffix(suffix)?, kind)));
@@ -144,8 +229,8 @@ pub(crate) fn parse_incoming(name: &str) -> Option<(u64, Incoming)> {
     Some((serial, kind))
 }
 
-/// What the name of an upload of parts ends with.
-const PARTS: &str = ".parts";
+/// What the name of a ranged upload ends with.
+const RANGED: &str = ".parts";
 /// What that of its note ends with.
 const NOTE: &str = ".note";
 /// The second name of a file in incoming that is on its way to its place. Serial numbers do not
@@ -179,16 +264,17 @@ mod tests {
     fn a_share_lies_as_many_levels_down_as_its_layout_has() {
         let key = ShareKey {
             storage_index: StorageIndex::new([1; 16]),
-            share: ShareNumber::new(7),
+            share_number: ShareNumber::new(7),
         };
         for (layout, directories) in [
             (Layout::Flat, &["shares"][..]),
             (Layout::OneLevel, &["shares/ae", "shares"]),
             (Layout::TwoLevel, &["shares/ae/aq", "shares/ae", "shares"]),
         ] {
+            let tree = Tree::new(layout);
             let bucket = format!("{}/aeaqcaibaeaqcaibaeaqcaibae", directories[0]);
-            assert_eq!(layout.share(key).as_str(), format!("{bucket}/7"));
-            let above: Vec<_> = layout
+            assert_eq!(tree.share(key).as_str(), format!("{bucket}/7"));
+            let above: Vec<_> = tree
                 .above(key.storage_index)
                 .iter()
                 .map(StorePath::to_string)
@@ -196,7 +282,45 @@ mod tests {
             assert_eq!(above[0], bucket);
             assert_eq!(above[1..], *directories);
             // `shares` itself stays, whatever is removed.
-            assert_eq!(usize::from(layout.levels()), directories.len());
+            assert_eq!(usize::from(tree.levels()), directories.len());
+        }
+    }
+
+    // Whoever walks a store knows by this what is whose.
+    #[test]
+    fn what_lies_in_its_place_is_located_and_everything_else_is_foreign() {
+        let key = ShareKey {
+            storage_index: StorageIndex::new([1; 16]),
+            share_number: ShareNumber::new(7),
+        };
+        let name = "aeaqcaibaeaqcaibaeaqcaibae";
+        for layout in Layout::ALL {
+            let tree = Tree::new(layout);
+            let (share, bucket) = (tree.share(key), tree.bucket(key.storage_index));
+            assert_eq!(tree.locate(&share), Located::Share(key));
+            assert_eq!(tree.locate(&bucket), Located::Bucket(key.storage_index));
+            for above in &tree.above(key.storage_index)[1..] {
+                assert_eq!(tree.locate(above), Located::Above, "{layout}");
+            }
+            for other in Layout::ALL.into_iter().filter(|other| *other != layout) {
+                let path = Tree::new(other).share(key);
+                assert_eq!(tree.locate(&path), Located::Foreign, "{layout}: {path}");
+            }
+            for foreign in [
+                format!("{share}/7"),
+                format!("{bucket}/07"),
+                format!("{bucket}/256"),
+                format!("{bucket}/7.bak"),
+                format!("shares/ab/cd/{name}/7"),
+                format!("shares/AE/aq/{name}/7"),
+                "shares/README".to_owned(),
+                "shares/incoming".to_owned(),
+                "journal/a".to_owned(),
+                "version".to_owned(),
+            ] {
+                let path = StorePath::new(&foreign);
+                assert_eq!(tree.locate(&path), Located::Foreign, "{layout}: {path}");
+            }
         }
     }
 }

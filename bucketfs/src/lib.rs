@@ -15,16 +15,31 @@ mod error;
 mod handle;
 pub mod journal;
 mod layout;
+pub mod limits;
+mod refusal;
+mod request;
 mod store;
+mod ticket;
 mod version;
 
-pub use adopt::{AdoptError, adopt};
+pub use adopt::adopt;
 pub use driver::{Driver, StartError, open};
-pub use error::{Damage, DiskError, JournalDamage, OpenError, Refusal};
-pub use handle::{Pending, Spool, StoreHandle, Upload, UploadStart};
+pub use durable::Durability;
+pub use error::{AdoptError, Damage, DiskError, JournalDamage, OpenError, TooManyLeases};
+pub use handle::{Pending, Spool, StoreHandle, Upload};
 pub use layout::{Layout, ShareKey};
-pub use store::{
-    AdvisedKind, Answer, BootId, BootIdError, Config, Durability, Extent, Held, LeaseOwner, Limits,
-    Now, Piece, ReadRequest, ReadTestWrite, Request, RequestId, Rest, ShareChange, ShareKind,
-    SlotWrite, Status, Store, Test, Wanted, fuzz_ticket,
+pub use refusal::{
+    AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,
+    OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal, RemoveRefusal, RenewRefusal,
+    SlotRefusal, Unavailable, Unreadable, Unwritable, WriteRangeRefusal, WriteRefusal,
+    WriteSpoolRefusal,
 };
+pub use request::{
+    AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, CloseUpload,
+    DetachUpload, DropSpool, Extent, Held, LeaseOwner, Leased, Now, OpenSpool, OpenUpload, Opened,
+    Piece, Put, RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, Request, RequestId, Rest,
+    ShareChange, ShareKind, SharesRead, SlotWrite, Status, Stored, Test, TestedAndWritten, Wanted,
+    WriteRange, WriteSpool, WriteUpload,
+};
+pub use store::{Config, Store};
+pub use ticket::{BootId, BootIdError, fuzz as fuzz_ticket};

@@ -6,8 +6,9 @@ use std::path::Path;
 use bucketfs::container::mutable::Content;
 use bucketfs::disk::EngineChoice;
 use bucketfs::{
-    Answer, Config, Extent, Layout, ReadRequest, ReadTestWrite, Refusal, Request, ShareChange,
-    ShareKind, SlotWrite, StoreHandle, UploadStart, Wanted,
+    Allocate, AskStatus, Config, Extent, Layout, OpenUpload, Opened, Put, RangeWritten, Read,
+    ReadTestWrite, ShareChange, ShareKey, ShareKind, SharesRead, SlotWrite, Spool, StoreHandle,
+    Stored, Unavailable, Wanted, WriteRange, WriteRangeRefusal,
 };
 use bytes::Bytes;
 use lafs::{
@@ -33,8 +34,8 @@ fn with_store<F: Future<Output = ()>>(
         client(handle.clone()).await;
         handle.shut_down().await;
         driver.await.unwrap().unwrap();
-        let late = handle.ask(Request::Status).await;
-        assert_eq!(late, Answer::Refused(Refusal::ShuttingDown));
+        let late = handle.ask(AskStatus).await;
+        assert_eq!(late.unwrap_err(), Unavailable::ShuttingDown);
     });
 }
 
@@ -55,32 +56,36 @@ fn share(number: u16) -> Bytes {
     Bytes::from(number.to_be_bytes().repeat(200))
 }
 
-fn put(number: u16) -> Request {
-    Request::Put {
+fn key(number: u16, share: u8) -> ShareKey {
+    ShareKey {
         storage_index: storage_index(number),
-        share: ShareNumber::new(3),
-        bytes: share(number),
+        share_number: ShareNumber::new(share),
+    }
+}
+
+fn put(number: u16) -> Put {
+    Put {
+        key: key(number, 3),
+        share: share(number),
         lease: lease(),
     }
 }
 
-fn read(number: u16) -> Request {
-    Request::Read(ReadRequest {
+fn read(number: u16) -> Read {
+    Read {
         storage_index: storage_index(number),
         wanted: Wanted::Any(10),
         extents: vec![Extent {
             offset: 0,
             size: 1 << 16,
         }],
-    })
+    }
 }
 
 async fn assert_is_held(store: &StoreHandle, number: u16, bytes: &Bytes) {
-    let Answer::Read { held, pieces, .. } = store.ask(read(number)).await else {
-        panic!("share {number} cannot be read");
-    };
-    assert_eq!(held.len(), 1, "share {number}");
-    assert_eq!(&pieces[0].bytes, bytes, "share {number}");
+    let read = store.ask(read(number)).await.unwrap();
+    assert_eq!(read.held.len(), 1, "share {number}");
+    assert_eq!(&read.pieces[0].bytes, bytes, "share {number}");
 }
 
 // The queue and the store are bounded: what does not fit waits, and is never refused for it.
@@ -95,7 +100,7 @@ fn more_askers_than_the_store_has_room_for_are_all_answered() {
                 askers.spawn(async move { store.ask(put(number)).await });
             }
             while let Some(answer) = askers.join_next().await {
-                assert_eq!(answer.unwrap(), Answer::Stored);
+                assert_eq!(answer.unwrap(), Ok(Stored::New));
             }
         });
         with_store(directory.path(), engine, |store| async move {
@@ -136,7 +141,7 @@ fn other_threads_ask_too() {
                 let runtime = { runtime }.build().unwrap();
                 runtime.block_on(async {
                     for number in thread * 50..thread * 50 + 50 {
-                        assert_eq!(store.ask(put(number)).await, Answer::Stored);
+                        assert_eq!(store.ask(put(number)).await, Ok(Stored::New));
                         assert_is_held(&store, number, &share(number)).await;
                     }
                 });
@@ -149,16 +154,15 @@ fn other_threads_ask_too() {
 }
 
 // The bytes of an upload are sent behind its opening without waiting; if the connection breaks,
-// the uploader comes back and goes on where it was.
+// the uploader comes back and resumes where it was.
 #[test]
 fn an_upload_that_was_dropped_is_resumed_where_it_ended() {
     for engine in ENGINES {
         let directory = tempfile::tempdir().unwrap();
         with_store(directory.path(), engine, |store| async move {
             let bytes = Bytes::from(share(9).repeat(1000));
-            let start = |resume| UploadStart {
-                storage_index: storage_index(9),
-                share: ShareNumber::new(0),
+            let start = |resume| OpenUpload {
+                key: key(9, 0),
                 secret: UploadSecret::new([3; 32]),
                 lease: lease(),
                 size: None,
@@ -166,21 +170,19 @@ fn an_upload_that_was_dropped_is_resumed_where_it_ended() {
             };
             let (upload, opened) = store.upload(start(false)).await;
             let written = upload.write(0, bytes.slice(..100_000)).await;
-            assert_eq!(opened.await, Answer::Opened { offset: 0 });
-            assert_eq!(written.await, Answer::Written);
+            assert_eq!(opened.await, Ok(Opened::At { offset: 0 }));
+            assert_eq!(written.await, Ok(()));
             drop(upload);
 
             let (upload, opened) = store.upload(start(true)).await;
-            assert_eq!(opened.await, Answer::Opened { offset: 100_000 });
+            assert_eq!(opened.await, Ok(Opened::At { offset: 100_000 }));
             let written = upload.write(100_000, bytes.slice(100_000..)).await;
             let size = u64::try_from(bytes.len()).unwrap();
-            assert_eq!(upload.close(size).await.await, Answer::Stored);
-            assert_eq!(written.await, Answer::Written);
+            assert_eq!(upload.close(size).await.await, Ok(()));
+            assert_eq!(written.await, Ok(()));
 
-            let Answer::Read { pieces, .. } = store.ask(read(9)).await else {
-                panic!("cannot be read");
-            };
-            assert_eq!(pieces[0].bytes, bytes.slice(..1 << 16));
+            let read = store.ask(read(9)).await.unwrap();
+            assert_eq!(read.pieces[0].bytes, bytes.slice(..1 << 16));
         });
     }
 }
@@ -198,19 +200,23 @@ fn a_driver_that_nobody_can_ask_any_more_ends() {
     runtime.block_on(driver.run()).unwrap();
 }
 
-fn change(number: u16, writes: Vec<SlotWrite>) -> Box<ReadTestWrite> {
+fn change(number: u16, writes: Vec<SlotWrite>) -> ReadTestWrite {
     let change = ShareChange {
         writes,
         ..ShareChange::default()
     };
-    Box::new(ReadTestWrite {
+    ReadTestWrite {
         storage_index: storage_index(number),
         write_enabler: WriteEnabler::new([3; 32]),
         lease: lease(),
         shares: [(ShareNumber::new(0), change)].into(),
         read: Vec::new(),
         spool: None,
-    })
+    }
+}
+
+async fn open_spool(store: &StoreHandle) -> Spool {
+    store.spool().await.unwrap()
 }
 
 // What is too large for a request comes by a spool; one that is dropped leaves nothing behind.
@@ -222,7 +228,7 @@ fn slots_are_changed_with_and_without_spools() {
         let bytes = Bytes::from(content.clone());
         with_store(directory.path(), engine, |store| async move {
             for (offset, size) in [(0, 1_500_000), (400, 300_000), (1_400_000, 200_000)] {
-                let (dropped, spool) = (store.spool().await, store.spool().await);
+                let (dropped, spool) = (open_spool(&store).await, open_spool(&store).await);
                 let mut written = Vec::new();
                 for start in (0..bytes.len()).step_by(500_000) {
                     let part = bytes.slice(start..start + 500_000);
@@ -232,37 +238,29 @@ fn slots_are_changed_with_and_without_spools() {
                 let content = Content::Spooled { offset: 0, size };
                 let change = change(1, vec![SlotWrite { offset, content }]);
                 let changed = store.read_test_write(change, Some(spool)).await.await;
-                assert!(matches!(
-                    changed,
-                    Answer::TestedAndWritten { success: true, .. }
-                ));
+                assert!(changed.unwrap().success);
                 for written in written {
-                    assert_eq!(written.await, Answer::Written);
+                    assert_eq!(written.await, Ok(()));
                 }
             }
             let content = Content::Bytes(Bytes::from_static(b"small"));
             let offset = 1_599_998;
             let change = change(1, vec![SlotWrite { offset, content }]);
             let changed = store.read_test_write(change, None).await.await;
-            assert!(matches!(
-                changed,
-                Answer::TestedAndWritten { success: true, .. }
-            ));
+            assert!(changed.unwrap().success);
         });
         let incoming = std::fs::read_dir(directory.path().join("shares/incoming")).unwrap();
         assert_eq!(incoming.count(), 0);
         with_store(directory.path(), engine, |store| async move {
-            let read = Request::Read(ReadRequest {
+            let read = Read {
                 storage_index: storage_index(1),
                 wanted: Wanted::One(ShareNumber::new(0)),
                 extents: vec![Extent {
                     offset: 1_399_990,
                     size: 1 << 20,
                 }],
-            });
-            let Answer::Read { held, pieces, .. } = store.ask(read).await else {
-                panic!("a read");
             };
+            let SharesRead { held, pieces, .. } = store.ask(read).await.unwrap();
             assert_eq!(
                 (held[0].size, held[0].kind),
                 (1_600_003, ShareKind::Mutable)
@@ -274,9 +272,9 @@ fn slots_are_changed_with_and_without_spools() {
 }
 
 // The whole way of a Tahoe server's successor, on a real disk: a store is adopted, a large share
-// comes in parts of any order, the process ends in the middle of it, and the next one goes on.
+// comes in ranges of any order, the process ends in the middle of it, and the next one resumes it.
 #[test]
-fn a_large_share_in_parts_outlasts_the_process_in_an_adopted_store() {
+fn a_large_share_in_ranges_outlasts_the_process_in_an_adopted_store() {
     for engine in ENGINES {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(directory.path().join("shares/incoming")).unwrap();
@@ -286,43 +284,40 @@ fn a_large_share_in_parts_outlasts_the_process_in_an_adopted_store() {
         let bytes: Vec<u8> = (0..400_000_u32).flat_map(u32::to_be_bytes).collect();
         let bytes = Bytes::from(bytes);
         let size = bytes.len();
-        let part = |begin: usize, end: usize| Request::WritePart {
-            storage_index: storage_index(1),
-            share: ShareNumber::new(3),
+        let part = |begin: usize, end: usize| WriteRange {
+            key: key(1, 3),
             secret: UploadSecret::of_bytes(b"secret"),
             offset: begin as u64,
             bytes: bytes.slice(begin..end),
         };
         with_store(directory.path(), engine, async |store: StoreHandle| {
-            let allocate = Request::Allocate {
+            let allocate = Allocate {
                 storage_index: storage_index(1),
-                shares: vec![ShareNumber::new(3)],
+                share_numbers: vec![ShareNumber::new(3)],
                 size: size as u64,
                 secret: UploadSecret::of_bytes(b"secret"),
                 lease: lease(),
             };
-            let answer = store.ask(allocate).await;
-            assert!(matches!(answer, Answer::Allocated { allocated, .. } if allocated.len() == 1));
-            store.ask(part(1_000_000, size)).await;
+            let answer = store.ask(allocate).await.unwrap();
+            assert_eq!(answer.allocated.len(), 1);
+            store.ask(part(1_000_000, size)).await.unwrap();
             let answer = store.ask(part(0, 400_000)).await;
             let missing = vec![(400_000, 1_000_000)];
-            assert_eq!(answer, Answer::PartWritten { missing });
+            assert_eq!(answer, Ok(RangeWritten::Missing(missing)));
         });
         with_store(directory.path(), engine, async |store: StoreHandle| {
             let mut other = bytes.slice(399_000..399_100).to_vec();
             other[99] ^= 1;
-            let differs = Request::WritePart {
-                storage_index: storage_index(1),
-                share: ShareNumber::new(3),
+            let differs = WriteRange {
+                key: key(1, 3),
                 secret: UploadSecret::of_bytes(b"secret"),
                 offset: 399_000,
                 bytes: other.into(),
             };
-            let conflict = Answer::Refused(Refusal::Conflict);
+            let conflict = Err(WriteRangeRefusal::Conflict);
             assert_eq!(store.ask(differs).await, conflict);
-            let missing = Vec::new();
             let answer = store.ask(part(300_000, 1_100_000)).await;
-            assert_eq!(answer, Answer::PartWritten { missing });
+            assert_eq!(answer, Ok(RangeWritten::Complete));
         });
         let name = storage_index(1).to_string();
         let file = directory
@@ -345,22 +340,24 @@ fn spools_that_are_dropped_at_once_do_not_use_up_those_there_are() {
     let directory = tempfile::tempdir().unwrap();
     with_store(directory.path(), EngineChoice::Pool, |store| async move {
         for _ in 0..200 {
-            let spool = store.spool().await;
-            let written = spool.write(Bytes::from_static(b"bytes")).await;
-            drop((spool, written));
+            // There may be none before those dropped are gone.
+            if let Ok(spool) = store.spool().await {
+                let written = spool.write(Bytes::from_static(b"bytes")).await;
+                drop((spool, written));
+            }
         }
         // Once all of that is carried out there is room for one that is used.
-        store.ask(Request::Status).await;
+        store.ask(AskStatus).await.unwrap();
         let mut tries = 0;
-        loop {
-            let spool = store.spool().await;
-            let written = spool.write(Bytes::from_static(b"bytes")).await.await;
-            if written == Answer::Written {
-                break;
+        let spool = loop {
+            match store.spool().await {
+                Ok(spool) => break spool,
+                Err(refusal) => assert!(tries < 10_000, "{refusal}"),
             }
             tries += 1;
-            assert!(tries < 10_000, "{written:?}");
-        }
+        };
+        let written = spool.write(Bytes::from_static(b"bytes")).await.await;
+        assert_eq!(written, Ok(()));
     });
     let incoming = std::fs::read_dir(directory.path().join("shares/incoming")).unwrap();
     assert_eq!(incoming.count(), 0);

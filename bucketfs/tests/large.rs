@@ -9,8 +9,8 @@ use bucketfs::container::mutable::{self, Content, NodeId};
 use bucketfs::container::{HEADER_SIZE, Header, Lease, Version};
 use bucketfs::disk::{Engine, Pool, Root};
 use bucketfs::{
-    Answer, Config, Extent, LeaseOwner, Now, ReadRequest, ReadTestWrite, Request, RequestId,
-    ShareChange, SlotWrite, Store, Wanted,
+    Ask, Config, Extent, LeaseOwner, Now, Read, ReadTestWrite, RenewLeases, RequestId, ShareChange,
+    SlotWrite, Store, TestedAndWritten, Wanted,
 };
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, WriteEnabler};
@@ -24,11 +24,16 @@ fn secrets(byte: u8) -> LeaseSecrets {
     }
 }
 
-fn ask(store: &mut Store, engine: &mut Pool, now: Now, request: Request) -> Answer {
-    store.handle_request(now, RequestId(0), request);
+fn ask<A: Ask>(
+    store: &mut Store,
+    engine: &mut Pool,
+    now: Now,
+    ask: A,
+) -> Result<A::Success, A::Refusal> {
+    store.handle_request(now, RequestId(0), ask);
     loop {
         if let Some((_, answer)) = store.poll_answer() {
-            return answer;
+            return A::result(answer).expect("the answer to what was asked");
         }
         while let Some((id, operation)) = store.poll_operation() {
             engine.submit(id, operation);
@@ -71,34 +76,26 @@ fn a_share_beyond_4_gib_is_read_and_leased() {
     file.write_all_at(&lease.encode(), header.leases_offset())
         .unwrap();
 
-    let renewal = Request::Lease {
+    let renewal = RenewLeases {
         storage_index,
         lease: secrets(2),
         owner: LeaseOwner::Renewal,
     };
-    match ask(&mut store, &mut engine, now, renewal) {
-        Answer::Leased { held, failed } => assert!(held.len() == 1 && failed.is_empty()),
-        answer => panic!("{answer:?}"),
-    }
+    let leased = ask(&mut store, &mut engine, now, renewal).unwrap();
+    assert!(leased.held.len() == 1 && leased.failed.is_empty());
     assert_eq!(file.metadata().unwrap().len(), HEADER_SIZE + SIZE + 2 * 72);
-    let read = Request::Read(ReadRequest {
+    let read = Read {
         storage_index,
         wanted: Wanted::Any(1),
         extents: vec![Extent {
             offset: SIZE - 3,
             size: 1000,
         }],
-    });
-    match ask(&mut store, &mut engine, now, read) {
-        Answer::Read { held, pieces, .. } => {
-            assert_eq!(held[0].size, SIZE);
-            assert_eq!(
-                (pieces[0].offset, &pieces[0].bytes[..]),
-                (SIZE - 3, &b"end"[..])
-            );
-        }
-        answer => panic!("{answer:?}"),
-    }
+    };
+    let read = ask(&mut store, &mut engine, now, read).unwrap();
+    assert_eq!(read.held[0].size, SIZE);
+    let piece = &read.pieces[0];
+    assert_eq!((piece.offset, &piece.bytes[..]), (SIZE - 3, &b"end"[..]));
 }
 
 // A change within the share's room is made in place, however large the container is.
@@ -154,11 +151,11 @@ fn a_slot_beyond_4_gib_is_changed_in_place() {
         spool: None,
     };
     for wanted in [&[0, 0, 0, 0][..], b"!en"] {
-        let request = Request::ReadTestWrite(Box::new(ask_for.clone()));
+        let request = ask_for.clone();
         let read = vec![(share, vec![Bytes::copy_from_slice(wanted)])];
         let success = true;
         let answer = ask(&mut store, &mut engine, now, request);
-        assert_eq!(answer, Answer::TestedAndWritten { success, read });
+        assert_eq!(answer, Ok(TestedAndWritten { success, read }));
         ask_for.shares.clear();
     }
     assert_eq!(file.metadata().unwrap().len(), 468 + SIZE + 4);

@@ -6,8 +6,9 @@ use bucketfs::container::mutable::{
     Container, Content, Header, Image, LeaseChange, LeaseSearch, Leases, NodeId, SHARE_SIZE_MAX,
     Sizes, UncheckedHeader, fuzz, is_mutable,
 };
+use bucketfs::container::mutable::{LeasesError, ShareTooLarge};
 use bucketfs::container::{self, LEASES_MAX, Version};
-use bucketfs::{Damage, Refusal};
+use bucketfs::{Damage, TooManyLeases};
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, WriteEnabler};
 use proptest::prelude::*;
@@ -230,7 +231,7 @@ fn a_container_cut_anywhere_is_refused() {
     for (name, file) in FIXTURES {
         for len in 0..file.len() {
             let parsed = Container::parse(&file[..len]);
-            let refused = Err(Refusal::Damaged(Damage::Truncated));
+            let refused = Err(LeasesError::Damaged(Damage::Truncated));
             assert_eq!(parsed, refused, "{name} {len}");
         }
     }
@@ -259,22 +260,22 @@ fn sizes_and_counts_beyond_the_file_are_refused() {
     for huge in [101, 1 << 32, u64::MAX - 467, u64::MAX] {
         assert_eq!(
             with(84, &huge.to_be_bytes()),
-            Err(Refusal::Damaged(Damage::Truncated))
+            Err(LeasesError::Damaged(Damage::Truncated))
         );
     }
     for huge in [567, 569, 755, 756, 1 << 40, u64::MAX - 3, u64::MAX] {
         assert_eq!(
             with(92, &huge.to_be_bytes()),
-            Err(Refusal::Damaged(Damage::Truncated))
+            Err(LeasesError::Damaged(Damage::Truncated))
         );
     }
     for huge in [3, 1 << 26, u32::MAX] {
         assert_eq!(
             with(568, &huge.to_be_bytes()),
-            Err(Refusal::Damaged(Damage::Truncated))
+            Err(LeasesError::Damaged(Damage::Truncated))
         );
     }
-    let unknown = Err(Refusal::Damaged(Damage::UnknownContainer));
+    let unknown = Err(LeasesError::Damaged(Damage::UnknownContainer));
     assert_eq!(with(31, &[0]), unknown);
 }
 
@@ -290,7 +291,7 @@ fn the_two_kinds_of_container_are_told_apart_by_twelve_bytes() {
 fn a_share_beyond_tahoes_limit_is_refused() {
     let mut image = Image::new(Sizes::EMPTY);
     let limit = SHARE_SIZE_MAX;
-    let refused = Err(Refusal::TooLarge { limit });
+    let refused = Err(ShareTooLarge);
     assert_eq!(image.write(limit, &content(b"x")), refused);
     assert_eq!(image.write(u64::MAX, &content(b"x")), refused);
     image.write(limit - 1, &content(b"x")).unwrap();
@@ -317,7 +318,7 @@ fn the_last_extra_lease_allowed_is_the_last_one_added() {
         match search.run(Version::One, &leases) {
             Ok(change) => leases.apply(&change),
             Err(refusal) => {
-                assert_eq!(refusal, Refusal::TooManyLeases);
+                assert_eq!(refusal, TooManyLeases);
                 break;
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bucketfs::{Answer, Driver, Request, StoreHandle};
+use bucketfs::{AskStatus, Driver, StoreHandle};
 use lafs::Swissnum;
 use lafs::nurl::Nurl;
 use protocol::limits::{BACKLOG, TURNED_AWAY_MAX};
@@ -131,7 +131,7 @@ impl Daemon {
         } = self;
         runtime.block_on(async {
             let serve = async {
-                let Answer::Status(status) = store.ask(Request::Status).await else {
+                let Ok(status) = store.ask(AskStatus).await else {
                     return Ok(());
                 };
                 info!(

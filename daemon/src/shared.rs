@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use bucketfs::{Answer, Durability, Request, Status, StoreHandle};
+use bucketfs::{AskStatus, Durability, Status, StoreHandle};
 use lafs::Swissnum;
 use protocol::{Welcome, limits};
 use rustls::ServerConfig;
@@ -125,7 +125,7 @@ impl Shared {
         self.asked_ms.store(now, Ordering::Relaxed);
         let shared = Arc::clone(self);
         tokio::spawn(async move {
-            if let Answer::Status(status) = shared.store.ask(Request::Status).await {
+            if let Ok(status) = shared.store.ask(AskStatus).await {
                 let read_only = status.read_only || status.failed;
                 shared.read_only.store(read_only, Ordering::Relaxed);
                 shared.space_free.store(status.available, Ordering::Relaxed);

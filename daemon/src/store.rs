@@ -7,13 +7,13 @@ use std::path::Path;
 use bucketfs::container::Version;
 use bucketfs::disk::EngineChoice;
 use bucketfs::{
-    Answer, BootId, Driver, Durability, Layout, Pending, Refusal, Request, StartError, StoreHandle,
-    Upload, UploadStart,
+    BootId, CloseRefusal, Driver, Durability, Layout, Opened, StartError, StoreHandle, Upload,
+    WriteRefusal,
 };
 use protocol::RequestNumber;
 
 use crate::config::{self, NodeId};
-use crate::work::Step;
+use crate::work::{Step, StepAnswer, UploadAnswer, UploadStep};
 
 /// Opens the store as configured; blocks until its journal is replayed.
 pub(crate) fn open(
@@ -72,7 +72,7 @@ pub(crate) struct Session {
 #[derive(Debug)]
 pub(crate) struct Done {
     request: RequestNumber,
-    answer: Answer,
+    answer: StepAnswer,
     /// The upload that the step was of, if it goes on.
     upload: Option<Upload>,
 }
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// Ends a step.
-    pub(crate) fn take_back(&mut self, done: Done) -> (RequestNumber, Answer) {
+    pub(crate) fn take_back(&mut self, done: Done) -> (RequestNumber, StepAnswer) {
         if let Some(upload) = done.upload {
             self.uploads.insert(done.request, upload);
         } else if self.uploads.is_empty() {
@@ -118,69 +118,53 @@ async fn perform(
     handle: &StoreHandle,
     upload: Option<Upload>,
     step: Step,
-) -> (Answer, Option<Upload>) {
-    let (step, upload) = match (step, upload) {
-        (Step::Write { offset, bytes }, Some(upload)) => {
-            let answer = upload.write(offset, bytes).await.await;
-            return (answer, Some(upload));
+) -> (StepAnswer, Option<Upload>) {
+    match step {
+        Step::Put(put) => (StepAnswer::Put(handle.ask(put).await), None),
+        Step::Read(read) => (StepAnswer::Read(handle.ask(read).await), None),
+        Step::Lease(renew) => (StepAnswer::Lease(handle.ask(renew).await), None),
+        Step::Upload(step) => {
+            let (answer, upload) = perform_of_upload(handle, upload, step).await;
+            (StepAnswer::Upload(answer), upload)
         }
-        (Step::Close { size }, Some(upload)) => return (closed(upload.close(size)).await, None),
-        (Step::Abort, Some(upload)) => return (closed(upload.abort()).await, None),
-        (Step::Detach, _) => return (Answer::Detached, None),
-        (step, upload) => (step, upload),
-    };
-    let request = match step {
-        Step::Put {
-            storage_index,
-            share_number,
-            share,
-            lease,
-        } => Request::Put {
-            storage_index,
-            share: share_number,
-            bytes: share,
-            lease,
-        },
-        Step::Open {
-            storage_index,
-            share_number,
-            secret,
-            lease,
-            size,
-            resume,
-        } => {
-            let start = UploadStart {
-                storage_index,
-                share: share_number,
-                secret,
-                lease,
-                size,
-                resume,
-            };
-            let (upload, answer) = handle.upload(start).await;
-            return match answer.await {
-                opened @ Answer::Opened { .. } => (opened, Some(upload)),
-                other => (other, None),
-            };
-        }
-        Step::Read(read) => Request::Read(read),
-        Step::Lease {
-            storage_index,
-            lease,
-            owner,
-        } => Request::Lease {
-            storage_index,
-            lease,
-            owner,
-        },
-        // Its upload went with an earlier step: the store has dropped it.
-        Step::Write { .. } | Step::Close { .. } | Step::Abort | Step::Detach => {
-            return (Answer::Refused(Refusal::UnknownUpload), upload);
-        }
-    };
-    (handle.ask(request).await, None)
+    }
 }
 
-async fn closed(sent: impl Future<Output = Pending>) -> Answer {
-    sent.await.await
+/// Without an upload the store has dropped it: an earlier step has ended it.
+async fn perform_of_upload(
+    handle: &StoreHandle,
+    upload: Option<Upload>,
+    step: UploadStep,
+) -> (UploadAnswer, Option<Upload>) {
+    match (step, upload) {
+        (UploadStep::Open(open), _) => {
+            let (upload, opened) = handle.upload(open).await;
+            let opened = opened.await;
+            let is_open = matches!(opened, Ok(Opened::At { .. }));
+            (UploadAnswer::Opened(opened), is_open.then_some(upload))
+        }
+        (UploadStep::Write { offset, bytes }, upload) => {
+            let len = bytes.len();
+            let result = match &upload {
+                Some(upload) => upload.write(offset, bytes).await.await,
+                None => Err(WriteRefusal::UnknownUpload),
+            };
+            (UploadAnswer::Written(len, result), upload)
+        }
+        (UploadStep::Close { size }, Some(upload)) => {
+            (UploadAnswer::Closed(upload.close(size).await.await), None)
+        }
+        (UploadStep::Close { .. }, None) => {
+            (UploadAnswer::Closed(Err(CloseRefusal::UnknownUpload)), None)
+        }
+        (UploadStep::Abort, upload) => {
+            if let Some(upload) = upload {
+                // Gone already is what is wanted, too.
+                let _ = upload.abort().await.await;
+            }
+            (UploadAnswer::Ended, None)
+        }
+        // Dropped, it stays in the store, to be resumed.
+        (UploadStep::Detach, _) => (UploadAnswer::Ended, None),
+    }
 }

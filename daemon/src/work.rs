@@ -13,15 +13,18 @@ mod upload;
 
 use std::collections::{HashMap, VecDeque};
 
-use bucketfs::{Answer, LeaseOwner, ReadRequest};
-use bytes::Bytes;
-use lafs::{ConnectionSecret, LeaseSecrets, ShareNumber, StorageIndex, UploadSecret};
+use bucketfs::{
+    LeaseOwner, Leased, OpenUpload, Put, PutRefusal, ReadRefusal, RenewLeases, RenewRefusal,
+    ShareKey, SharesRead, Stored,
+};
+use lafs::{ConnectionSecret, ShareNumber};
 use protocol::limits::READS_MAX;
 use protocol::server::{self, Event, Outcome};
 use protocol::{HeldShare, RequestNumber};
 
 use self::read::Read;
 use self::upload::Upload;
+pub(crate) use self::upload::{UploadAnswer, UploadStep};
 
 /// What is under way for one connection.
 #[derive(Debug, Default)]
@@ -46,37 +49,22 @@ pub(crate) struct Work {
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Store a whole share.
-    Put {
-        storage_index: StorageIndex,
-        share_number: ShareNumber,
-        share: Bytes,
-        lease: LeaseSecrets,
-    },
-    /// Begin or resume the upload that has this number.
-    Open {
-        storage_index: StorageIndex,
-        share_number: ShareNumber,
-        secret: UploadSecret,
-        lease: LeaseSecrets,
-        size: Option<u64>,
-        resume: bool,
-    },
-    /// Write to the upload.
-    Write { offset: u64, bytes: Bytes },
-    /// Finish the upload.
-    Close { size: u64 },
-    /// Drop the upload.
-    Abort,
-    /// Leave the upload, to be resumed.
-    Detach,
+    Put(Put),
+    /// The next step of the upload that has this number.
+    Upload(UploadStep),
     /// Read.
-    Read(ReadRequest),
+    Read(bucketfs::Read),
     /// Add or renew leases.
-    Lease {
-        storage_index: StorageIndex,
-        lease: LeaseSecrets,
-        owner: LeaseOwner,
-    },
+    Lease(RenewLeases),
+}
+
+/// What came of a step.
+#[derive(Debug)]
+pub(crate) enum StepAnswer {
+    Put(Result<Stored, PutRefusal>),
+    Upload(UploadAnswer),
+    Read(Result<SharesRead, ReadRefusal>),
+    Lease(Result<Leased, RenewRefusal>),
 }
 
 impl Work {
@@ -95,13 +83,15 @@ impl Work {
                 share,
             } => {
                 self.puts.insert(request, share.len());
-                let step = Step::Put {
-                    storage_index,
-                    share_number,
+                let put = Put {
+                    key: ShareKey {
+                        storage_index,
+                        share_number,
+                    },
                     share,
                     lease: self.secret().lease(storage_index),
                 };
-                self.steps.push_back((request, step));
+                self.steps.push_back((request, Step::Put(put)));
             }
             Event::Open {
                 request,
@@ -111,25 +101,28 @@ impl Work {
                 size,
             } => {
                 self.uploads.insert(request, Upload::new(resume));
-                let step = Step::Open {
-                    storage_index,
-                    share_number,
+                let open = OpenUpload {
+                    key: ShareKey {
+                        storage_index,
+                        share_number,
+                    },
                     secret: self.secret().upload(storage_index),
                     lease: self.secret().lease(storage_index),
                     size,
                     resume,
                 };
+                let step = Step::Upload(UploadStep::Open(open));
                 self.steps.push_back((request, step));
             }
             Event::Data {
                 upload,
                 offset,
                 bytes,
-            } => self.push_to_upload(upload, Step::Write { offset, bytes }, connection),
+            } => self.push_to_upload(upload, UploadStep::Write { offset, bytes }, connection),
             Event::Close { upload, size } => {
-                self.push_to_upload(upload, Step::Close { size }, connection);
+                self.push_to_upload(upload, UploadStep::Close { size }, connection);
             }
-            Event::Abort { upload } => self.push_to_upload(upload, Step::Abort, connection),
+            Event::Abort { upload } => self.push_to_upload(upload, UploadStep::Abort, connection),
             Event::Read { request, read } => {
                 self.reads_waiting.push_back(Read::new(request, read));
             }
@@ -137,12 +130,12 @@ impl Work {
                 request,
                 storage_index,
             } => {
-                let step = Step::Lease {
+                let renew = RenewLeases {
                     storage_index,
                     lease: self.secret().lease(storage_index),
                     owner: LeaseOwner::Renewal,
                 };
-                self.steps.push_back((request, step));
+                self.steps.push_back((request, Step::Lease(renew)));
             }
         }
     }
@@ -168,35 +161,43 @@ impl Work {
     ///
     /// # Panics
     ///
-    /// If there was no such step, or the store answers it with what it cannot be answered with.
+    /// If there was no such step.
     pub(crate) fn handle_answer(
         &mut self,
         request: RequestNumber,
-        answer: Answer,
+        answer: StepAnswer,
         connection: &mut server::Connection,
     ) {
-        if let Some(len) = self.puts.remove(&request) {
-            connection.release(len);
-            connection.answer(request, put_outcome(answer));
-        } else if let Some(mut read) = self.reads.remove(&request) {
-            if self.deaf {
-                return;
+        match answer {
+            StepAnswer::Put(result) => {
+                let len = self.puts.remove(&request).expect(UNDER_WAY);
+                connection.release(len);
+                connection.answer(request, put_outcome(result));
             }
-            match read.handle_answer(answer, connection) {
-                // To the back: READs take turns.
-                read::Next::Step => self.reads_waiting.push_back(read),
-                read::Next::Done => {}
-            }
-        } else if let Some(upload) = self.uploads.get_mut(&request) {
-            match upload.handle_answer(request, answer, connection) {
-                upload::Next::Step(step) => self.steps.push_back((request, step)),
-                upload::Next::Wait => {}
-                upload::Next::Done => {
-                    self.uploads.remove(&request);
+            StepAnswer::Read(result) => {
+                let mut read = self.reads.remove(&request).expect(UNDER_WAY);
+                if self.deaf {
+                    return;
+                }
+                match read.handle_answer(result, connection) {
+                    // To the back: READs take turns.
+                    read::Next::Step => self.reads_waiting.push_back(read),
+                    read::Next::Done => {}
                 }
             }
-        } else {
-            lease_answer(request, answer, connection);
+            StepAnswer::Upload(answer) => {
+                let upload = self.uploads.get_mut(&request).expect(UNDER_WAY);
+                match upload.handle_answer(request, answer, connection) {
+                    upload::Next::Step(step) => {
+                        self.steps.push_back((request, Step::Upload(step)));
+                    }
+                    upload::Next::Wait => {}
+                    upload::Next::Done => {
+                        self.uploads.remove(&request);
+                    }
+                }
+            }
+            StepAnswer::Lease(result) => lease_answer(request, result, connection),
         }
         self.shrink();
     }
@@ -206,7 +207,7 @@ impl Work {
     pub(crate) fn leave_uploads(&mut self, connection: &mut server::Connection) {
         for (request, upload) in &mut self.uploads {
             if let Some(step) = upload.leave(connection) {
-                self.steps.push_back((*request, step));
+                self.steps.push_back((*request, Step::Upload(step)));
             }
         }
     }
@@ -234,7 +235,7 @@ impl Work {
     fn push_to_upload(
         &mut self,
         request: RequestNumber,
-        step: Step,
+        step: UploadStep,
         connection: &mut server::Connection,
     ) {
         let upload = self
@@ -242,7 +243,7 @@ impl Work {
             .get_mut(&request)
             .expect("the connection gives only what belongs to an open upload");
         if let Some(step) = upload.push(step, connection) {
-            self.steps.push_back((request, step));
+            self.steps.push_back((request, Step::Upload(step)));
         }
     }
 
@@ -270,27 +271,27 @@ impl Work {
     }
 }
 
-fn put_outcome(answer: Answer) -> Outcome {
-    match answer {
-        Answer::Stored => Outcome::Stored,
-        Answer::AlreadyHeld => Outcome::AlreadyHere,
-        Answer::Refused(refusal) => Outcome::Refused(reason::refusal(&refusal)),
-        other => panic!("a put was answered with {other:?}"),
+fn put_outcome(result: Result<Stored, PutRefusal>) -> Outcome {
+    match result {
+        Ok(Stored::New) => Outcome::Stored,
+        Ok(Stored::AlreadyHeld) => Outcome::AlreadyHere,
+        Err(refusal) => Outcome::Refused(reason::refusal(&refusal)),
     }
 }
 
-fn lease_answer(request: RequestNumber, answer: Answer, connection: &mut server::Connection) {
-    match answer {
-        Answer::Leased { held, failed } => {
+fn lease_answer(
+    request: RequestNumber,
+    result: Result<Leased, RenewRefusal>,
+    connection: &mut server::Connection,
+) {
+    match result {
+        Ok(Leased { held, failed }) => {
             let failure = failed.first().map(|(_, refusal)| reason::of(refusal));
             let sound = held.into_iter().map(|(number, size)| (number, Some(size)));
             let broken = failed.into_iter().map(|(number, _)| (number, None));
             connection.held(request, failure, held_shares(sound.chain(broken)));
         }
-        Answer::Refused(refusal) => {
-            connection.held(request, Some(reason::of(&refusal)), Vec::new());
-        }
-        other => panic!("a lease was answered with {other:?}"),
+        Err(refusal) => connection.held(request, Some(reason::of(&refusal)), Vec::new()),
     }
 }
 
@@ -302,6 +303,8 @@ fn held_shares(shares: impl Iterator<Item = (ShareNumber, Option<u64>)>) -> Vec<
         .map(|(share_number, size)| HeldShare { share_number, size })
         .collect()
 }
+
+const UNDER_WAY: &str = "the store answers what was asked";
 
 #[cfg(test)]
 mod tests;

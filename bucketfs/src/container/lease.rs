@@ -17,7 +17,7 @@ use lafs::LeaseSecrets;
 use subtle::ConstantTimeEq;
 
 use super::{Header, LEASE_COUNT_OFFSET, LEASE_SIZE, LEASES_MAX, Version};
-use crate::error::{Damage, Refusal};
+use crate::error::{Damage, TooManyLeases};
 
 /// How long a lease lasts from the operation that makes or renews it: 31 days, as in Tahoe.
 const DURATION: u64 = 31 * 24 * 60 * 60;
@@ -132,8 +132,8 @@ impl LeaseSearch<'_> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TooManyLeases`] if one would have to be added to [`LEASES_MAX`].
-    pub fn run(&self, header: &Header, leases: &[Lease]) -> Result<LeaseChange, Refusal> {
+    /// [`TooManyLeases`] if one would have to be added to [`LEASES_MAX`].
+    pub fn run(&self, header: &Header, leases: &[Lease]) -> Result<LeaseChange, TooManyLeases> {
         let wanted = Lease::new(header.version, self.secrets, self.owner, self.expiration);
         let own = leases
             .iter()
@@ -146,7 +146,7 @@ impl LeaseSearch<'_> {
                 from: lease.expiration,
                 to: self.expiration,
             }),
-            None if header.leases >= LEASES_MAX => Err(Refusal::TooManyLeases),
+            None if header.leases >= LEASES_MAX => Err(TooManyLeases),
             None => Ok(LeaseChange::Add {
                 offset: header.file_size(),
                 count: header.leases,
@@ -304,7 +304,7 @@ mod tests {
         let leases: Vec<_> = (0..LEASES_MAX)
             .map(|_| Lease::new(Version::One, &secrets(1), 0, 0))
             .collect();
-        assert_eq!(search.run(&header, &leases), Err(Refusal::TooManyLeases));
+        assert_eq!(search.run(&header, &leases), Err(TooManyLeases));
     }
 
     #[test]

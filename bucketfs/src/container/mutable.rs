@@ -21,11 +21,11 @@ use lafs::{WriteEnabler, num};
 mod image;
 mod lease;
 
-pub use image::{Content, Image, Piece, Sizes, Source};
+pub use image::{Content, Image, Piece, ShareTooLarge, Sizes, Source};
 pub use lease::{Lease, LeaseChange, LeaseSearch, Leases, NodeId};
 
 use super::Version;
-use crate::error::{Damage, Refusal};
+use crate::error::{Damage, TooManyLeases};
 
 /// Size of the header, its four leases included.
 pub const HEADER_SIZE: u64 = 468;
@@ -203,16 +203,16 @@ impl Header {
     ///
     /// # Errors
     ///
-    /// [`Damage::Truncated`] if the leases are not all there, and [`Refusal::TooManyLeases`] if
+    /// [`Damage::Truncated`] if the leases are not all there, and [`TooManyLeases`] if
     /// another program made more than [`super::LEASES_MAX`] extra ones.
-    pub fn leases(&self, extra: &[u8]) -> Result<Leases, Refusal> {
+    pub fn leases(&self, extra: &[u8]) -> Result<Leases, LeasesError> {
         let (count, rest) = extra.split_first_chunk().ok_or(Damage::Truncated)?;
         let size = LEASE_SIZE * u64::from(u32::from_be_bytes(*count));
         if self.sizes.extra + COUNT_SIZE + size > self.file_size {
             return Err(Damage::Truncated.into());
         }
         if size > LEASE_SIZE * u64::from(super::LEASES_MAX) {
-            return Err(Refusal::TooManyLeases);
+            return Err(TooManyLeases.into());
         }
         // Whatever is behind them is no lease, and Tahoe does not look at it either.
         let records = num::len(size).and_then(|len| rest.get(..len));
@@ -243,6 +243,17 @@ impl Header {
     }
 }
 
+/// Why the leases of a container are of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeasesError {
+    /// They are not all there.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// There are more than a store keeps.
+    #[error(transparent)]
+    TooMany(#[from] TooManyLeases),
+}
+
 /// A whole container in memory, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container<'a> {
@@ -263,8 +274,8 @@ impl<'a> Container<'a> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Damaged`] if it is not a mutable container; as [`Header::leases`].
-    pub fn parse(file: &'a [u8]) -> Result<Self, Refusal> {
+    /// [`LeasesError::Damaged`] if it is not a mutable container; as [`Header::leases`].
+    pub fn parse(file: &'a [u8]) -> Result<Self, LeasesError> {
         let header = UncheckedHeader::parse(file)?.check(num::size(file.len()))?;
         let split = |bytes: &'a [u8], size: u64| {
             let parts = num::len(size).and_then(|len| bytes.split_at_checked(len));

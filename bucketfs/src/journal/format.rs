@@ -51,7 +51,7 @@ use lafs::{ShareNumber, StorageIndex, num};
 use crate::container::{HEADER_SIZE, LEASE_SIZE};
 use crate::error::JournalDamage;
 use crate::layout::ShareKey;
-use crate::store::Limits;
+use crate::limits;
 
 /// Where batches begin: the largest sector of any disk in use, and the page of the page cache.
 pub(crate) const BLOCK: u64 = 4096;
@@ -84,10 +84,10 @@ pub(crate) const WRITE_HEADER_SIZE: u64 = 8 + 4;
 /// Most bytes of a batch: some 1500 shares of 600 bytes, a buffer that a small machine can keep.
 pub(crate) const BATCH_LEN_MAX: usize = 1 << 20;
 
-/// Largest batch of one record: the share of [`Limits::SMALL_SHARE_SIZE`] in its container.
+/// Largest batch of one record: the share of [`limits::SMALL_SHARE_SIZE`] in its container.
 pub(crate) const SINGLE_BATCH_SIZE_MAX: u64 = (BATCH_HEADER_LEN + RECORD_HEADER_LEN) as u64
     + HEADER_SIZE
-    + Limits::SMALL_SHARE_SIZE
+    + limits::SMALL_SHARE_SIZE
     + LEASE_SIZE;
 const _: () = assert!(SINGLE_BATCH_SIZE_MAX < BATCH_LEN_MAX as u64);
 
@@ -349,7 +349,7 @@ impl Record {
             Self::Replace { .. } => 5,
         };
         let key = self.key();
-        buffer.extend_from_slice(&[kind, key.share.as_u8(), 0, 0]);
+        buffer.extend_from_slice(&[kind, key.share_number.as_u8(), 0, 0]);
         buffer.extend_from_slice(&size32(self.body_len()).to_be_bytes());
         buffer.extend_from_slice(key.storage_index.as_bytes());
         match self {
@@ -375,7 +375,7 @@ impl Record {
         let size = fields.u32()?;
         let key = ShareKey {
             storage_index: StorageIndex::new(fields.take()?),
-            share: ShareNumber::new(share),
+            share_number: ShareNumber::new(share),
         };
         let mut body = Fields(fields.bytes(size)?);
         match kind {
@@ -467,7 +467,7 @@ mod tests {
     fn key(byte: u8) -> ShareKey {
         ShareKey {
             storage_index: StorageIndex::new([byte; 16]),
-            share: ShareNumber::new(byte),
+            share_number: ShareNumber::new(byte),
         }
     }
 

@@ -19,7 +19,7 @@ use super::format::{
     BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, GROUP_SIZE_MAX, Record, VERSION,
 };
 use crate::disk::{Completion, FileId, Operation};
-use crate::durable::{Durable, Waiver};
+use crate::durable::{BatchDurable, Durable, Waiver};
 use crate::error::DiskError;
 
 /// The slots of the two journal files.
@@ -33,7 +33,8 @@ const KEPT_LEN_MAX: usize = 64 * 1024;
 pub(crate) struct Log<T> {
     files: [LogFile; 2],
     active: usize,
-    queue: VecDeque<(Group, T)>,
+    /// Records that are to be in one batch, so that a crash leaves all of them or none.
+    queue: VecDeque<(Vec<Record>, T)>,
     appending: Option<Vec<T>>,
     /// How many records the append in flight has.
     appending_records: u32,
@@ -45,23 +46,6 @@ pub(crate) struct Log<T> {
     failed: bool,
     /// What has been done since the store was opened.
     pub(crate) counters: Counters,
-}
-
-/// Records that are to be in one batch, so that a crash leaves all of them or none.
-#[derive(Debug)]
-enum Group {
-    One(Record),
-    /// Of shares that all differ, and of [`GROUP_SIZE_MAX`] bytes in all.
-    Many(Vec<Record>),
-}
-
-impl Group {
-    fn records(&self) -> &[Record] {
-        match self {
-            Self::One(record) => std::slice::from_ref(record),
-            Self::Many(records) => records,
-        }
-    }
 }
 
 /// One of the two files.
@@ -106,13 +90,24 @@ pub(crate) struct Hold {
 
 /// Which operation of the journal's a completion is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum Phase {
     /// A batch.
     Append,
     /// The sync before a file is retired.
     Sync,
     /// The header that retires a file.
     Header,
+}
+
+impl Phase {
+    /// For the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Append => "append",
+            Self::Sync => "sync",
+            Self::Header => "header",
+        }
+    }
 }
 
 /// What came of an append.
@@ -151,19 +146,13 @@ impl<T> Log<T> {
         }
     }
 
-    /// Queues a record for the next batch. The log must not have failed.
-    pub(crate) fn append(&mut self, record: Record, waiter: T) {
-        assert!(!self.failed, "nothing is appended behind a failed sync");
-        self.queue.push_back((Group::One(record), waiter));
-    }
-
-    /// Queues records of different shares that one batch is to hold, at least one of them. The log
-    /// must not have failed.
-    pub(crate) fn append_all(&mut self, records: Vec<Record>, waiter: T) {
+    /// Queues records for the next batch, all of them for one: of shares that all differ, and of
+    /// [`GROUP_SIZE_MAX`] bytes at the most. The log must not have failed.
+    pub(crate) fn append(&mut self, records: Vec<Record>, waiter: T) {
         assert!(!self.failed, "nothing is appended behind a failed sync");
         let len: usize = records.iter().map(Record::encoded_len).sum();
         assert!(!records.is_empty() && num::size(len) <= GROUP_SIZE_MAX);
-        self.queue.push_back((Group::Many(records), waiter));
+        self.queue.push_back((records, waiter));
     }
 
     /// Gives a record's hold back: the tree has followed, or never will.
@@ -203,7 +192,7 @@ impl<T> Log<T> {
     }
 
     /// Returns the next operation, if there is one to be done now.
-    pub(crate) fn poll(&mut self) -> Option<(Part, Operation)> {
+    pub(crate) fn poll(&mut self) -> Option<(Phase, Operation)> {
         if self.failed {
             return None;
         }
@@ -212,7 +201,7 @@ impl<T> Log<T> {
         }
         if self.checkpoint == Checkpoint::ExpectTree && self.files[self.spare()].holds == 0 {
             self.checkpoint = Checkpoint::ExpectSync;
-            return Some((Part::Sync, Operation::SyncFileSystem));
+            return Some((Phase::Sync, Operation::SyncFileSystem));
         }
         if self.appending.is_some() || self.queue.is_empty() {
             return None;
@@ -223,7 +212,7 @@ impl<T> Log<T> {
     /// Takes the completion of an append.
     pub(crate) fn appended(&mut self, mut completion: Completion) -> Appended<T> {
         let waiters = self.appending.take().expect("an append was in flight");
-        let durable = Durable::appended(&completion, self.waiver);
+        let durable = BatchDurable::appended(&completion, self.waiver);
         if let Operation::Append { bytes, .. } = &mut completion.operation {
             if bytes.capacity() <= KEPT_LEN_MAX {
                 self.buffer = std::mem::take(bytes);
@@ -234,8 +223,9 @@ impl<T> Log<T> {
                 self.counters.batches += 1;
                 self.counters.records += u64::from(self.appending_records);
                 let file = self.active;
-                let prove = |waiter| (waiter, durable.of_same_batch(), Hold { file });
-                Appended::Durable(waiters.into_iter().map(prove).collect())
+                let proved = durable.each(waiters);
+                let held = proved.map(|(waiter, durable)| (waiter, durable, Hold { file }));
+                Appended::Durable(held.collect())
             }
             Err(error) => {
                 let queued = self.give_up();
@@ -254,7 +244,7 @@ impl<T> Log<T> {
     pub(crate) fn synced(
         &mut self,
         completion: &Completion,
-    ) -> Result<Option<(Part, Operation)>, Failed<T>> {
+    ) -> Result<Option<(Phase, Operation)>, Failed<T>> {
         assert_eq!(self.checkpoint, Checkpoint::ExpectSync);
         if let Err(error) = completion.result {
             return Err(self.fail(error));
@@ -272,7 +262,7 @@ impl<T> Log<T> {
         );
         self.checkpoint = Checkpoint::ExpectHeader(header);
         Ok(Some((
-            Part::Header,
+            Phase::Header,
             write_header(spare, &header, self.waiver),
         )))
     }
@@ -286,7 +276,7 @@ impl<T> Log<T> {
         let Checkpoint::ExpectHeader(header) = self.checkpoint else {
             panic!("a header was in flight");
         };
-        if let Err(error) = Durable::appended(completion, self.waiver) {
+        if let Err(error) = BatchDurable::appended(completion, self.waiver) {
             return Err(self.fail(error));
         }
         let spare = self.spare();
@@ -303,7 +293,7 @@ impl<T> Log<T> {
     }
 
     /// Puts what waits into a batch, in the active file or, if that is full, in the other one.
-    fn next_batch(&mut self) -> Option<(Part, Operation)> {
+    fn next_batch(&mut self) -> Option<(Phase, Operation)> {
         let (mut batch, mut count) = self.fill_batch();
         if count == 0 {
             self.buffer = batch.into_buffer();
@@ -333,7 +323,7 @@ impl<T> Log<T> {
             bytes,
             sync: self.waiver.is_none(),
         };
-        Some((Part::Append, operation))
+        Some((Phase::Append, operation))
     }
 
     /// Fills a batch with as much of the queue as the active file still takes; says how much.
@@ -342,7 +332,7 @@ impl<T> Log<T> {
         let room = num::len(file.header.file_size - file.end).unwrap_or(usize::MAX);
         let buffer = std::mem::take(&mut self.buffer);
         let mut batch = BatchWriter::new(buffer, room.min(BATCH_LEN_MAX));
-        let fits = |(group, _): &&(Group, T)| batch.push(group.records());
+        let fits = |(records, _): &&(Vec<Record>, T)| batch.push(records);
         let count = self.queue.iter().take_while(fits).count();
         (batch, count)
     }
@@ -452,7 +442,7 @@ mod tests {
         Record::Create {
             key: ShareKey {
                 storage_index: StorageIndex::new([0; 16]),
-                share: ShareNumber::new(0),
+                share_number: ShareNumber::new(0),
             },
             container: Bytes::from(vec![0; len]),
         }
@@ -474,9 +464,9 @@ mod tests {
 
     /// Appends one record, and returns who waited, with their holds, and where it went.
     fn append(log: &mut Log<u32>, waiter: u32) -> (Vec<Hold>, FileId, u64) {
-        log.append(record(10), waiter);
-        let (part, operation) = log.poll().expect("a batch");
-        assert_eq!(part, Part::Append);
+        log.append(vec![record(10)], waiter);
+        let (phase, operation) = log.poll().expect("a batch");
+        assert_eq!(phase, Phase::Append);
         let Operation::Append { file, offset, .. } = operation else {
             panic!("{operation:?}");
         };
@@ -492,10 +482,10 @@ mod tests {
     #[test]
     fn what_arrives_during_an_append_shares_the_next_one() {
         let mut log = log();
-        log.append(record(10), 1);
+        log.append(vec![record(10)], 1);
         let (_, first) = log.poll().unwrap();
-        log.append(record(10), 2);
-        log.append(record(10), 3);
+        log.append(vec![record(10)], 2);
+        log.append(vec![record(10)], 3);
         assert!(log.poll().is_none(), "one append at a time");
         let Appended::Durable(durable) = log.appended(completion(first, Ok(()))) else {
             panic!("it succeeded");
@@ -514,9 +504,9 @@ mod tests {
     #[test]
     fn a_group_waits_for_a_batch_that_holds_all_of_it() {
         let mut log = log();
-        log.append(record(2 * 4096), 1);
+        log.append(vec![record(2 * 4096)], 1);
         let many = || vec![record(3 * 4096 / 2), record(10)];
-        log.append_all(many(), 2);
+        log.append(many(), 2);
         let (_, first) = log.poll().unwrap();
         let Operation::Append { offset, file, .. } = &first else {
             panic!("{first:?}");
@@ -555,10 +545,10 @@ mod tests {
             assert!(log.poll().is_none());
             log.release(hold);
         }
-        let (part, sync) = log.poll().unwrap();
-        assert_eq!((part, &sync), (Part::Sync, &Operation::SyncFileSystem));
-        let (part, header) = log.synced(&completion(sync, Ok(()))).unwrap().unwrap();
-        assert_eq!(part, Part::Header);
+        let (phase, sync) = log.poll().unwrap();
+        assert_eq!((phase, &sync), (Phase::Sync, &Operation::SyncFileSystem));
+        let (phase, header) = log.synced(&completion(sync, Ok(()))).unwrap().unwrap();
+        assert_eq!(phase, Phase::Header);
         log.retired(&completion(header, Ok(()))).unwrap();
         assert_eq!(log.counters.checkpoints, 1);
         drop(other);
@@ -571,7 +561,7 @@ mod tests {
         for waiter in 0..6 {
             holds.extend(append(&mut log, waiter).0);
         }
-        log.append(record(10), 6);
+        log.append(vec![record(10)], 6);
         assert!(log.poll().is_none());
         for hold in holds.drain(..3) {
             log.release(hold);
@@ -595,9 +585,9 @@ mod tests {
     #[test]
     fn after_a_failed_append_nothing_is_written_again() {
         let mut log = log();
-        log.append(record(10), 1);
+        log.append(vec![record(10)], 1);
         let (_, operation) = log.poll().unwrap();
-        log.append(record(10), 2);
+        log.append(vec![record(10)], 2);
         let Appended::Failed(failed) = log.appended(completion(operation, Err(Errno::IO))) else {
             panic!("it failed");
         };
@@ -621,7 +611,7 @@ mod tests {
             }
         }
         let (_, sync) = log.poll().unwrap();
-        log.append(record(10), 4);
+        log.append(vec![record(10)], 4);
         let failed = log.synced(&completion(sync, Err(Errno::IO))).unwrap_err();
         assert_eq!(failed.waiters, [4]);
         assert!(log.poll().is_none());

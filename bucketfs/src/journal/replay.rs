@@ -15,7 +15,7 @@ use super::format::{BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, Uncheck
 use crate::disk::blocking::Blocking;
 use crate::disk::{ByteRange, Completion, Existing, FileId, Operation, Outcome, StorePath};
 use crate::error::{DiskError, JournalDamage, OpenError};
-use crate::layout::{self, Layout, ShareKey};
+use crate::layout::{self, ShareKey, Tree};
 use rustix::io::Errno;
 
 /// A journal file as it was found.
@@ -37,7 +37,7 @@ struct Batch {
 /// Replays both files, the one of the lower generation first. Returns how many records there were.
 pub(crate) fn replay(
     disk: &mut Blocking<'_>,
-    layout: Layout,
+    tree: Tree,
     mut files: [Found; 2],
 ) -> Result<u64, OpenError> {
     files.sort_by_key(|file| file.header.generation);
@@ -72,18 +72,18 @@ pub(crate) fn replay(
             let key = record.key();
             let fenced = fences.get(&key).is_some_and(|fence| position < *fence);
             position += 1;
-            if let Some(operation) = redo(layout, record).filter(|_| !fenced) {
-                flights.start(key, operation, |key, done| applied(layout, key, &done))?;
+            if let Some(operation) = redo(tree, record).filter(|_| !fenced) {
+                flights.start(key, operation, |key, done| applied(tree, key, &done))?;
             }
         }
-        flights.finish(|key, done| applied(layout, key, &done))
+        flights.finish(|key, done| applied(tree, key, &done))
     })?;
     Ok(count)
 }
 
 /// The operation that makes the tree what the record says.
-fn redo(layout: Layout, record: Record) -> Option<Operation> {
-    let path = layout.share(record.key());
+fn redo(tree: Tree, record: Record) -> Option<Operation> {
+    let path = tree.share(record.key());
     match record {
         // In place: should it be torn again, the record is still there.
         Record::Create { container, .. } => Some(Operation::CreateFile {
@@ -95,7 +95,7 @@ fn redo(layout: Layout, record: Record) -> Option<Operation> {
         Record::Patch { writes, size, .. } => Some(Operation::Patch { path, writes, size }),
         Record::Remove { .. } => Some(Operation::Remove {
             path,
-            prune: layout.levels(),
+            prune: tree.levels(),
         }),
         Record::Fence { .. } => None,
         // Not moved: a name that is not synced may be lost again, and this record be all there is.
@@ -108,7 +108,7 @@ fn redo(layout: Layout, record: Record) -> Option<Operation> {
 }
 
 /// Judges what came of a record.
-fn applied(layout: Layout, key: ShareKey, done: &Completion) -> Result<(), OpenError> {
+fn applied(tree: Tree, key: ShareKey, done: &Completion) -> Result<(), OpenError> {
     match (&done.operation, &done.result) {
         (_, Ok(_)) => Ok(()),
         // A share whose records begin with a patch was durable before it: if its file is gone, it
@@ -120,12 +120,12 @@ fn applied(layout: Layout, key: ShareKey, done: &Completion) -> Result<(), OpenE
         }
         // Only where nobody synced it (relaxed durability), or an operator emptied incoming.
         (Operation::Replace { source, .. }, Err(error)) if error.errno == Errno::NOENT => {
-            let path = layout.share(key);
+            let path = tree.share(key);
             tracing::error!(%path, %source, "the change of a slot is lost: its file has gone");
             Ok(())
         }
         (_, Err(error)) => Err(OpenError::Disk {
-            path: layout.share(key),
+            path: tree.share(key),
             error: *error,
         }),
     }

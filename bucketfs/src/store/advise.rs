@@ -4,7 +4,7 @@
 //! corruption-advisories/<time>--<storage index>-<share>
 //! ```
 //!
-//! Anybody may report anything, so there are not more than [`Limits::ADVISORIES`] of these files,
+//! Anybody may report anything, so there are not more than [`limits::ADVISORIES`] of these files,
 //! they come no faster than one in [`INTERVAL`] beyond a burst, and none is written that there is no
 //! space for. Whoever reports is thanked all the same: the log has it.
 
@@ -12,12 +12,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lafs::num;
+use rustix::io::Errno;
+use slab::Slab;
 
+use super::context::{Context, Machinery, is_held};
+use super::event::{Machine, Waiter};
+use super::reply::Asker;
 use super::space::cost;
-use super::{AdvisedKind, Answer, Flight as StoreFlight, Limits, RequestId, Store, is_held};
 use crate::disk::{Completion, Existing, Operation, Outcome, StorePath};
-use crate::error::Refusal;
-use crate::layout::{ADVISORIES, ShareKey};
+use crate::layout::{self, ShareKey};
+use crate::limits;
+use crate::refusal::AdviseRefusal;
+use crate::request::{Advise, ShareKind};
 
 /// How many reports there are, and how many may follow now.
 #[derive(Debug)]
@@ -27,126 +33,125 @@ pub(super) struct Advisories {
     burst: u32,
     /// Up to when `burst` was reckoned.
     reckoned: Duration,
+    /// Reports that wait for the disk.
+    steps: Slab<Step>,
 }
 
 /// A report on its way.
 #[derive(Debug)]
-pub(super) struct Advice {
-    request: RequestId,
+struct Advice {
+    asker: Asker<Advise>,
     key: ShareKey,
-    kind: AdvisedKind,
+    kind: ShareKind,
     reason: String,
 }
 
 #[derive(Debug)]
-pub(super) enum Flight {
+enum Step {
     /// Whether the share is held.
     Probe(Advice),
     /// How many reports there are.
     Count(Advice),
     /// The report is being written, for which so much space was promised.
-    File(RequestId, u64),
+    File(Asker<Advise>, u64),
 }
 
-impl Store {
-    pub(super) fn advise(
-        &mut self,
-        request: RequestId,
-        key: ShareKey,
-        kind: AdvisedKind,
-        reason: String,
-    ) {
-        if reason.len() > Limits::REASON_LEN {
-            let limit = num::size(Limits::REASON_LEN);
-            return self.refuse(request, Refusal::TooLarge { limit });
+impl Advisories {
+    pub(super) fn advise(&mut self, cx: &mut Context, asker: Asker<Advise>, advise: Advise) {
+        let Advise { key, kind, reason } = advise;
+        if reason.len() > limits::REASON_LEN {
+            let limit = num::size(limits::REASON_LEN);
+            return cx.refuse(asker, AdviseRefusal::TooLarge { limit });
         }
         let advice = Advice {
-            request,
+            asker,
             key,
             kind,
             reason,
         };
-        let flight = Flight::Probe(advice);
-        let operation = self.probe(key);
-        self.start(StoreFlight::Advise(flight), operation);
+        let operation = cx.probe(key);
+        self.start(cx, Step::Probe(advice), operation);
     }
 
-    pub(super) fn advise_completed(&mut self, flight: Flight, completion: &Completion) {
-        match flight {
-            Flight::Probe(advice) => match is_held(completion) {
-                Ok(true) => self.advised(advice),
-                Ok(false) => self.refuse(advice.request, Refusal::NoShare),
-                Err(error) => self.refuse(advice.request, Refusal::Disk(error)),
-            },
-            Flight::Count(advice) => {
-                self.advisories.files = match &completion.result {
-                    Ok(Outcome::Listed(entries)) => Some(entries.len()),
-                    Err(error) if error.errno == rustix::io::Errno::NOENT => Some(0),
-                    // Too many to list, or nobody knows.
-                    _ => None,
-                };
-                self.write_advice(&advice);
-            }
-            Flight::File(request, promised) => {
-                match &completion.result {
-                    Ok(_) => self.space.keep(promised),
-                    Err(error) => {
-                        self.space.cancel(promised);
-                        tracing::warn!(%error, "cannot keep a report of a corrupt share");
-                    }
-                }
-                self.answer(request, Answer::Advised);
-            }
-        }
-    }
-
-    fn advised(&mut self, advice: Advice) {
+    fn advised(&mut self, cx: &mut Context, advice: Advice) {
         let ShareKey {
             storage_index,
-            share,
+            share_number,
         } = advice.key;
         let kind = advice.kind.name();
         let reason = shortened(&advice.reason);
-        tracing::warn!(%storage_index, %share, kind, ?reason, "a client reports a corrupt share");
-        if !self.advisories.may_write(self.now.elapsed) || self.write_refusal().is_some() {
-            return self.answer(advice.request, Answer::Advised);
+        tracing::warn!(
+            %storage_index, share = %share_number, kind, ?reason, "a client reports a corrupt share"
+        );
+        if !self.may_write(cx.elapsed()) || cx.has_failed() {
+            return cx.tell(advice.asker, ());
         }
-        let known = self.advisories.files;
-        if known.is_some_and(|files| files < Limits::ADVISORIES) {
-            return self.write_advice(&advice);
+        if self.files.is_some_and(|files| files < limits::ADVISORIES) {
+            return self.write(cx, advice);
         }
         // The operator may have removed some.
-        let path = StorePath::new(ADVISORIES);
-        let flight = Flight::Count(advice);
-        self.start(StoreFlight::Advise(flight), Operation::List { path });
+        let path = StorePath::new(layout::ADVISORIES);
+        self.start(cx, Step::Count(advice), Operation::List { path });
     }
 
-    fn write_advice(&mut self, advice: &Advice) {
+    fn write(&mut self, cx: &mut Context, advice: Advice) {
         let text = advice.text();
         let promised = cost(num::size(text.len()));
-        let has_place = match &mut self.advisories.files {
-            Some(files) if *files < Limits::ADVISORIES => {
+        let has_place = match &mut self.files {
+            Some(files) if *files < limits::ADVISORIES => {
                 *files += 1;
                 true
             }
             _ => false,
         };
-        if !has_place || !self.space.promise(promised) {
-            return self.answer(advice.request, Answer::Advised);
+        if !has_place || !cx.promise(promised) {
+            return cx.tell(advice.asker, ());
         }
-        let time = time(self.now.unix, self.now.elapsed.subsec_micros());
-        let ShareKey {
-            storage_index,
-            share,
-        } = advice.key;
+        let time = time(cx.unix(), cx.elapsed().subsec_micros());
         let operation = Operation::CreateFile {
-            path: StorePath::new(&format!("{ADVISORIES}/{time}--{storage_index}-{share}")),
+            path: layout::advisory(&time, advice.key),
             bytes: Bytes::from(text),
             existing: Existing::Refuse,
             unless: None,
         };
-        let flight = Flight::File(advice.request, promised);
-        self.start(StoreFlight::Advise(flight), operation);
+        self.start(cx, Step::File(advice.asker, promised), operation);
+    }
+
+    fn start(&mut self, cx: &mut Context, step: Step, operation: Operation) {
+        let index = self.steps.insert(step);
+        let machine = Machine::Advise;
+        cx.start(Waiter { machine, index }, operation);
+    }
+}
+
+impl Machinery for Advisories {
+    fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
+        match self.steps.remove(index) {
+            Step::Probe(advice) => match is_held(&completion) {
+                Ok(true) => self.advised(cx, advice),
+                Ok(false) => cx.refuse(advice.asker, AdviseRefusal::NoShare),
+                Err(error) => cx.refuse(advice.asker, error),
+            },
+            Step::Count(advice) => {
+                self.files = match &completion.result {
+                    Ok(Outcome::Listed(entries)) => Some(entries.len()),
+                    Err(error) if error.errno == Errno::NOENT => Some(0),
+                    // Too many to list, or nobody knows.
+                    _ => None,
+                };
+                self.write(cx, advice);
+            }
+            Step::File(asker, promised) => {
+                match &completion.result {
+                    Ok(_) => cx.keep(promised),
+                    Err(error) => {
+                        cx.cancel(promised);
+                        tracing::warn!(%error, "cannot keep a report of a corrupt share");
+                    }
+                }
+                cx.tell(asker, ());
+            }
+        }
     }
 }
 
@@ -156,6 +161,7 @@ impl Advisories {
             files: None,
             burst: BURST,
             reckoned: now,
+            steps: Slab::new(),
         }
     }
 
@@ -180,20 +186,12 @@ impl Advice {
         let Self {
             key, kind, reason, ..
         } = self;
-        let (storage_index, share, kind) = (key.storage_index, key.share, kind.name());
+        let (storage_index, share_number) = (key.storage_index, key.share_number);
+        let kind = kind.name();
         format!(
             "report: Share Corruption\ntype: {kind}\nstorage_index: {storage_index}\n\
-             share_number: {share}\n\n{reason}\n\n"
+             share_number: {share_number}\n\n{reason}\n\n"
         )
-    }
-}
-
-impl AdvisedKind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Immutable => "immutable",
-            Self::Mutable => "mutable",
-        }
     }
 }
 

@@ -1,51 +1,92 @@
 //! Leases on shares that are held: found, journaled, patched in place, acknowledged.
 //!
 //! A renewal goes share by share, each under its own lock, all of them sharing one batch of the
-//! journal. A share that is damaged or gone does not keep the others from their leases.
+//! journal. A share that is damaged or gone does not keep the others from their leases. Whoever
+//! stores a share that is held already comes here with that share's lock ([`Renew`]).
 
 use bytes::Bytes;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, num};
 use rustix::io::Errno;
+use slab::Slab;
 
-use super::read::share_numbers;
-use super::{Answer, Flight as StoreFlight, LeaseOwner, Recorded, RequestId, Store, Task, refusal};
+use super::context::{Context, Machinery, unwritable};
+use super::event::{Event, Machine, NotRenewed, Renew, Renewed, Waiter};
+use super::listing::share_numbers;
+use super::locks::Owned;
+use super::reply::{Asker, LeaseProofs};
 use crate::container::{
     self, Header, LEASE_SIZE, LEASES_MAX, Lease, LeaseSearch, UncheckedHeader, mutable,
 };
 use crate::disk::{ByteRange, Completion, Operation, Outcome};
 use crate::durable::Durable;
-use crate::error::{Damage, Refusal};
+use crate::error::{Damage, TooManyLeases};
 use crate::journal::format::Record;
 use crate::journal::log::Hold;
 use crate::layout::ShareKey;
+use crate::refusal::{LeaseRefusal, Unreadable, Unwritable};
+use crate::request::{LeaseOwner, Leased, RenewLeases};
 
-/// One client's lease on one share.
+/// All leases that are being added or renewed.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    requests: Slab<Request>,
+    /// For the lock of a share.
+    waiting: Slab<Waiting>,
+    /// For the disk.
+    steps: Slab<Step>,
+    /// For the journal.
+    recording: Slab<Recording>,
+    /// For the readers of a share.
+    patching: Slab<Patch>,
+}
+
+/// A request for leases on all shares of a bucket.
 #[derive(Debug)]
-pub(super) struct Renew {
-    pub(super) key: ShareKey,
-    pub(super) secrets: Box<LeaseSecrets>,
-    pub(super) owner: LeaseOwner,
-    pub(super) expiration: u32,
-    pub(super) then: Then,
+struct Request {
+    asker: Asker<RenewLeases>,
+    storage_index: StorageIndex,
+    secrets: LeaseSecrets,
+    owner: LeaseOwner,
+    expiration: u32,
+    remaining: usize,
+    held: Vec<(ShareNumber, u64)>,
+    failed: Vec<(ShareNumber, LeaseRefusal)>,
+    proofs: LeaseProofs,
+}
+
+/// A share of a request that waits for its lock.
+#[derive(Debug)]
+struct Waiting {
+    secrets: Box<LeaseSecrets>,
+    owner: LeaseOwner,
+    expiration: u32,
+    request: usize,
+}
+
+/// One client's lease on one share, whose lock is owned.
+#[derive(Debug)]
+struct Renewal {
+    owned: Owned,
+    secrets: Box<LeaseSecrets>,
+    owner: LeaseOwner,
+    expiration: u32,
+    only_buckets: bool,
+    then: Then,
 }
 
 /// Whom to tell.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Then {
-    /// A put or an upload of a share that is held.
-    AlreadyHeld(RequestId),
+enum Then {
     /// The request that this share is part of.
-    Leasing(usize),
-    /// The allocation that found this share held.
-    Allocating(usize),
-    /// The part of an upload whose share is held.
-    Parts(RequestId),
+    Request(usize),
+    /// Another machine, which gets the lock back.
+    Waiter(Waiter),
 }
 
 /// A renewal that knows what it writes.
 #[derive(Debug)]
-pub(super) struct Recording {
-    pub(super) renew: Renew,
+struct Recording {
+    renewal: Renewal,
     share_size: u64,
     edit: Edit,
 }
@@ -60,183 +101,193 @@ struct Edit {
 
 /// A renewal whose record is durable.
 #[derive(Debug)]
-pub(super) struct Patch {
+struct Patch {
     recording: Recording,
     durable: Durable,
     hold: Hold,
 }
 
-/// A request for leases on all shares of a bucket.
 #[derive(Debug)]
-pub(super) struct Leasing {
-    request: RequestId,
-    remaining: usize,
-    held: Vec<(ShareNumber, u64)>,
-    failed: Vec<(ShareNumber, Refusal)>,
-    /// Of all those held so far; of none there is nothing to prove.
-    durable: Option<Durable>,
-}
-
-#[derive(Debug)]
-pub(super) enum Flight {
+enum Step {
     /// What the bucket holds.
-    List {
-        request: RequestId,
-        storage_index: StorageIndex,
-        secrets: LeaseSecrets,
-        owner: LeaseOwner,
-        expiration: u32,
-    },
+    List(usize),
     /// The front of the container; all of it, if it is small.
-    Front(Renew),
+    Front(Renewal),
     /// The leases of a larger one.
-    Leases(Renew, Header),
+    Leases(Renewal, Header),
     /// The extra leases of a slot's.
-    SlotLeases(Renew, Box<mutable::Header>),
+    SlotLeases(Renewal, Box<mutable::Header>),
     /// The change in place.
     Patch(Patch),
     /// The change taken back, after this refusal.
-    Undo(Patch, Refusal),
+    Undo(Patch, Unwritable),
 }
 
 /// How much of a container is read at first; most small shares are read whole with it.
 const FRONT_LEN: usize = 4096;
 
-impl Store {
-    pub(super) fn lease(
+// Requests.
+impl Leases {
+    pub(super) fn renew_all(
         &mut self,
-        request: RequestId,
-        storage_index: StorageIndex,
-        secrets: LeaseSecrets,
-        owner: LeaseOwner,
+        cx: &mut Context,
+        asker: Asker<RenewLeases>,
+        renew: RenewLeases,
     ) {
-        let flight = Flight::List {
-            request,
-            storage_index,
-            secrets,
-            owner,
-            expiration: container::expiration(self.now.unix),
-        };
-        let path = self.layout.bucket(storage_index);
-        self.start(StoreFlight::Lease(flight), Operation::List { path });
+        let path = cx.bucket(renew.storage_index);
+        let index = self.requests.insert(Request {
+            asker,
+            storage_index: renew.storage_index,
+            secrets: renew.lease,
+            owner: renew.owner,
+            expiration: container::expiration(cx.unix()),
+            remaining: 0,
+            held: Vec::new(),
+            failed: Vec::new(),
+            proofs: LeaseProofs::default(),
+        });
+        self.start(cx, Step::List(index), Operation::List { path });
     }
 
-    pub(super) fn lease_completed(&mut self, flight: Flight, completion: Completion) {
-        match flight {
-            Flight::List {
-                request,
-                storage_index,
-                secrets,
-                owner,
-                expiration,
-            } => {
-                let numbers = match share_numbers(completion.result) {
-                    Ok(numbers) => numbers,
-                    Err(error) => return self.refuse(request, Refusal::Disk(error)),
-                };
-                let leasing = self.leasings.insert(Leasing {
-                    request,
-                    remaining: numbers.len(),
-                    held: Vec::new(),
-                    failed: Vec::new(),
-                    durable: None,
-                });
-                for share in numbers {
-                    let renew = Renew {
-                        key: ShareKey {
-                            storage_index,
-                            share,
-                        },
-                        secrets: Box::new(secrets.clone()),
-                        owner,
-                        expiration,
-                        then: Then::Leasing(leasing),
-                    };
-                    self.acquire(renew.key, Task::Renew(renew));
-                }
-                self.answer_leasing_if_complete(leasing);
+    fn listed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
+        let numbers = match share_numbers(completion.result) {
+            Ok(numbers) => numbers,
+            Err(error) => {
+                let request = self.requests.remove(index);
+                return cx.refuse(request.asker, error);
             }
-            Flight::Front(renew) => self.front_read(renew, completion),
-            Flight::Leases(renew, header) => self.leases_read(renew, &header, completion),
-            Flight::SlotLeases(renew, header) => match read_outcome(completion) {
-                Ok((_, extra)) => self.slot_leases_found(renew, &header, &extra),
-                Err(refusal) => self.renew_ended(renew, Err(refusal)),
-            },
-            Flight::Patch(patch) => self.patched(patch, &completion),
-            Flight::Undo(patch, refusal) => self.undone(patch, refusal, &completion),
+        };
+        let request = &mut self.requests[index];
+        request.remaining = numbers.len();
+        for share_number in numbers {
+            let waiting = Waiting {
+                secrets: Box::new(request.secrets.clone()),
+                owner: request.owner,
+                expiration: request.expiration,
+                request: index,
+            };
+            let key = ShareKey {
+                storage_index: request.storage_index,
+                share_number,
+            };
+            cx.acquire(key, waiter(self.waiting.insert(waiting)));
         }
+        self.answer_if_complete(cx, index);
     }
 
-    pub(super) fn renew_locked(&mut self, renew: Renew) {
-        if let Some(refusal) = self.write_refusal() {
-            return self.renew_ended(renew, Err(refusal));
+    fn answer_if_complete(&mut self, cx: &mut Context, index: usize) {
+        if self.requests[index].remaining > 0 {
+            return;
         }
-        let operation = self.read_container(&renew, 0, FRONT_LEN);
-        self.start(StoreFlight::Lease(Flight::Front(renew)), operation);
+        let Request {
+            asker,
+            mut held,
+            mut failed,
+            proofs,
+            ..
+        } = self.requests.remove(index);
+        held.sort_unstable_by_key(|(share_number, _)| *share_number);
+        failed.sort_unstable_by_key(|(share_number, _)| *share_number);
+        cx.acknowledge_leases(asker, Leased { held, failed }, proofs);
+    }
+}
+
+// One share.
+impl Leases {
+    /// Renews a lease for another machine, whose lock this is until it is told.
+    pub(super) fn renew(&mut self, cx: &mut Context, renew: Renew) {
+        let renewal = Renewal {
+            owned: renew.owned,
+            secrets: renew.secrets,
+            owner: renew.owner,
+            expiration: renew.expiration,
+            only_buckets: renew.only_buckets,
+            then: Then::Waiter(renew.then),
+        };
+        self.begin(cx, renewal);
     }
 
-    fn front_read(&mut self, renew: Renew, completion: Completion) {
+    fn begin(&mut self, cx: &mut Context, renewal: Renewal) {
+        if let Some(refusal) = cx.write_refusal() {
+            return self.refused(cx, renewal, refusal);
+        }
+        let operation = renewal.read(cx, 0, FRONT_LEN);
+        self.start(cx, Step::Front(renewal), operation);
+    }
+
+    fn front_read(&mut self, cx: &mut Context, renewal: Renewal, completion: Completion) {
         let (size, front) = match read_outcome(completion) {
             Ok(read) => read,
-            Err(refusal) => return self.renew_ended(renew, Err(refusal)),
+            Err(refusal) => return self.refused(cx, renewal, refusal),
         };
         if mutable::is_mutable(&front) {
-            return self.slot_front_read(renew, size, &front);
+            return self.slot_front_read(cx, renewal, size, &front);
         }
         let header = match UncheckedHeader::parse(&front).and_then(|header| header.check(size)) {
             Ok(header) => header,
-            Err(damage) => return self.renew_ended(renew, Err(Refusal::Damaged(damage))),
+            Err(damage) => return self.refused(cx, renewal, damage),
         };
         if header.leases() > LEASES_MAX {
-            return self.renew_ended(renew, Err(Refusal::TooManyLeases));
+            return self.refused(cx, renewal, TooManyLeases);
         }
         let leases = num::len(header.leases_offset()).and_then(|start| front.get(start..));
         if size == num::size(front.len()) {
             let leases = leases.expect("the file is as its header says, check compared");
-            return self.leases_found(renew, &header, leases);
+            return self.leases_found(cx, renewal, &header, leases);
         }
         let len = usize::try_from(LEASE_SIZE * u64::from(header.leases()))
             .expect("LEASES_MAX leases fit into memory");
-        let operation = self.read_container(&renew, header.leases_offset(), len);
-        let flight = Flight::Leases(renew, header);
-        self.start(StoreFlight::Lease(flight), operation);
+        let operation = renewal.read(cx, header.leases_offset(), len);
+        self.start(cx, Step::Leases(renewal, header), operation);
     }
 
-    fn leases_read(&mut self, renew: Renew, header: &Header, completion: Completion) {
+    fn leases_read(
+        &mut self,
+        cx: &mut Context,
+        renewal: Renewal,
+        header: &Header,
+        completion: Completion,
+    ) {
         match read_outcome(completion) {
             Ok((size, leases)) if size == header.file_size() => {
-                self.leases_found(renew, header, &leases);
+                self.leases_found(cx, renewal, header, &leases);
             }
             // Nobody but the owner of the lock changes the file, and that is this renewal.
-            Ok(_) => self.renew_ended(renew, Err(Refusal::Damaged(Damage::Truncated))),
-            Err(refusal) => self.renew_ended(renew, Err(refusal)),
+            Ok(_) => self.refused(cx, renewal, Damage::Truncated),
+            Err(refusal) => self.refused(cx, renewal, refusal),
         }
     }
 
-    fn slot_front_read(&mut self, renew: Renew, size: u64, front: &[u8]) {
-        if let Then::AlreadyHeld(_) | Then::Allocating(_) = renew.then {
-            return self.renew_ended(renew, Err(Refusal::NotABucket));
+    fn slot_front_read(&mut self, cx: &mut Context, renewal: Renewal, size: u64, front: &[u8]) {
+        if renewal.only_buckets {
+            return self.end(cx, renewal, Err(NotRenewed::NotABucket));
         }
         let header = mutable::UncheckedHeader::parse(front).and_then(|header| header.check(size));
         let header = match header {
             Ok(header) => header,
-            Err(damage) => return self.renew_ended(renew, Err(Refusal::Damaged(damage))),
+            Err(damage) => return self.refused(cx, renewal, damage),
         };
         let extra = num::len(header.sizes().extra).and_then(|start| front.get(start..));
         if let Some(extra) = extra.filter(|_| size == num::size(front.len())) {
-            return self.slot_leases_found(renew, &header, extra);
+            return self.slot_leases_found(cx, renewal, &header, extra);
         }
-        let operation = self.read_container(&renew, header.sizes().extra, mutable::EXTRA_LEN_MAX);
-        let flight = Flight::SlotLeases(renew, Box::new(header));
-        self.start(StoreFlight::Lease(flight), operation);
+        let operation = renewal.read(cx, header.sizes().extra, mutable::EXTRA_LEN_MAX);
+        let step = Step::SlotLeases(renewal, Box::new(header));
+        self.start(cx, step, operation);
     }
 
-    fn slot_leases_found(&mut self, renew: Renew, header: &mutable::Header, extra: &[u8]) {
+    fn slot_leases_found(
+        &mut self,
+        cx: &mut Context,
+        renewal: Renewal,
+        header: &mutable::Header,
+        extra: &[u8],
+    ) {
         let search = mutable::LeaseSearch {
-            secrets: &renew.secrets,
+            secrets: &renewal.secrets,
             owner: LeaseOwner::Renewal.number(),
-            expiration: renew.expiration,
-            node_id: self.slots.node_id,
+            expiration: renewal.expiration,
+            node_id: cx.settings.node_id,
         };
         let edit = header.leases(extra).and_then(|leases| {
             let change = search.run(header.version(), &leases)?;
@@ -246,182 +297,230 @@ impl Store {
             })
         });
         match edit {
-            Ok(edit) => self.lease_found(renew, header.share_size(), edit),
-            Err(refusal) => self.renew_ended(renew, Err(refusal)),
+            Ok(edit) => self.found(cx, renewal, header.share_size(), edit),
+            Err(error) => self.refused(cx, renewal, error),
         }
     }
 
-    fn leases_found(&mut self, renew: Renew, header: &Header, leases: &[u8]) {
+    fn leases_found(&mut self, cx: &mut Context, renewal: Renewal, header: &Header, leases: &[u8]) {
         let search = LeaseSearch {
-            secrets: &renew.secrets,
-            owner: renew.owner.number(),
-            expiration: renew.expiration,
+            secrets: &renewal.secrets,
+            owner: renewal.owner.number(),
+            expiration: renewal.expiration,
         };
         let change = Lease::parse_all(leases)
-            .map_err(Refusal::Damaged)
-            .and_then(|leases| search.run(header, &leases));
+            .map_err(LeaseRefusal::from)
+            .and_then(|leases| Ok(search.run(header, &leases)?));
         match change {
-            Err(refusal) => self.renew_ended(renew, Err(refusal)),
+            Err(refusal) => self.refused(cx, renewal, refusal),
             Ok(change) => {
                 let edit = Edit {
                     writes: change.writes(),
                     undo: change.undo(),
                 };
-                self.lease_found(renew, header.share_size(), edit);
+                self.found(cx, renewal, header.share_size(), edit);
             }
         }
     }
 
-    fn lease_found(&mut self, renew: Renew, share_size: u64, edit: Edit) {
+    fn found(&mut self, cx: &mut Context, renewal: Renewal, share_size: u64, edit: Edit) {
         if edit.writes.is_empty() {
-            let found = (share_size, Durable::found_under_lock());
-            return self.renew_ended(renew, Ok(found));
+            let durable = Durable::found_under(&renewal.owned);
+            let renewed = Renewed {
+                share_size,
+                durable,
+            };
+            return self.end(cx, renewal, Ok(renewed));
         }
         let record = Record::Patch {
-            key: renew.key,
+            key: renewal.owned.key(),
             writes: edit.writes.clone(),
             size: None,
         };
-        let recording = Recording {
-            renew,
+        let index = self.recording.insert(Recording {
+            renewal,
             share_size,
             edit,
-        };
-        self.record(record, Recorded::Renew(recording));
+        });
+        cx.record(vec![record], waiter(index));
     }
 
-    pub(super) fn renew_recorded(&mut self, recording: Recording, durable: Durable, hold: Hold) {
-        let key = recording.renew.key;
-        let patch = Patch {
-            recording,
-            durable,
-            hold,
-        };
-        let ready = self.locks.begin_patch(key, Task::Patch(patch));
-        self.runnable.extend(ready);
-    }
-
-    pub(super) fn patch_locked(&mut self, patch: Patch) {
-        let operation = Operation::Patch {
-            path: self.layout.share(patch.recording.renew.key),
-            writes: patch.recording.edit.writes.clone(),
-            size: None,
-        };
-        self.start(StoreFlight::Lease(Flight::Patch(patch)), operation);
-    }
-
-    fn patched(&mut self, patch: Patch, completion: &Completion) {
+    fn patched(&mut self, cx: &mut Context, patch: Patch, completion: &Completion) {
         match completion.result {
-            Ok(_) => self.patch_ended(patch, None),
+            Ok(_) => self.patch_ended(cx, patch, None),
             Err(error) => {
                 // Half a lease at the end of the file would count as share bytes.
                 let (writes, size) = patch.recording.edit.undo.clone();
-                let path = self.layout.share(patch.recording.renew.key);
+                let path = cx.place(patch.recording.renewal.owned.key());
                 tracing::warn!(%path, %error, "cannot write a lease");
-                let flight = Flight::Undo(patch, refusal(error));
-                let operation = Operation::Patch { path, writes, size };
-                self.start(StoreFlight::Lease(flight), operation);
+                let step = Step::Undo(patch, unwritable(error));
+                self.start(cx, step, Operation::Patch { path, writes, size });
             }
         }
     }
 
-    fn undone(&mut self, patch: Patch, refusal: Refusal, completion: &Completion) {
+    fn undone(
+        &mut self,
+        cx: &mut Context,
+        patch: Patch,
+        refusal: Unwritable,
+        completion: &Completion,
+    ) {
         if let Err(error) = completion.result {
-            let key = patch.recording.renew.key;
-            self.torn.insert(key);
-            self.give_up(&self.layout.share(key), error);
+            let key = patch.recording.renewal.owned.key();
+            cx.tear([key]);
+            cx.give_up(&cx.place(key), error);
         }
-        self.patch_ended(patch, Some(refusal));
+        self.patch_ended(cx, patch, Some(refusal));
     }
 
-    fn patch_ended(&mut self, patch: Patch, refusal: Option<Refusal>) {
+    fn patch_ended(&mut self, cx: &mut Context, patch: Patch, refusal: Option<Unwritable>) {
         let Patch {
             recording,
             durable,
             hold,
         } = patch;
-        self.log.release(hold);
-        let readers = self.locks.end_patch(recording.renew.key);
-        self.runnable.extend(readers);
+        cx.release_hold(hold);
+        cx.end_patch(&recording.renewal.owned);
+        let share_size = recording.share_size;
         let result = match refusal {
-            None => Ok((recording.share_size, durable)),
-            Some(refusal) => Err(refusal),
+            None => Ok(Renewed {
+                share_size,
+                durable,
+            }),
+            Some(refusal) => Err(NotRenewed::Refused(refusal.into())),
         };
-        self.renew_ended(recording.renew, result);
+        self.end(cx, recording.renewal, result);
     }
 
-    /// The end of every renewal: with the share's size, if the lease is there for good.
-    pub(super) fn renew_ended(&mut self, renew: Renew, result: Result<(u64, Durable), Refusal>) {
-        match (renew.then, result) {
-            (Then::AlreadyHeld(request), Ok((_, durable))) => {
-                self.acknowledge(request, Answer::AlreadyHeld, durable);
-                self.forget_handle(request);
-            }
-            (Then::AlreadyHeld(request), Err(refusal)) => {
-                self.refuse(request, refusal);
-                self.forget_handle(request);
-            }
-            (Then::Allocating(index), result) => {
-                let share = renew.key.share;
-                self.allocation_leased(index, share, result.map(|(_, durable)| durable));
-            }
-            (Then::Parts(request), result) => {
-                self.parts_ended(request, renew.key, result.map(|(_, durable)| durable));
-            }
-            (Then::Leasing(index), result) => {
-                let leasing = &mut self.leasings[index];
-                leasing.remaining -= 1;
-                match result {
-                    Ok((size, durable)) => {
-                        leasing.held.push((renew.key.share, size));
-                        leasing.durable = Some(match leasing.durable.take() {
-                            Some(others) => others.and(durable),
-                            None => durable,
-                        });
-                    }
-                    // Gone between the listing and the lock.
-                    Err(Refusal::NoShare) => {}
-                    Err(refusal) => leasing.failed.push((renew.key.share, refusal)),
-                }
-                self.answer_leasing_if_complete(index);
-            }
-        }
-        self.release(renew.key);
+    fn refused(&mut self, cx: &mut Context, renewal: Renewal, refusal: impl Into<LeaseRefusal>) {
+        self.end(cx, renewal, Err(NotRenewed::Refused(refusal.into())));
     }
 
-    fn answer_leasing_if_complete(&mut self, index: usize) {
-        if self.leasings[index].remaining > 0 {
-            return;
-        }
-        let mut leasing = self.leasings.remove(index);
-        leasing.held.sort_unstable_by_key(|(share, _)| *share);
-        leasing.failed.sort_unstable_by_key(|(share, _)| *share);
-        let answer = Answer::Leased {
-            held: leasing.held,
-            failed: leasing.failed,
+    /// The end of every renewal.
+    fn end(&mut self, cx: &mut Context, renewal: Renewal, result: Result<Renewed, NotRenewed>) {
+        let index = match renewal.then {
+            Then::Waiter(then) => {
+                return cx.send(Event::Renewed(then, renewal.owned, result));
+            }
+            Then::Request(index) => index,
         };
-        match leasing.durable {
-            Some(durable) => self.acknowledge(leasing.request, answer, durable),
-            None => self.answer(leasing.request, answer),
+        let request = &mut self.requests[index];
+        let share_number = renewal.owned.key().share_number;
+        request.remaining -= 1;
+        match result {
+            Ok(renewed) => {
+                request.held.push((share_number, renewed.share_size));
+                request.proofs.add(renewed.durable);
+            }
+            // Gone between the listing and the lock.
+            Err(NotRenewed::Refused(LeaseRefusal::Gone)) => {}
+            Err(NotRenewed::Refused(refusal)) => request.failed.push((share_number, refusal)),
+            Err(NotRenewed::NotABucket) => unreachable!("leases are of slots, too"),
+        }
+        self.answer_if_complete(cx, index);
+        cx.release(renewal.owned);
+    }
+
+    fn start(&mut self, cx: &mut Context, step: Step, operation: Operation) {
+        cx.start(waiter(self.steps.insert(step)), operation);
+    }
+}
+
+impl Machinery for Leases {
+    fn granted(&mut self, cx: &mut Context, index: usize, owned: Owned) {
+        let waiting = self.waiting.remove(index);
+        let renewal = Renewal {
+            owned,
+            secrets: waiting.secrets,
+            owner: waiting.owner,
+            expiration: waiting.expiration,
+            only_buckets: false,
+            then: Then::Request(waiting.request),
+        };
+        self.begin(cx, renewal);
+    }
+
+    fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
+        match self.steps.remove(index) {
+            Step::List(request) => self.listed(cx, request, completion),
+            Step::Front(renewal) => self.front_read(cx, renewal, completion),
+            Step::Leases(renewal, header) => self.leases_read(cx, renewal, &header, completion),
+            Step::SlotLeases(renewal, header) => match read_outcome(completion) {
+                Ok((_, extra)) => self.slot_leases_found(cx, renewal, &header, &extra),
+                Err(refusal) => self.refused(cx, renewal, refusal),
+            },
+            Step::Patch(patch) => self.patched(cx, patch, &completion),
+            Step::Undo(patch, refusal) => self.undone(cx, patch, refusal, &completion),
         }
     }
 
-    fn read_container(&self, renew: &Renew, offset: u64, len: usize) -> Operation {
+    fn recorded(&mut self, cx: &mut Context, index: usize, durable: Durable, hold: Hold) {
+        let recording = self.recording.remove(index);
+        let index = self.patching.insert(Patch {
+            recording,
+            durable,
+            hold,
+        });
+        let owned = &self.patching[index].recording.renewal.owned;
+        cx.begin_patch(owned, waiter(index));
+    }
+
+    fn unrecorded(&mut self, cx: &mut Context, index: usize) {
+        let recording = self.recording.remove(index);
+        self.refused(cx, recording.renewal, Unwritable::Failed);
+    }
+
+    fn admitted(&mut self, cx: &mut Context, index: usize) {
+        let patch = self.patching.remove(index);
+        let operation = Operation::Patch {
+            path: cx.place(patch.recording.renewal.owned.key()),
+            writes: patch.recording.edit.writes.clone(),
+            size: None,
+        };
+        self.start(cx, Step::Patch(patch), operation);
+    }
+}
+
+impl Renewal {
+    fn read(&self, cx: &Context, offset: u64, len: usize) -> Operation {
         Operation::Read {
-            path: self.layout.share(renew.key),
+            path: cx.place(self.owned.key()),
             ranges: vec![ByteRange { offset, len }],
         }
     }
 }
 
 /// The file's size and the one piece that was asked for.
-fn read_outcome(completion: Completion) -> Result<(u64, Vec<u8>), Refusal> {
+fn read_outcome(completion: Completion) -> Result<(u64, Vec<u8>), LeaseRefusal> {
     match completion.result {
         Ok(Outcome::Read { size, mut pieces }) => {
             Ok((size, pieces.pop().expect("one range was asked for")))
         }
         Ok(outcome) => panic!("a read gave {outcome:?}"),
-        Err(error) if error.errno == Errno::NOENT => Err(Refusal::NoShare),
-        Err(error) => Err(Refusal::Disk(error)),
+        Err(error) if error.errno == Errno::NOENT => Err(LeaseRefusal::Gone),
+        Err(error) => Err(Unreadable::Disk(error).into()),
+    }
+}
+
+impl From<mutable::LeasesError> for LeaseRefusal {
+    fn from(error: mutable::LeasesError) -> Self {
+        match error {
+            mutable::LeasesError::Damaged(damage) => Unreadable::from(damage).into(),
+            mutable::LeasesError::TooMany(error) => error.into(),
+        }
+    }
+}
+
+impl From<Damage> for LeaseRefusal {
+    fn from(damage: Damage) -> Self {
+        Unreadable::from(damage).into()
+    }
+}
+
+fn waiter(index: usize) -> Waiter {
+    Waiter {
+        machine: Machine::Lease,
+        index,
     }
 }

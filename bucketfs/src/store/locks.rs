@@ -10,12 +10,14 @@
 //! the lock of one of its shares, and later ones wait for it. Readers are told the same way: while
 //! the owner makes its change there are none, neither of one share nor of several.
 //!
-//! Nothing here runs a task: every method returns the tasks that may go on.
+//! Nothing here runs a task: every method returns the tasks that may go on, and with a lock the proof
+//! that it is theirs, which they give back when they are done.
 
 use std::collections::{HashMap, VecDeque};
 
 use lafs::StorageIndex;
 
+use crate::durable::HeldLock;
 use crate::layout::ShareKey;
 
 /// The locks that somebody holds; others cost nothing.
@@ -66,6 +68,38 @@ enum Change<T> {
     Running,
 }
 
+/// The lock of a share, which is its owner's alone until [`Locks::release`].
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Owned(ShareKey);
+
+/// The lock of a whole slot, likewise.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct SlotOwned(StorageIndex);
+
+/// A lock for a task that waited for it.
+#[derive(Debug)]
+pub(super) enum Granted<T> {
+    Share(Owned, T),
+    Slot(SlotOwned, T),
+}
+
+impl Owned {
+    pub(super) fn key(&self) -> ShareKey {
+        self.0
+    }
+}
+
+impl SlotOwned {
+    pub(super) fn index(&self) -> StorageIndex {
+        self.0
+    }
+}
+
+impl HeldLock for Owned {}
+impl HeldLock for SlotOwned {}
+
 // Owners.
 impl<T> Locks<T> {
     pub(super) fn new() -> Self {
@@ -76,7 +110,7 @@ impl<T> Locks<T> {
     }
 
     /// Takes the lock of a share for a task, or puts the task in line.
-    pub(super) fn acquire(&mut self, key: ShareKey, task: T) -> Option<T> {
+    pub(super) fn acquire(&mut self, key: ShareKey, task: T) -> Option<Granted<T>> {
         let slot = self.slots.entry(key.storage_index).or_default();
         if slot.owned || !slot.line.is_empty() {
             slot.line.push_back(InLine::Share(key, task));
@@ -86,14 +120,14 @@ impl<T> Locks<T> {
         self.acquire_share(key, task)
     }
 
-    fn acquire_share(&mut self, key: ShareKey, task: T) -> Option<T> {
+    fn acquire_share(&mut self, key: ShareKey, task: T) -> Option<Granted<T>> {
         let lock = self.shares.entry(key).or_default();
         if lock.owned {
             lock.line.push_back(task);
             return None;
         }
         lock.owned = true;
-        Some(task)
+        Some(Granted::Share(Owned(key), task))
     }
 
     /// Whether somebody owns the lock of a share, or that of its slot.
@@ -104,7 +138,7 @@ impl<T> Locks<T> {
     }
 
     /// Gives the lock of a share to the next in line, who is returned, or its slot's to those.
-    pub(super) fn release(&mut self, key: ShareKey) -> Vec<T> {
+    pub(super) fn release(&mut self, Owned(key): Owned) -> Vec<Granted<T>> {
         let lock = self.shares.get_mut(&key).expect("the lock is held");
         assert!(lock.owned && lock.gate.is_open());
         let next = lock.line.pop_front();
@@ -113,13 +147,14 @@ impl<T> Locks<T> {
         let slot = self.slots.get_mut(&key.storage_index);
         let slot = slot.expect("whoever has a share's lock shares its slot's");
         slot.sharers = slot.sharers.checked_sub(1).expect("it was counted");
-        let mut ready: Vec<T> = next.into_iter().collect();
+        let next = next.map(|task| Granted::Share(Owned(key), task));
+        let mut ready: Vec<_> = next.into_iter().collect();
         self.admit(key.storage_index, &mut ready);
         ready
     }
 
     /// Takes all of a storage index for a task, or puts the task in line.
-    pub(super) fn acquire_slot(&mut self, index: StorageIndex, task: T) -> Option<T> {
+    pub(super) fn acquire_slot(&mut self, index: StorageIndex, task: T) -> Option<Granted<T>> {
         let slot = self.slots.entry(index).or_default();
         slot.line.push_back(InLine::Slot(task));
         let mut ready = Vec::new();
@@ -128,7 +163,7 @@ impl<T> Locks<T> {
     }
 
     /// Gives the storage index to those who are next in line.
-    pub(super) fn release_slot(&mut self, index: StorageIndex) -> Vec<T> {
+    pub(super) fn release_slot(&mut self, SlotOwned(index): SlotOwned) -> Vec<Granted<T>> {
         let slot = self.slots.get_mut(&index).expect("the lock is held");
         assert!(slot.owned && slot.gate.is_open());
         slot.owned = false;
@@ -138,7 +173,7 @@ impl<T> Locks<T> {
     }
 
     /// Lets those in line go on whose turn it is: one for all of the slot, or any for its shares.
-    fn admit(&mut self, index: StorageIndex, ready: &mut Vec<T>) {
+    fn admit(&mut self, index: StorageIndex, ready: &mut Vec<Granted<T>>) {
         while let Some(slot) = self.slots.get_mut(&index) {
             match slot.line.front() {
                 Some(InLine::Slot(_)) if slot.owned || slot.sharers > 0 => break,
@@ -148,7 +183,7 @@ impl<T> Locks<T> {
             match slot.line.pop_front() {
                 Some(InLine::Slot(task)) => {
                     slot.owned = true;
-                    ready.push(task);
+                    ready.push(Granted::Slot(SlotOwned(index), task));
                 }
                 Some(InLine::Share(key, task)) => {
                     slot.sharers += 1;
@@ -177,15 +212,15 @@ impl<T> Locks<T> {
     }
 
     /// Begins the owner's patch, or has it wait for the readers.
-    pub(super) fn begin_patch(&mut self, key: ShareKey, task: T) -> Option<T> {
-        let lock = self.shares.get_mut(&key).expect("the lock is held");
+    pub(super) fn begin_patch(&mut self, Owned(key): &Owned, task: T) -> Option<T> {
+        let lock = self.shares.get_mut(key).expect("the lock is held");
         assert!(lock.owned);
         lock.gate.begin_change(task)
     }
 
     /// Ends the owner's patch; returns the readers that waited, whose reads have begun.
-    pub(super) fn end_patch(&mut self, key: ShareKey) -> Vec<T> {
-        let lock = self.shares.get_mut(&key).expect("the lock is held");
+    pub(super) fn end_patch(&mut self, Owned(key): &Owned) -> Vec<T> {
+        let lock = self.shares.get_mut(key).expect("the lock is held");
         lock.gate.end_change()
     }
 
@@ -203,15 +238,15 @@ impl<T> Locks<T> {
     }
 
     /// Begins the owner's change of a slot, or has it wait for the readers.
-    pub(super) fn begin_slot_change(&mut self, index: StorageIndex, task: T) -> Option<T> {
-        let slot = self.slots.get_mut(&index).expect("the lock is held");
+    pub(super) fn begin_slot_change(&mut self, SlotOwned(index): &SlotOwned, task: T) -> Option<T> {
+        let slot = self.slots.get_mut(index).expect("the lock is held");
         assert!(slot.owned);
         slot.gate.begin_change(task)
     }
 
     /// Ends the owner's change; returns the readers that waited, whose reads have begun.
-    pub(super) fn end_slot_change(&mut self, index: StorageIndex) -> Vec<T> {
-        let slot = self.slots.get_mut(&index).expect("the lock is held");
+    pub(super) fn end_slot_change(&mut self, SlotOwned(index): &SlotOwned) -> Vec<T> {
+        let slot = self.slots.get_mut(index).expect("the lock is held");
         slot.gate.end_change()
     }
 
@@ -331,78 +366,145 @@ mod tests {
     fn share(number: u8) -> ShareKey {
         ShareKey {
             storage_index: INDEX,
-            share: ShareNumber::new(number),
+            share_number: ShareNumber::new(number),
+        }
+    }
+
+    /// The locks, and what was granted and not given back.
+    struct Table {
+        locks: Locks<u32>,
+        owned: Vec<Owned>,
+        slots: Vec<SlotOwned>,
+    }
+
+    impl Table {
+        fn new() -> Self {
+            Self {
+                locks: Locks::new(),
+                owned: Vec::new(),
+                slots: Vec::new(),
+            }
+        }
+
+        fn keep(&mut self, granted: impl IntoIterator<Item = Granted<u32>>) -> Vec<u32> {
+            let keep = |granted| match granted {
+                Granted::Share(owned, task) => {
+                    self.owned.push(owned);
+                    task
+                }
+                Granted::Slot(owned, task) => {
+                    self.slots.push(owned);
+                    task
+                }
+            };
+            granted.into_iter().map(keep).collect()
+        }
+
+        fn acquire(&mut self, key: ShareKey, task: u32) -> Option<u32> {
+            let granted = self.locks.acquire(key, task);
+            self.keep(granted).pop()
+        }
+
+        fn acquire_slot(&mut self, task: u32) -> Option<u32> {
+            let granted = self.locks.acquire_slot(INDEX, task);
+            self.keep(granted).pop()
+        }
+
+        fn index(&self, key: ShareKey) -> usize {
+            let mut owned = self.owned.iter();
+            owned.position(|owned| owned.key() == key).unwrap()
+        }
+
+        fn release(&mut self, key: ShareKey) -> Vec<u32> {
+            let index = self.index(key);
+            let granted = self.locks.release(self.owned.swap_remove(index));
+            self.keep(granted)
+        }
+
+        fn release_slot(&mut self) -> Vec<u32> {
+            let granted = self.locks.release_slot(self.slots.pop().unwrap());
+            self.keep(granted)
+        }
+
+        fn begin_patch(&mut self, key: ShareKey, task: u32) -> Option<u32> {
+            let index = self.index(key);
+            self.locks.begin_patch(&self.owned[index], task)
+        }
+
+        fn end_patch(&mut self, key: ShareKey) -> Vec<u32> {
+            let index = self.index(key);
+            self.locks.end_patch(&self.owned[index])
         }
     }
 
     #[test]
     fn owners_go_one_after_the_other_in_the_order_they_came() {
-        let mut locks = Locks::new();
-        assert!(!locks.is_owned(key()));
-        assert_eq!(locks.acquire(key(), 1), Some(1));
-        assert_eq!(locks.acquire(key(), 2), None);
-        assert_eq!(locks.acquire(key(), 3), None);
-        assert_eq!(locks.release(key()), [2]);
-        assert!(locks.is_owned(key()));
-        assert_eq!(locks.release(key()), [3]);
-        assert_eq!(locks.release(key()), []);
-        assert!(locks.is_empty());
+        let mut table = Table::new();
+        assert!(!table.locks.is_owned(key()));
+        assert_eq!(table.acquire(key(), 1), Some(1));
+        assert_eq!(table.acquire(key(), 2), None);
+        assert_eq!(table.acquire(key(), 3), None);
+        assert_eq!(table.release(key()), [2]);
+        assert!(table.locks.is_owned(key()));
+        assert_eq!(table.release(key()), [3]);
+        assert_eq!(table.release(key()), []);
+        assert!(table.locks.is_empty());
     }
 
     #[test]
     fn readers_go_beside_an_owner_but_not_beside_its_patch() {
-        let mut locks = Locks::new();
-        assert_eq!(locks.acquire(key(), 1), Some(1));
-        assert_eq!(locks.begin_read(key(), 2), Some(2));
-        assert_eq!(locks.begin_read(key(), 3), Some(3));
-        assert_eq!(locks.begin_patch(key(), 1), None);
-        assert_eq!(locks.begin_read(key(), 4), None, "behind the patch");
-        assert_eq!(locks.end_read(key()), None);
-        assert_eq!(locks.end_read(key()), Some(1));
-        assert_eq!(locks.begin_read(key(), 5), None);
-        assert_eq!(locks.end_patch(key()), [4, 5]);
-        assert_eq!(locks.release(key()), []);
-        assert_eq!(locks.end_read(key()), None);
-        assert_eq!(locks.end_read(key()), None);
-        assert!(locks.is_empty());
+        let mut table = Table::new();
+        assert_eq!(table.acquire(key(), 1), Some(1));
+        assert_eq!(table.locks.begin_read(key(), 2), Some(2));
+        assert_eq!(table.locks.begin_read(key(), 3), Some(3));
+        assert_eq!(table.begin_patch(key(), 1), None);
+        assert_eq!(table.locks.begin_read(key(), 4), None, "behind the patch");
+        assert_eq!(table.locks.end_read(key()), None);
+        assert_eq!(table.locks.end_read(key()), Some(1));
+        assert_eq!(table.locks.begin_read(key(), 5), None);
+        assert_eq!(table.end_patch(key()), [4, 5]);
+        assert_eq!(table.release(key()), []);
+        assert_eq!(table.locks.end_read(key()), None);
+        assert_eq!(table.locks.end_read(key()), None);
+        assert!(table.locks.is_empty());
     }
 
     // Shares of one bucket go side by side, or no two of them would ever share a batch.
     #[test]
     fn shares_do_not_mind_each_other_and_a_slot_minds_them_all() {
-        let mut locks = Locks::new();
-        assert_eq!(locks.acquire(share(1), 1), Some(1));
-        assert_eq!(locks.acquire(share(2), 2), Some(2));
-        assert_eq!(locks.acquire(share(2), 3), None, "behind the other");
-        assert_eq!(locks.acquire_slot(INDEX, 4), None);
-        assert_eq!(locks.acquire(share(3), 5), None, "behind the slot");
-        assert_eq!(locks.acquire(share(1), 6), None, "behind the slot");
-        assert_eq!(locks.acquire_slot(INDEX, 7), None);
-        assert_eq!(locks.release(share(1)), []);
-        assert_eq!(locks.release(share(2)), [3]);
-        assert_eq!(locks.release(share(2)), [4]);
-        assert_eq!(locks.release_slot(INDEX), [5, 6]);
-        assert_eq!(locks.acquire(share(4), 8), None, "behind the second slot");
-        assert_eq!(locks.release(share(1)), []);
-        assert_eq!(locks.release(share(3)), [7]);
-        assert_eq!(locks.release_slot(INDEX), [8]);
-        assert_eq!(locks.release(share(4)), []);
-        assert!(locks.is_empty());
+        let mut table = Table::new();
+        assert_eq!(table.acquire(share(1), 1), Some(1));
+        assert_eq!(table.acquire(share(2), 2), Some(2));
+        assert_eq!(table.acquire(share(2), 3), None, "behind the other");
+        assert_eq!(table.acquire_slot(4), None);
+        assert_eq!(table.acquire(share(3), 5), None, "behind the slot");
+        assert_eq!(table.acquire(share(1), 6), None, "behind the slot");
+        assert_eq!(table.acquire_slot(7), None);
+        assert_eq!(table.release(share(1)), []);
+        assert_eq!(table.release(share(2)), [3]);
+        assert_eq!(table.release(share(2)), [4]);
+        assert_eq!(table.release_slot(), [5, 6]);
+        assert_eq!(table.acquire(share(4), 8), None, "behind the second slot");
+        assert_eq!(table.release(share(1)), []);
+        assert_eq!(table.release(share(3)), [7]);
+        assert_eq!(table.release_slot(), [8]);
+        assert_eq!(table.release(share(4)), []);
+        assert!(table.locks.is_empty());
     }
 
     #[test]
     fn no_reader_is_there_while_a_slot_is_changed() {
-        let mut locks = Locks::new();
-        assert_eq!(locks.begin_slot_read(INDEX, 1), Some(1));
-        assert_eq!(locks.acquire_slot(INDEX, 2), Some(2));
-        assert_eq!(locks.begin_slot_read(INDEX, 3), Some(3));
-        assert_eq!(locks.begin_slot_change(INDEX, 2), None);
-        assert_eq!(locks.begin_slot_read(INDEX, 4), None);
-        assert_eq!(locks.end_slot_read(INDEX), None);
-        assert_eq!(locks.end_slot_read(INDEX), Some(2));
-        assert_eq!(locks.end_slot_change(INDEX), [4]);
-        assert_eq!(locks.release_slot(INDEX), []);
-        assert_eq!(locks.end_slot_read(INDEX), None);
-        assert!(locks.is_empty());
+        let mut table = Table::new();
+        assert_eq!(table.locks.begin_slot_read(INDEX, 1), Some(1));
+        assert_eq!(table.acquire_slot(2), Some(2));
+        assert_eq!(table.locks.begin_slot_read(INDEX, 3), Some(3));
+        assert_eq!(table.locks.begin_slot_change(&table.slots[0], 2), None);
+        assert_eq!(table.locks.begin_slot_read(INDEX, 4), None);
+        assert_eq!(table.locks.end_slot_read(INDEX), None);
+        assert_eq!(table.locks.end_slot_read(INDEX), Some(2));
+        assert_eq!(table.locks.end_slot_change(&table.slots[0]), [4]);
+        assert_eq!(table.release_slot(), []);
+        assert_eq!(table.locks.end_slot_read(INDEX), None);
+        assert!(table.locks.is_empty());
     }
 }

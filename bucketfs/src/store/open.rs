@@ -2,39 +2,38 @@
 //!
 //! A new store comes to be in an order that tells how far it came: the version file is durable
 //! before the journal is made, and the journal before `shares`. So whoever finds `shares` without
-//! a journal knows that one was lost, and a crash in between only means to go on.
+//! a journal knows that one was lost, and after a crash in between the rest is made.
 //!
 //! Opening replays the journal and then syncs the file system, journal or none: a share that a
 //! killed process left in the tree may not have reached the disk, and is about to be believed.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-
 use bytes::Bytes;
 use rustix::io::Errno;
-use slab::Slab;
 
-use super::advise::Advisories;
-use super::locks::Locks;
-use super::slot::Slots;
+use super::context::{Context, Settings};
+use super::ranged::Table;
 use super::space::SpaceAccount;
-use super::upload::Uploads;
-use super::{BootId, Durability, Now, Store};
 use crate::container::Version;
 use crate::container::mutable::NodeId;
 use crate::disk::blocking::Blocking;
 use crate::disk::{
     ByteRange, Engine, EntryKind, Existing, OpenMode, Operation, Outcome, Space, StorePath,
 };
+use crate::durable::Durability;
 use crate::error::{DiskError, OpenError};
 use crate::journal::format::{self, BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
 use crate::journal::log::{FILES, Log, Salts, write_header};
 use crate::journal::replay::{self, Found};
-use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARES};
+use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARES, Tree};
 use crate::layout::{VERSION, VERSION_NEW};
+use crate::request::Now;
+use crate::ticket::BootId;
 use crate::version;
 
 mod adopt;
 mod incoming;
+
+pub(super) use adopt::adopt;
 
 /// What an operator chooses.
 #[derive(Clone, Debug)]
@@ -52,8 +51,8 @@ pub struct Config {
     /// Of containers that are made; those that exist keep the version they have. Version 1, which
     /// Tahoe-LAFS before 1.17 reads, keeps lease secrets in the clear.
     pub container_version: Version,
-    /// Which boot of the kernel this is. Uploads of parts that an earlier run of the same boot left
-    /// are gone on with; by default there was none, so that they are not.
+    /// Which boot of the kernel this is. Ranged uploads that an earlier run of the same boot left
+    /// are resumed; by default there was none, so that they are not.
     pub boot_id: BootId,
     /// Names this server in the shares and leases of slots that it takes (Tahoe's TubID).
     pub node_id: [u8; 20],
@@ -88,59 +87,51 @@ impl Config {
     }
 }
 
-impl Store {
-    /// Opens the store that the engine works on, making it if there is none yet.
-    ///
-    /// Blocks until what the journal holds is done and durable.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`]; the journal is as it was, so that opening may be tried again.
-    pub fn open(engine: &mut dyn Engine, config: &Config, now: Now) -> Result<Self, OpenError> {
-        let mut opening = Opening {
-            disk: Blocking::new(engine),
-            config,
-            salts: Salts::new(config.seed),
-        };
-        let layout = opening.find_or_make()?;
-        let Replayed {
-            headers,
-            count,
-            has_lost,
-        } = opening.replay(layout)?;
-        let left = opening.sort_incoming(layout, has_lost, now)?;
-        let mut space = SpaceAccount::new(opening.free_space()?, config.reserved, now.elapsed);
-        space.promised_before(left.promised);
-        Ok(Self {
-            layout,
-            engine: opening.disk.engine_name(),
-            read_only: config.read_only,
-            durability: config.durability,
-            container_version: config.container_version,
-            boot_id: config.boot_id,
-            now,
-            flights: Slab::new(),
-            ready: VecDeque::new(),
-            runnable: VecDeque::new(),
-            answers: VecDeque::new(),
-            pending: HashMap::new(),
-            pending_len: 0,
-            log: Log::new(headers, opening.salts, config.durability.waiver()),
-            locks: Locks::new(),
-            torn: HashSet::new(),
-            space,
-            uploads: Uploads::new(),
-            parts: left.parts,
-            allocations: Slab::new(),
-            advisories: Advisories::new(now.elapsed),
-            slots: Slots::new(NodeId(config.node_id)),
-            leasings: Slab::new(),
-            readings: Slab::new(),
-            serial: left.serial,
-            replayed: count,
-            shutting_down: false,
-        })
+/// What an opened store begins with.
+pub(super) struct Opened {
+    pub(super) context: Context,
+    /// Ranged uploads of an earlier run.
+    pub(super) ranged: Table,
+    /// How many records were replayed.
+    pub(super) replayed: u64,
+}
+
+/// Opens the store that the engine works on, making it if there is none yet.
+pub(super) fn open(
+    engine: &mut dyn Engine,
+    config: &Config,
+    now: Now,
+) -> Result<Opened, OpenError> {
+    let mut opening = Opening::new(engine, config);
+    let tree = Tree::new(opening.find_or_make()?);
+    let Replayed {
+        headers,
+        count,
+        has_lost,
+    } = opening.replay(tree)?;
+    let left = opening.sort_incoming(tree, has_lost, now)?;
+    let mut space = SpaceAccount::new(opening.free_space()?, config.reserved, now.elapsed);
+    space.promised_before(left.promised);
+    let settings = Settings {
+        engine: opening.disk.engine_name(),
+        tree,
+        read_only: config.read_only,
+        durability: config.durability,
+        container_version: config.container_version,
+        boot_id: config.boot_id,
+        node_id: NodeId(config.node_id),
+    };
+    let log = Log::new(headers, opening.salts, config.durability.waiver());
+    let mut context = Context::new(settings, now, log, space);
+    context.skip_serials(left.serial);
+    for key in left.ranged.keys() {
+        context.begin_progress(key);
     }
+    Ok(Opened {
+        context,
+        ranged: left.ranged,
+        replayed: count,
+    })
 }
 
 /// What was done before the store could be believed.
@@ -157,6 +148,16 @@ struct Opening<'a> {
     disk: Blocking<'a>,
     config: &'a Config,
     salts: Salts,
+}
+
+impl<'a> Opening<'a> {
+    fn new(engine: &'a mut dyn Engine, config: &'a Config) -> Self {
+        Self {
+            disk: Blocking::new(engine),
+            config,
+            salts: Salts::new(config.seed),
+        }
+    }
 }
 
 impl Opening<'_> {
@@ -249,7 +250,7 @@ impl Opening<'_> {
     }
 
     /// Replays the journal, makes the tree durable, and leaves both files open and empty.
-    fn replay(&mut self, layout: Layout) -> Result<Replayed, OpenError> {
+    fn replay(&mut self, tree: Tree) -> Result<Replayed, OpenError> {
         let paths = JOURNAL_FILES.map(StorePath::new);
         for (path, file) in paths.iter().zip(FILES) {
             let mode = OpenMode::Existing;
@@ -267,7 +268,7 @@ impl Opening<'_> {
         if let Err(error) = &synced {
             tracing::warn!(%error, "the file system lost writes before the store was opened");
         }
-        let count = replay::replay(&mut self.disk, layout, found)?;
+        let count = replay::replay(&mut self.disk, tree, found)?;
         self.perform(&StorePath::root(), |_| Operation::SyncFileSystem)?;
         let waiver = self.config.durability.waiver();
         let other_promise = |header: &FileHeader| header.relaxed != waiver.is_some();

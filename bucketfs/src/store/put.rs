@@ -2,25 +2,45 @@
 
 use bytes::Bytes;
 use lafs::{LeaseSecrets, num};
+use rustix::io::Errno;
+use slab::Slab;
 
-use super::lease::{Renew, Then};
-use super::space::{Measurement, cost};
-use super::{
-    Answer, Flight as StoreFlight, LeaseOwner, Limits, Recorded, RequestId, Store, Task, is_held,
-    refusal,
+use super::context::{Context, Machinery, is_held, unwritable};
+use super::event::{
+    Event, Machine, NotPublished, NotRenewed, Publish, PublishProof, PutOutcome, PutRanged, Renew,
+    Renewed, Waiter,
 };
+use super::locks::Owned;
+use super::reply::Asker;
+use super::space::{Measurement, cost};
 use crate::container::{self, Lease};
 use crate::disk::{Completion, Existing, Operation, Outcome, StorePath};
 use crate::durable::Durable;
-use crate::error::Refusal;
 use crate::journal::format::Record;
 use crate::journal::log::Hold;
 use crate::layout::ShareKey;
+use crate::limits;
+use crate::refusal::{LeaseRefusal, PutRefusal, Unwritable};
+use crate::request::{LeaseOwner, Put, Stored};
+
+/// All puts under way.
+#[derive(Debug, Default)]
+pub(super) struct Puts {
+    /// For the lock of their share.
+    waiting: Slab<Task>,
+    /// For the disk.
+    steps: Slab<Step>,
+    /// For the journal.
+    recording: Slab<(Task, Owned)>,
+    /// For their name.
+    publishing: Slab<Origin>,
+    /// For the lease on a share that is held.
+    renewing: Slab<Asker<Put>>,
+}
 
 /// A share on its way.
 #[derive(Debug)]
-pub(super) struct Put {
-    request: RequestId,
+struct Task {
     key: ShareKey,
     container: Bytes,
     incoming: StorePath,
@@ -30,219 +50,276 @@ pub(super) struct Put {
 /// What the share came by.
 #[derive(Debug)]
 enum Origin {
-    /// A put; if the share is held, its lease remains to be renewed.
+    /// A request; if the share is held, its lease remains to be renewed.
     Put {
+        asker: Asker<Put>,
         lease: Box<LeaseSecrets>,
         expiration: u32,
     },
-    /// An upload of parts, all of it in one.
-    Parts,
+    /// A ranged upload, all of it in one write.
+    Ranged(Waiter),
 }
 
 #[derive(Debug)]
-pub(super) enum Flight {
+enum Step {
     /// Nothing seemed free; the file system is asked once more.
-    Space(Put, Measurement),
+    Space(Task, Owned, Measurement),
     /// The share is refused for this reason, unless it is held already.
-    Probe(Put, Refusal),
+    Probe(Task, Owned, PutRefusal),
     /// The file in incoming is being written.
-    File(Put),
-    /// The journal has the share; it is being named.
-    Name(Put, Durable, Hold),
+    File(Task, Owned),
 }
 
-impl Put {
-    /// Of an upload of parts in progress, whose promise of space it takes over.
-    pub(super) fn of_parts(
-        request: RequestId,
-        key: ShareKey,
-        container: Bytes,
-        incoming: StorePath,
-    ) -> Self {
-        Self {
-            request,
-            key,
-            container,
-            incoming,
-            origin: Origin::Parts,
-        }
-    }
-
+impl Task {
     fn cost(&self) -> u64 {
         cost(num::size(self.container.len()))
     }
 }
 
-impl Store {
-    pub(super) fn put(
-        &mut self,
-        request: RequestId,
-        key: ShareKey,
-        bytes: &Bytes,
-        lease: LeaseSecrets,
-    ) {
-        let limit = Limits::SMALL_SHARE_SIZE;
-        if num::size(bytes.len()) > limit {
-            return self.refuse(request, Refusal::TooLarge { limit });
+impl Puts {
+    pub(super) fn put(&mut self, cx: &mut Context, asker: Asker<Put>, put: Put) {
+        let limit = limits::SMALL_SHARE_SIZE;
+        if num::size(put.share.len()) > limit {
+            return cx.refuse(asker, PutRefusal::TooLarge { limit });
         }
-        let expiration = container::expiration(self.now.unix);
+        let expiration = container::expiration(cx.unix());
+        let version = cx.settings.container_version;
         let owner = LeaseOwner::Upload.number();
-        let version = self.container_version;
-        let first = Lease::new(version, &lease, owner, expiration);
-        let put = Put {
-            request,
-            key,
-            container: container::encode(version, bytes, &first),
-            incoming: self.next_incoming(),
-            origin: Origin::Put {
-                lease: Box::new(lease),
-                expiration,
+        let first = Lease::new(version, &put.lease, owner, expiration);
+        let incoming = cx.next_incoming();
+        self.acquire(
+            cx,
+            Task {
+                key: put.key,
+                container: container::encode(version, &put.share, &first),
+                incoming,
+                origin: Origin::Put {
+                    asker,
+                    lease: Box::new(put.lease),
+                    expiration,
+                },
             },
-        };
-        self.acquire(key, Task::Put(put));
+        );
     }
 
-    pub(super) fn put_locked(&mut self, put: Put) {
-        let refusal = self.write_refusal();
-        if let Origin::Parts = put.origin {
-            return match refusal {
-                None => self.put_file(put),
-                Some(refusal) => {
-                    self.space.cancel(put.cost());
-                    self.put_ended(&put, Err(refusal));
-                }
-            };
-        }
-        if let Some(refusal) = refusal {
-            return self.put_ended(&put, Err(refusal));
-        }
-        if self.is_in_progress(put.key) {
-            return self.put_ended(&put, Err(Refusal::InProgress));
-        }
-        if self.read_only {
-            return self.put_unless_held(put, Refusal::ReadOnly);
-        }
-        self.measure_space_if_due();
-        if self.space.promise(put.cost()) {
-            return self.put_file(put);
-        }
-        let measurement = self.space.begin();
-        let flight = Flight::Space(put, measurement);
-        self.start(StoreFlight::Put(flight), Operation::FreeSpace);
+    pub(super) fn put_ranged(&mut self, cx: &mut Context, ranged: PutRanged) {
+        let incoming = cx.next_incoming();
+        self.acquire(
+            cx,
+            Task {
+                key: ranged.key,
+                container: ranged.container,
+                incoming,
+                origin: Origin::Ranged(ranged.then),
+            },
+        );
     }
 
-    pub(super) fn put_completed(&mut self, flight: Flight, completion: Completion) {
-        match flight {
-            Flight::Space(put, measurement) => {
-                self.space_completed(measurement, &completion);
-                if self.space.promise(put.cost()) {
-                    self.put_file(put);
-                } else {
-                    self.put_unless_held(put, Refusal::Full);
-                }
-            }
-            Flight::Probe(put, refusal) => match is_held(&completion) {
-                Ok(true) => self.put_held(put),
-                Ok(false) => self.put_ended(&put, Err(refusal)),
-                Err(error) => self.put_ended(&put, Err(Refusal::Disk(error))),
-            },
-            Flight::File(put) => self.put_written(put, completion),
-            Flight::Name(put, durable, hold) => {
-                self.put_named(put, durable, hold, &completion);
-            }
-        }
+    fn acquire(&mut self, cx: &mut Context, task: Task) {
+        let key = task.key;
+        cx.acquire(key, waiter(self.waiting.insert(task)));
+    }
+
+    fn start(&mut self, cx: &mut Context, step: Step, operation: Operation) {
+        cx.start(waiter(self.steps.insert(step)), operation);
     }
 
     /// The file first and the journal after it: a share that the disk has no room for never
     /// enters the journal, and neither does one that is held already.
-    fn put_file(&mut self, put: Put) {
+    fn make_file(&mut self, cx: &mut Context, task: Task, owned: Owned) {
         let operation = Operation::CreateFile {
-            path: put.incoming.clone(),
-            bytes: put.container.clone(),
+            path: task.incoming.clone(),
+            bytes: task.container.clone(),
             existing: Existing::Refuse,
-            unless: Some(self.layout.share(put.key)),
+            unless: Some(cx.place(task.key)),
         };
-        self.start(StoreFlight::Put(Flight::File(put)), operation);
+        self.start(cx, Step::File(task, owned), operation);
     }
 
-    fn put_written(&mut self, put: Put, completion: Completion) {
+    fn file_made(&mut self, cx: &mut Context, task: Task, owned: Owned, completion: Completion) {
         match completion.result {
             Ok(Outcome::Done) => {
-                self.space.keep(put.cost());
+                cx.keep(task.cost());
                 let record = Record::Create {
-                    key: put.key,
-                    container: put.container.clone(),
+                    key: task.key,
+                    container: task.container.clone(),
                 };
-                self.record(record, Recorded::Put(put));
+                let index = self.recording.insert((task, owned));
+                cx.record(vec![record], waiter(index));
             }
             Ok(outcome) => panic!("a file was made, and gave {outcome:?}"),
-            Err(error) if error.errno == rustix::io::Errno::EXIST => {
-                self.space.cancel(put.cost());
-                self.put_held(put);
+            Err(error) if error.errno == Errno::EXIST => {
+                cx.cancel(task.cost());
+                self.held(cx, task, owned);
             }
             Err(error) => {
-                self.space.cancel(put.cost());
-                tracing::warn!(path = %put.incoming, %error, "cannot write a share");
-                self.put_ended(&put, Err(refusal(error)));
+                cx.cancel(task.cost());
+                tracing::warn!(path = %task.incoming, %error, "cannot write a share");
+                failed(cx, task.origin, owned, unwritable(error));
             }
         }
     }
 
-    pub(super) fn put_recorded(&mut self, put: Put, durable: Durable, hold: Hold) {
-        let operation = Operation::Publish {
-            source: put.incoming.clone(),
-            target: self.layout.share(put.key),
-        };
-        let flight = Flight::Name(put, durable, hold);
-        self.start(StoreFlight::Put(flight), operation);
-    }
-
-    pub(super) fn put_record_failed(&mut self, put: Put) {
-        self.clean_up(put.incoming.clone());
-        self.put_ended(&put, Err(Refusal::Failed));
-    }
-
-    fn put_named(&mut self, put: Put, durable: Durable, hold: Hold, completion: &Completion) {
-        self.log.release(hold);
-        match completion.result {
-            Ok(_) => self.put_ended(&put, Ok(durable)),
-            Err(error) => {
-                // Should the store crash before the next checkpoint, replay names it after all:
-                // the share is then there, whole, and nobody was told so.
-                let path = self.layout.share(put.key);
-                tracing::warn!(%path, %error, "cannot name a share");
-                self.clean_up(put.incoming.clone());
-                self.put_ended(&put, Err(refusal(error)));
-            }
-        }
+    fn unless_held(&mut self, cx: &mut Context, task: Task, owned: Owned, refusal: PutRefusal) {
+        let operation = cx.probe(task.key);
+        self.start(cx, Step::Probe(task, owned, refusal), operation);
     }
 
     /// The share is held: what remains of the put is its lease. The lock goes with it.
-    fn put_held(&mut self, put: Put) {
-        match put.origin {
-            Origin::Put { lease, expiration } => self.renew_locked(Renew {
-                key: put.key,
-                secrets: lease,
-                owner: LeaseOwner::Upload,
+    fn held(&mut self, cx: &mut Context, task: Task, owned: Owned) {
+        match task.origin {
+            Origin::Put {
+                asker,
+                lease,
                 expiration,
-                then: Then::AlreadyHeld(put.request),
-            }),
-            Origin::Parts => self.parts_held_locked(put.request, put.key),
+            } => {
+                let renew = Renew {
+                    owned,
+                    secrets: lease,
+                    owner: LeaseOwner::Upload,
+                    expiration,
+                    only_buckets: true,
+                    then: waiter(self.renewing.insert(asker)),
+                };
+                cx.send(Event::Renew(renew));
+            }
+            Origin::Ranged(then) => {
+                cx.send(Event::RangedPut(then, owned, PutOutcome::AlreadyHeld));
+            }
+        }
+    }
+}
+
+impl Machinery for Puts {
+    fn granted(&mut self, cx: &mut Context, index: usize, owned: Owned) {
+        let task = self.waiting.remove(index);
+        let refusal = cx.write_refusal();
+        if let Origin::Ranged(_) = task.origin {
+            return match refusal {
+                None => self.make_file(cx, task, owned),
+                Some(refusal) => {
+                    cx.cancel(task.cost());
+                    failed(cx, task.origin, owned, refusal);
+                }
+            };
+        }
+        if let Some(refusal) = refusal {
+            return failed(cx, task.origin, owned, refusal);
+        }
+        if cx.is_in_progress(task.key) {
+            return refuse(cx, task.origin, owned, PutRefusal::InProgress);
+        }
+        if cx.settings.read_only {
+            return self.unless_held(cx, task, owned, PutRefusal::ReadOnly);
+        }
+        cx.measure_space_if_due();
+        if cx.promise(task.cost()) {
+            return self.make_file(cx, task, owned);
+        }
+        let measurement = cx.begin_measurement();
+        let step = Step::Space(task, owned, measurement);
+        self.start(cx, step, Operation::FreeSpace);
+    }
+
+    fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
+        match self.steps.remove(index) {
+            Step::Space(task, owned, measurement) => {
+                cx.measured(measurement, &completion);
+                if cx.promise(task.cost()) {
+                    self.make_file(cx, task, owned);
+                } else {
+                    self.unless_held(cx, task, owned, Unwritable::Full.into());
+                }
+            }
+            Step::Probe(task, owned, refusal) => match is_held(&completion) {
+                Ok(true) => self.held(cx, task, owned),
+                Ok(false) => refuse(cx, task.origin, owned, refusal),
+                Err(error) => failed(cx, task.origin, owned, error.into()),
+            },
+            Step::File(task, owned) => self.file_made(cx, task, owned, completion),
         }
     }
 
-    fn put_unless_held(&mut self, put: Put, refusal: Refusal) {
-        let operation = self.probe(put.key);
-        let flight = Flight::Probe(put, refusal);
-        self.start(StoreFlight::Put(flight), operation);
+    fn recorded(&mut self, cx: &mut Context, index: usize, durable: Durable, hold: Hold) {
+        let (task, owned) = self.recording.remove(index);
+        let publish = Publish {
+            owned,
+            source: task.incoming,
+            proof: PublishProof::Journaled(durable, hold),
+            then: waiter(self.publishing.insert(task.origin)),
+        };
+        cx.send(Event::Publish(publish));
     }
 
-    fn put_ended(&mut self, put: &Put, result: Result<Durable, Refusal>) {
-        match (&put.origin, result) {
-            (Origin::Parts, result) => self.parts_ended(put.request, put.key, result),
-            (_, Ok(durable)) => self.acknowledge(put.request, Answer::Stored, durable),
-            (_, Err(refusal)) => self.refuse(put.request, refusal),
+    fn unrecorded(&mut self, cx: &mut Context, index: usize) {
+        let (task, owned) = self.recording.remove(index);
+        cx.clean_up(task.incoming);
+        failed(cx, task.origin, owned, Unwritable::Failed);
+    }
+
+    fn published(
+        &mut self,
+        cx: &mut Context,
+        index: usize,
+        owned: Owned,
+        result: Result<Durable, NotPublished>,
+    ) {
+        match (self.publishing.remove(index), result) {
+            (Origin::Put { asker, .. }, Ok(durable)) => {
+                cx.acknowledge(asker, Stored::New, durable);
+                cx.release(owned);
+            }
+            (Origin::Ranged(then), Ok(durable)) => {
+                cx.send(Event::RangedPut(then, owned, PutOutcome::Stored(durable)));
+            }
+            (origin, Err(NotPublished::Refused(refusal))) => failed(cx, origin, owned, refusal),
+            // The lock was held since it was seen that there is none: somebody else's hands.
+            (origin, Err(NotPublished::AlreadyHeld(error))) => {
+                failed(cx, origin, owned, error.into());
+            }
         }
-        self.release(put.key);
+    }
+
+    fn renewed(
+        &mut self,
+        cx: &mut Context,
+        index: usize,
+        owned: Owned,
+        result: Result<Renewed, NotRenewed>,
+    ) {
+        let asker = self.renewing.remove(index);
+        match result {
+            Ok(renewed) => cx.acknowledge(asker, Stored::AlreadyHeld, renewed.durable),
+            Err(NotRenewed::NotABucket) => cx.refuse(asker, PutRefusal::NotABucket),
+            Err(NotRenewed::Refused(LeaseRefusal::Unwritable(refusal))) => {
+                cx.refuse(asker, refusal);
+            }
+            Err(NotRenewed::Refused(refusal)) => cx.refuse(asker, refusal),
+        }
+        cx.release(owned);
+    }
+}
+
+fn refuse(cx: &mut Context, origin: Origin, owned: Owned, refusal: PutRefusal) {
+    let Origin::Put { asker, .. } = origin else {
+        unreachable!("a ranged upload was admitted when it was allocated");
+    };
+    cx.refuse(asker, refusal);
+    cx.release(owned);
+}
+
+fn failed(cx: &mut Context, origin: Origin, owned: Owned, refusal: Unwritable) {
+    match origin {
+        Origin::Put { .. } => refuse(cx, origin, owned, refusal.into()),
+        Origin::Ranged(then) => {
+            cx.send(Event::RangedPut(then, owned, PutOutcome::Refused(refusal)));
+        }
+    }
+}
+
+fn waiter(index: usize) -> Waiter {
+    Waiter {
+        machine: Machine::Put,
+        index,
     }
 }

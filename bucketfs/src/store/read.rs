@@ -1,4 +1,4 @@
-//! Parts of shares: what the bucket holds, then each share by itself.
+//! Extents of shares: what the bucket holds, then each share by itself.
 //!
 //! Reads look at the tree alone, never at the journal. A share that cannot be read is named and
 //! does not keep the others from being read. All of a read is of one state of a slot: its changes
@@ -10,41 +10,49 @@
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex, num};
 use rustix::io::Errno;
+use slab::Slab;
 
-use super::{
-    Answer, Extent, Flight as StoreFlight, Held, Limits, Piece, ReadRequest, RequestId, Rest,
-    ShareKind, Store, Task, Wanted,
-};
+use super::context::{Context, Machinery};
+use super::event::{Machine, Waiter};
+use super::listing::share_numbers;
+use super::reply::Asker;
 use crate::container::{self, UncheckedHeader, mutable};
-use crate::disk::{ByteRange, Completion, EntryKind, Operation, Outcome};
-use crate::error::{Damage, DiskError, Refusal};
+use crate::disk::{ByteRange, Completion, Operation, Outcome};
+use crate::error::Damage;
 use crate::layout::ShareKey;
+use crate::limits;
+use crate::refusal::{ReadRefusal, Unreadable};
+use crate::request::{Extent, Held, Piece, Read, Rest, ShareKind, SharesRead, Wanted};
 
-/// A request that waits for a change of its slot.
-#[derive(Debug)]
-pub(super) struct Admission {
-    request: RequestId,
-    read: ReadRequest,
+/// All reads under way.
+#[derive(Debug, Default)]
+pub(super) struct Reads {
+    /// Requests whose shares are known.
+    readings: Slab<Reading>,
+    /// For a change of the slot or a share to end.
+    waiting: Slab<Waiting>,
+    /// For the disk.
+    steps: Slab<Step>,
 }
 
-/// A read request, until the last of its shares is read.
+/// A request, until the last of its shares is read.
 #[derive(Debug)]
-pub(super) struct Reading {
-    request: RequestId,
+struct Reading {
+    asker: Asker<Read>,
     storage_index: StorageIndex,
     extents: Vec<Extent>,
     /// How many bytes of each share go into the answer.
     share_len: usize,
     remaining: usize,
     held: Vec<Held>,
-    unreadable: Vec<(ShareNumber, Refusal)>,
+    unreadable: Vec<(ShareNumber, Unreadable)>,
     pieces: Vec<Piece>,
     rest: Vec<Rest>,
 }
 
 /// One share of it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ShareRead {
+struct ShareRead {
     reading: usize,
     key: ShareKey,
     /// Whether its bytes are asked for, or its size alone.
@@ -52,55 +60,47 @@ pub(super) struct ShareRead {
 }
 
 #[derive(Debug)]
-pub(super) enum Flight {
+enum Waiting {
+    /// The whole request, for a change of its slot.
+    Request(Asker<Read>, Read),
+    /// A share, for a patch of it.
+    Share(ShareRead),
+}
+
+#[derive(Debug)]
+enum Step {
     /// What the bucket holds.
-    List(RequestId, ReadRequest),
-    /// The header of a share, and the parts wanted.
+    List(Asker<Read>, Read),
+    /// The header of a share, and the extents wanted.
     Share(ShareRead, ShareKind),
 }
 
-impl Store {
-    pub(super) fn read(&mut self, request: RequestId, read: ReadRequest) {
-        let limit = Limits::EXTENTS;
+impl Reads {
+    pub(super) fn read(&mut self, cx: &mut Context, asker: Asker<Read>, read: Read) {
+        let limit = limits::EXTENTS;
         if read.extents.len() > limit {
-            return self.refuse(request, Refusal::TooManyExtents { limit });
+            return cx.refuse(asker, ReadRefusal::TooManyExtents { limit });
         }
-        let index = read.storage_index;
-        let task = Task::ReadAny(Admission { request, read });
-        self.runnable
-            .extend(self.locks.begin_slot_read(index, task));
+        let storage_index = read.storage_index;
+        let index = self.waiting.insert(Waiting::Request(asker, read));
+        cx.begin_slot_read(storage_index, waiter(index));
     }
 
-    pub(super) fn read_admitted(&mut self, Admission { request, read }: Admission) {
-        if let Wanted::One(share) = read.wanted {
-            return self.read_shares(request, read, &[share]);
+    fn begin(&mut self, cx: &mut Context, asker: Asker<Read>, read: Read) {
+        if let Wanted::One(share_number) = read.wanted {
+            return self.read_shares(cx, asker, read, &[share_number]);
         }
-        let path = self.layout.bucket(read.storage_index);
-        let flight = Flight::List(request, read);
-        self.start(StoreFlight::Read(flight), Operation::List { path });
+        let path = cx.bucket(read.storage_index);
+        self.start(cx, Step::List(asker, read), Operation::List { path });
     }
 
-    pub(super) fn read_completed(&mut self, flight: Flight, completion: Completion) {
-        match flight {
-            Flight::List(request, read) => match share_numbers(completion.result) {
-                Ok(numbers) => self.read_shares(request, read, &numbers),
-                Err(error) => {
-                    self.refuse(request, Refusal::Disk(error));
-                    self.end_reading(read.storage_index);
-                }
-            },
-            Flight::Share(share, ShareKind::Immutable) if is_of_slot(&completion) => {
-                self.read_share(share, ShareKind::Mutable);
-            }
-            Flight::Share(share, kind) => {
-                let patch = self.locks.end_read(share.key);
-                self.runnable.extend(patch);
-                self.share_read(share, kind, completion);
-            }
-        }
-    }
-
-    fn read_shares(&mut self, request: RequestId, read: ReadRequest, numbers: &[ShareNumber]) {
+    fn read_shares(
+        &mut self,
+        cx: &mut Context,
+        asker: Asker<Read>,
+        read: Read,
+        numbers: &[ShareNumber],
+    ) {
         let wanted = |index: usize, number: &ShareNumber| match &read.wanted {
             Wanted::Any(limit) => index < *limit,
             Wanted::These(these) => these.contains(number),
@@ -113,60 +113,65 @@ impl Store {
             .collect();
         let count = wanted.iter().filter(|wanted| **wanted).count();
         let reading = self.readings.insert(Reading {
-            request,
+            asker,
             storage_index: read.storage_index,
             extents: read.extents,
-            share_len: Limits::READ_LEN / count.max(1),
+            share_len: limits::READ_LEN / count.max(1),
             remaining: numbers.len(),
             held: Vec::new(),
             unreadable: Vec::new(),
             pieces: Vec::new(),
             rest: Vec::new(),
         });
-        for (share, wanted) in numbers.iter().zip(wanted) {
-            let read = ShareRead {
+        for (share_number, wanted) in numbers.iter().zip(wanted) {
+            let key = ShareKey {
+                storage_index: read.storage_index,
+                share_number: *share_number,
+            };
+            let share = ShareRead {
                 reading,
-                key: share_key(read.storage_index, *share),
+                key,
                 wanted,
             };
-            let ready = self.locks.begin_read(read.key, Task::Read(read));
-            self.runnable.extend(ready);
+            let index = self.waiting.insert(Waiting::Share(share));
+            cx.begin_read(key, waiter(index));
         }
-        self.answer_reading_if_complete(reading);
+        self.answer_if_complete(cx, reading);
     }
 
-    pub(super) fn read_locked(&mut self, share: ShareRead) {
-        self.read_share(share, ShareKind::Immutable);
-    }
-
-    fn read_share(&mut self, share: ShareRead, kind: ShareKind) {
+    fn read_share(&mut self, cx: &mut Context, share: ShareRead, kind: ShareKind) {
         let reading = &self.readings[share.reading];
         let ranges = if share.wanted {
             plan(kind, &reading.extents, reading.share_len)
         } else {
             plan(kind, &[], 0)
         };
-        let path = self.layout.share(share.key);
-        let operation = Operation::Read { path, ranges };
-        self.start(StoreFlight::Read(Flight::Share(share, kind)), operation);
+        let path = cx.place(share.key);
+        let step = Step::Share(share, kind);
+        self.start(cx, step, Operation::Read { path, ranges });
     }
 
-    fn share_read(&mut self, share: ShareRead, kind: ShareKind, completion: Completion) {
+    fn share_read(
+        &mut self,
+        cx: &mut Context,
+        share: ShareRead,
+        kind: ShareKind,
+        completion: Completion,
+    ) {
         let reading = &mut self.readings[share.reading];
         reading.remaining -= 1;
-        let number = share.key.share;
+        let share_number = share.key.share_number;
         match completion.result {
             // What was to be a lease would be read as the end of the share.
-            Ok(_) if self.torn.contains(&share.key) => {
-                let refusal = Refusal::Damaged(Damage::HalfChanged);
-                reading.unreadable.push((number, refusal));
+            Ok(_) if cx.is_torn(share.key) => {
+                reading.fail(share_number, Damage::HalfChanged);
             }
             Ok(Outcome::Read { size, pieces }) => {
                 let front = pieces.first().expect("the header was asked for");
                 match share_size(kind, front, size) {
                     Ok(size) => {
                         let held = Held {
-                            share: number,
+                            share_number,
                             size,
                             kind,
                         };
@@ -175,52 +180,83 @@ impl Store {
                             reading.take(held, pieces);
                         }
                     }
-                    Err(damage) => {
-                        let refusal = Refusal::Damaged(damage);
-                        reading.unreadable.push((number, refusal));
-                    }
+                    Err(damage) => reading.fail(share_number, damage),
                 }
             }
             Ok(outcome) => panic!("a read gave {outcome:?}"),
             // Gone between the listing and the read, or asked for without one.
             Err(error) if error.errno == Errno::NOENT => {}
-            Err(error) => reading.unreadable.push((number, Refusal::Disk(error))),
+            Err(error) => reading.fail(share_number, error),
         }
-        self.answer_reading_if_complete(share.reading);
+        self.answer_if_complete(cx, share.reading);
     }
 
-    fn answer_reading_if_complete(&mut self, index: usize) {
+    fn answer_if_complete(&mut self, cx: &mut Context, index: usize) {
         if self.readings[index].remaining > 0 {
             return;
         }
         let mut reading = self.readings.remove(index);
-        reading.held.sort_unstable_by_key(|held| held.share);
-        reading.unreadable.sort_unstable_by_key(|(share, _)| *share);
+        reading.held.sort_unstable_by_key(|held| held.share_number);
+        reading
+            .unreadable
+            .sort_unstable_by_key(|(number, _)| *number);
         // Stable: the pieces of one share stay in the order of the extents.
-        reading.pieces.sort_by_key(|piece| piece.share);
-        reading.rest.sort_unstable_by_key(|rest| rest.share);
-        let answer = Answer::Read {
+        reading.pieces.sort_by_key(|piece| piece.share_number);
+        reading.rest.sort_unstable_by_key(|rest| rest.share_number);
+        let read = SharesRead {
             held: reading.held,
             unreadable: reading.unreadable,
             pieces: reading.pieces,
             rest: reading.rest,
-            version: self.slots.version(reading.storage_index),
+            version: cx.slot_version(reading.storage_index),
         };
-        self.answer(reading.request, answer);
-        self.end_reading(reading.storage_index);
+        cx.tell(reading.asker, read);
+        cx.end_slot_read(reading.storage_index);
     }
 
-    fn end_reading(&mut self, index: StorageIndex) {
-        self.runnable.extend(self.locks.end_slot_read(index));
+    fn start(&mut self, cx: &mut Context, step: Step, operation: Operation) {
+        cx.start(waiter(self.steps.insert(step)), operation);
+    }
+}
+
+impl Machinery for Reads {
+    fn admitted(&mut self, cx: &mut Context, index: usize) {
+        match self.waiting.remove(index) {
+            Waiting::Request(asker, read) => self.begin(cx, asker, read),
+            Waiting::Share(share) => self.read_share(cx, share, ShareKind::Immutable),
+        }
+    }
+
+    fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
+        match self.steps.remove(index) {
+            Step::List(asker, read) => match share_numbers(completion.result) {
+                Ok(numbers) => self.read_shares(cx, asker, read, &numbers),
+                Err(error) => {
+                    cx.refuse(asker, error);
+                    cx.end_slot_read(read.storage_index);
+                }
+            },
+            Step::Share(share, ShareKind::Immutable) if is_of_slot(&completion) => {
+                self.read_share(cx, share, ShareKind::Mutable);
+            }
+            Step::Share(share, kind) => {
+                cx.end_read(share.key);
+                self.share_read(cx, share, kind, completion);
+            }
+        }
     }
 }
 
 impl Reading {
+    fn fail(&mut self, share_number: ShareNumber, why: impl Into<Unreadable>) {
+        self.unreadable.push((share_number, why.into()));
+    }
+
     /// Cuts what was read to the share's end, and notes what is left to read.
     ///
     /// What lies behind the share are leases, and their secrets are nobody's to read.
     fn take(&mut self, held: Held, pieces: Vec<Vec<u8>>) {
-        let share = held.share;
+        let share_number = held.share_number;
         let mut pieces = pieces.into_iter().map(Bytes::from);
         let mut front = pieces.next().expect("the header was asked for");
         let front = front.split_off(front.len().min(header_len(held.kind)));
@@ -249,7 +285,7 @@ impl Reading {
             }
             if !bytes.is_empty() {
                 self.pieces.push(Piece {
-                    share,
+                    share_number,
                     offset: extent.offset,
                     bytes,
                 });
@@ -257,7 +293,7 @@ impl Reading {
         }
         if !rest.is_empty() {
             self.rest.push(Rest {
-                share,
+                share_number,
                 extents: rest,
             });
         }
@@ -284,7 +320,7 @@ fn plan(kind: ShareKind, extents: &[Extent], mut budget: usize) -> Vec<ByteRange
 
 /// How many bytes of an extent are read; `None` if no share can have any of them.
 fn planned_len(extent: &Extent, budget: &mut usize) -> Option<usize> {
-    if extent.size == 0 || extent.offset >= Limits::SHARE_SIZE {
+    if extent.size == 0 || extent.offset >= limits::SHARE_SIZE {
         return None;
     }
     let len = num::len(extent.size).unwrap_or(usize::MAX).min(*budget);
@@ -330,28 +366,9 @@ fn starts_with_front(extents: &[Extent]) -> bool {
         .is_some_and(|extent| extent.offset == 0 && extent.size > 0)
 }
 
-fn share_key(storage_index: StorageIndex, share: ShareNumber) -> ShareKey {
-    ShareKey {
-        storage_index,
-        share,
+fn waiter(index: usize) -> Waiter {
+    Waiter {
+        machine: Machine::Read,
+        index,
     }
-}
-
-/// The share numbers among a bucket's entries, in ascending order; other files are left alone.
-pub(super) fn share_numbers(
-    listed: Result<Outcome, DiskError>,
-) -> Result<Vec<ShareNumber>, DiskError> {
-    let entries = match listed {
-        Ok(Outcome::Listed(entries)) => entries,
-        Ok(outcome) => panic!("a listing gave {outcome:?}"),
-        Err(error) if error.errno == Errno::NOENT => Vec::new(),
-        Err(error) => return Err(error),
-    };
-    let mut numbers: Vec<ShareNumber> = entries
-        .iter()
-        .filter(|entry| entry.kind == EntryKind::File)
-        .filter_map(|entry| std::str::from_utf8(&entry.name).ok()?.parse().ok())
-        .collect();
-    numbers.sort_unstable();
-    Ok(numbers)
 }

@@ -1,80 +1,107 @@
 //! The removal of a share: journaled, done, acknowledged.
 
-use super::{Answer, Flight as StoreFlight, Recorded, RequestId, Store, Task, is_held};
+use slab::Slab;
+
+use super::context::{Context, Machinery, is_held};
+use super::event::{Machine, Waiter};
+use super::locks::Owned;
+use super::reply::Asker;
 use crate::disk::{Completion, Operation};
 use crate::durable::Durable;
-use crate::error::Refusal;
 use crate::journal::format::Record;
 use crate::journal::log::Hold;
-use crate::layout::ShareKey;
+use crate::refusal::{RemoveRefusal, Unwritable};
+use crate::request::Remove;
 
-/// A share on its way out.
-#[derive(Debug)]
-pub(super) struct Removal {
-    request: RequestId,
-    key: ShareKey,
+/// All removals under way.
+#[derive(Debug, Default)]
+pub(super) struct Removals {
+    /// For the lock of their share.
+    waiting: Slab<Asker<Remove>>,
+    /// For the disk.
+    steps: Slab<Step>,
+    /// For the journal.
+    recording: Slab<(Asker<Remove>, Owned)>,
 }
 
 #[derive(Debug)]
-pub(super) enum Flight {
+enum Step {
     /// Whether there is anything to remove.
-    Probe(Removal),
+    Probe(Asker<Remove>, Owned),
     /// The journal has the removal; the tree follows.
-    Gone(Removal, Durable, Hold),
+    Gone(Asker<Remove>, Owned, Durable, Hold),
 }
 
-impl Store {
-    pub(super) fn remove(&mut self, request: RequestId, key: ShareKey) {
-        self.acquire(key, Task::Remove(Removal { request, key }));
+impl Removals {
+    pub(super) fn remove(&mut self, cx: &mut Context, asker: Asker<Remove>, remove: &Remove) {
+        cx.acquire(remove.key, waiter(self.waiting.insert(asker)));
     }
 
-    pub(super) fn remove_locked(&mut self, removal: Removal) {
-        if let Some(refusal) = self.write_refusal() {
-            return self.remove_ended(&removal, Err(refusal));
+    fn start(&mut self, cx: &mut Context, step: Step, operation: Operation) {
+        cx.start(waiter(self.steps.insert(step)), operation);
+    }
+}
+
+impl Machinery for Removals {
+    fn granted(&mut self, cx: &mut Context, index: usize, owned: Owned) {
+        let asker = self.waiting.remove(index);
+        if let Some(refusal) = cx.write_refusal() {
+            return refuse(cx, asker, owned, refusal.into());
         }
-        let operation = self.probe(removal.key);
-        self.start(StoreFlight::Remove(Flight::Probe(removal)), operation);
+        let operation = cx.probe(owned.key());
+        self.start(cx, Step::Probe(asker, owned), operation);
     }
 
-    pub(super) fn remove_completed(&mut self, flight: Flight, completion: Completion) {
-        match flight {
-            Flight::Probe(removal) => match is_held(&completion) {
+    fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
+        match self.steps.remove(index) {
+            Step::Probe(asker, owned) => match is_held(&completion) {
                 Ok(true) => {
-                    let record = Record::Remove { key: removal.key };
-                    self.record(record, Recorded::Remove(removal));
+                    let record = Record::Remove { key: owned.key() };
+                    let index = self.recording.insert((asker, owned));
+                    cx.record(vec![record], waiter(index));
                 }
-                Ok(false) => self.remove_ended(&removal, Err(Refusal::NoShare)),
-                Err(error) => self.remove_ended(&removal, Err(Refusal::Disk(error))),
+                Ok(false) => refuse(cx, asker, owned, RemoveRefusal::NoShare),
+                Err(error) => refuse(cx, asker, owned, Unwritable::Disk(error).into()),
             },
-            Flight::Gone(removal, durable, hold) => {
-                self.log.release(hold);
-                let result = match completion.result {
-                    Ok(_) => Ok(durable),
-                    Err(error) => {
-                        let path = self.layout.share(removal.key);
-                        self.give_up(&path, error);
-                        Err(Refusal::Disk(error))
+            Step::Gone(asker, owned, durable, hold) => {
+                cx.release_hold(hold);
+                match completion.result {
+                    Ok(_) => {
+                        cx.acknowledge(asker, (), durable);
+                        cx.release(owned);
                     }
-                };
-                self.remove_ended(&removal, result);
+                    Err(error) => {
+                        cx.give_up(&cx.place(owned.key()), error);
+                        refuse(cx, asker, owned, Unwritable::Disk(error).into());
+                    }
+                }
             }
         }
     }
 
-    pub(super) fn remove_recorded(&mut self, removal: Removal, durable: Durable, hold: Hold) {
+    fn recorded(&mut self, cx: &mut Context, index: usize, durable: Durable, hold: Hold) {
+        let (asker, owned) = self.recording.remove(index);
         let operation = Operation::Remove {
-            path: self.layout.share(removal.key),
-            prune: self.layout.levels(),
+            path: cx.place(owned.key()),
+            prune: cx.settings.tree.levels(),
         };
-        let flight = Flight::Gone(removal, durable, hold);
-        self.start(StoreFlight::Remove(flight), operation);
+        self.start(cx, Step::Gone(asker, owned, durable, hold), operation);
     }
 
-    pub(super) fn remove_ended(&mut self, removal: &Removal, result: Result<Durable, Refusal>) {
-        match result {
-            Ok(durable) => self.acknowledge(removal.request, Answer::Removed, durable),
-            Err(refusal) => self.refuse(removal.request, refusal),
-        }
-        self.release(removal.key);
+    fn unrecorded(&mut self, cx: &mut Context, index: usize) {
+        let (asker, owned) = self.recording.remove(index);
+        refuse(cx, asker, owned, Unwritable::Failed.into());
+    }
+}
+
+fn refuse(cx: &mut Context, asker: Asker<Remove>, owned: Owned, refusal: RemoveRefusal) {
+    cx.refuse(asker, refusal);
+    cx.release(owned);
+}
+
+fn waiter(index: usize) -> Waiter {
+    Waiter {
+        machine: Machine::Remove,
+        index,
     }
 }

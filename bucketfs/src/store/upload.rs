@@ -1,9 +1,9 @@
 //! Uploads in progress: opened, written front to back, resumed, given up.
 //!
 //! An upload is a file in incoming that is kept open, with room for the header in front. It is of
-//! one share, and whoever knows its upload secret may go on with it, over any connection: the one
+//! one share, and whoever knows its upload secret may resume it, over any connection: the one
 //! that opened or resumed it last is its owner, and earlier ones have lost it. What nobody writes
-//! to for [`Limits::UPLOAD_IDLE`] is given up. Finishing one is told in `close`.
+//! to for [`limits::UPLOAD_IDLE`] is given up.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -12,59 +12,58 @@ use bytes::Bytes;
 use lafs::{LeaseSecrets, UploadSecret};
 use slab::Slab;
 
+mod close;
 mod end;
 mod write;
 
-use super::lease::{Renew, Then};
+use super::context::{Context, Machinery, cleaned_up, is_held, unwritable};
+use super::event::{Event, Machine, NotPublished, NotRenewed, Renew, Renewed, Waiter};
+use super::locks::Owned;
+use super::reply::{AlreadyHeld, Asker, OpenAt};
 use super::space::{Measurement, cost};
-use super::{
-    Answer, Flight as StoreFlight, LeaseOwner, Limits, RequestId, Store, Task, close, is_held,
-    refusal,
-};
-use crate::disk::{Completion, FileId, OPEN_FILES_MAX, OpenMode, Operation, StorePath};
-use crate::error::Refusal;
-use crate::journal::log;
+use crate::container;
+use crate::disk::{Completion, FileId, OpenMode, Operation, StorePath};
+use crate::durable::{BytesDurable, Durable};
 use crate::layout::ShareKey;
+use crate::limits;
+use crate::refusal::{
+    AbortRefusal, CloseRefusal, LeaseRefusal, OpenRefusal, Unwritable, WriteRefusal,
+};
+use crate::request::{
+    AbortUpload, CloseUpload, DetachUpload, LeaseOwner, OpenUpload, RequestId, WriteUpload,
+};
+use close::Closing;
 
-/// A request to begin or resume an upload.
+/// All uploads.
 #[derive(Debug)]
-pub(super) struct Open {
-    pub(super) request: RequestId,
-    pub(super) key: ShareKey,
-    pub(super) secret: UploadSecret,
-    pub(super) lease: Box<LeaseSecrets>,
-    pub(super) expiration: u32,
-    pub(super) size: Option<u64>,
-    pub(super) resume: bool,
-}
-
-/// The next bytes of an upload.
-#[derive(Debug)]
-pub(super) struct Write {
-    request: RequestId,
-    offset: u64,
-    bytes: Bytes,
-}
-
-impl Write {
-    pub(super) fn new(request: RequestId, offset: u64, bytes: Bytes) -> Self {
-        Self {
-            request,
-            offset,
-            bytes,
-        }
-    }
+pub(super) struct Uploads {
+    table: Slab<Upload>,
+    by_key: HashMap<ShareKey, usize>,
+    handles: HashMap<RequestId, Handle>,
+    free_files: Vec<FileId>,
+    /// Each waits for an upload that is ending to be gone.
+    in_line: VecDeque<(Opening, Owned)>,
+    /// No upload expires before this.
+    next_expiry: Option<Duration>,
+    /// For the lock of a share.
+    waiting: Slab<Waiting>,
+    /// For the disk.
+    steps: Slab<Step>,
+    /// For the lease on a share that is held.
+    renewing: Slab<Asker<OpenUpload>>,
+    /// For a share to have its name.
+    publishing: Slab<Asker<CloseUpload>>,
 }
 
 /// An upload in progress.
 #[derive(Debug)]
-pub(super) struct Upload {
-    pub(super) key: ShareKey,
-    pub(super) file: FileId,
-    pub(super) incoming: StorePath,
-    pub(super) lease: Box<LeaseSecrets>,
+struct Upload {
+    key: ShareKey,
+    file: FileId,
+    incoming: StorePath,
+    lease: Box<LeaseSecrets>,
     /// Of its lease: counted from the request that opened or resumed it, as in Tahoe.
-    pub(super) expiration: u32,
+    expiration: u32,
     secret: UploadSecret,
     size: Option<u64>,
     owner: Option<RequestId>,
@@ -75,7 +74,7 @@ pub(super) struct Upload {
     writing: usize,
     /// What the space account has promised and the disk does not have yet.
     promised: u64,
-    failure: Option<Refusal>,
+    failure: Option<Unwritable>,
     state: State,
 }
 
@@ -83,22 +82,29 @@ pub(super) struct Upload {
 enum State {
     Writing,
     /// Waits for its lock, or its last writes.
-    Closing(Option<close::Closing>),
+    Closing(Option<Closing>),
     /// Waits for its last writes, then goes; this request wants to know.
-    Ending(Option<RequestId>),
+    Ending(Option<Asker<AbortUpload>>),
 }
 
-/// All uploads.
+/// A request to begin or resume an upload.
 #[derive(Debug)]
-pub(super) struct Uploads {
-    table: Slab<Upload>,
-    by_key: HashMap<ShareKey, usize>,
-    handles: HashMap<RequestId, Handle>,
-    free_files: Vec<FileId>,
-    /// Each waits for an upload that is ending to be gone, and owns its share's lock.
-    waiting: VecDeque<Open>,
-    /// No upload expires before this.
-    next_expiry: Option<Duration>,
+struct Opening {
+    asker: Asker<OpenUpload>,
+    key: ShareKey,
+    secret: UploadSecret,
+    lease: Box<LeaseSecrets>,
+    expiration: u32,
+    size: Option<u64>,
+    resume: bool,
+}
+
+/// The next bytes of an upload.
+#[derive(Debug)]
+struct Writing {
+    asker: Asker<WriteUpload>,
+    offset: u64,
+    bytes: Bytes,
 }
 
 /// What the id of an open request leads to.
@@ -112,271 +118,168 @@ enum Handle {
 /// A request for an upload that is being opened.
 #[derive(Debug)]
 enum Queued {
-    Write(Write),
-    Close(RequestId, u64),
-    Abort(RequestId),
-    Detach(RequestId),
+    Write(Writing),
+    Close(Asker<CloseUpload>, u64),
+    Abort(Asker<AbortUpload>),
+    Detach(Asker<DetachUpload>),
 }
 
 #[derive(Debug)]
-pub(super) enum Flight {
+enum Waiting {
+    Open(Opening),
+    /// An upload that is closed with this size.
+    Close(Asker<CloseUpload>, usize, u64),
+}
+
+#[derive(Debug)]
+enum Step {
     /// Whether the share is held.
-    Probe(Open),
+    Probe(Opening, Owned),
     /// Nothing seemed free; the file system is asked once more.
-    Space(Open, Measurement),
+    Space(Opening, Owned, Measurement),
     /// The new file in incoming.
-    File(Open, FileId, StorePath),
+    File(Opening, Owned, FileId, StorePath),
     /// So many bytes of an upload, for a request.
-    Write(usize, RequestId, u64),
+    Write(usize, Asker<WriteUpload>, u64),
+    /// The lease of an upload that is complete, its header, its sync, the close of its file.
+    Lease(Closing),
+    Header(Closing),
+    Bytes(Closing),
+    Complete(Closing, BytesDurable),
     /// The file of an upload that is given up is closed, then removed.
     Closed(usize),
     Removed(usize),
 }
 
-impl Store {
-    pub(super) fn open_upload(&mut self, open: Open) {
-        if open.size.is_some_and(|size| size > Limits::SHARE_SIZE) {
-            let limit = Limits::SHARE_SIZE;
-            return self.refuse(open.request, Refusal::TooLarge { limit });
+// Opened.
+impl Uploads {
+    pub(super) fn new() -> Self {
+        let files: Vec<_> = limits::open_files(limits::JOURNAL_FILES, limits::UPLOADS).collect();
+        Self {
+            table: Slab::new(),
+            by_key: HashMap::new(),
+            handles: HashMap::new(),
+            free_files: files.into_iter().rev().collect(),
+            in_line: VecDeque::new(),
+            next_expiry: None,
+            waiting: Slab::new(),
+            steps: Slab::new(),
+            renewing: Slab::new(),
+            publishing: Slab::new(),
         }
-        let handle = Handle::Opening(Vec::new());
-        self.uploads.handles.insert(open.request, handle);
-        self.acquire(open.key, Task::Open(open));
     }
 
-    pub(super) fn open_locked(&mut self, open: Open) {
-        if let Some(refusal) = self.write_refusal() {
-            return self.open_refused(&open, refusal);
+    pub(super) fn next_expiry(&self) -> Option<Duration> {
+        self.next_expiry
+    }
+
+    /// How many there are, those that are ending included.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn open(&mut self, cx: &mut Context, asker: Asker<OpenUpload>, open: OpenUpload) {
+        let limit = limits::SHARE_SIZE;
+        if open.size.is_some_and(|size| size > limit) {
+            return cx.refuse(asker, OpenRefusal::TooLarge { limit });
         }
-        if self.parts.is_in_progress(open.key) {
-            return self.open_refused(&open, Refusal::InProgress);
+        self.handles.insert(asker.id(), Handle::Opening(Vec::new()));
+        let opening = Opening {
+            asker,
+            key: open.key,
+            secret: open.secret,
+            lease: Box::new(open.lease),
+            expiration: container::expiration(cx.unix()),
+            size: open.size,
+            resume: open.resume,
+        };
+        self.acquire(cx, opening);
+    }
+
+    fn acquire(&mut self, cx: &mut Context, opening: Opening) {
+        let key = opening.key;
+        cx.acquire(key, waiter(self.waiting.insert(Waiting::Open(opening))));
+    }
+
+    fn open_locked(&mut self, cx: &mut Context, opening: Opening, owned: Owned) {
+        if let Some(refusal) = cx.write_refusal() {
+            return self.open_refused(cx, opening, owned, refusal);
         }
-        if let Some(&index) = self.uploads.by_key.get(&open.key) {
-            let upload = &self.uploads.table[index];
-            if upload.secret != open.secret {
-                return self.open_refused(&open, Refusal::InProgress);
+        if let Some(&index) = self.by_key.get(&opening.key) {
+            let upload = &self.table[index];
+            if upload.secret != opening.secret {
+                return self.open_refused(cx, opening, owned, OpenRefusal::InProgress);
             }
             if matches!(upload.state, State::Closing(_)) {
                 // Its close is next in line, or it would hold the lock.
-                let key = open.key;
-                let at_once = self.locks.acquire(key, Task::Open(open));
-                assert!(at_once.is_none(), "this task holds the lock");
-                return self.release(key);
+                self.acquire(cx, opening);
+                return cx.release(owned);
             }
-            let same_size = open.size.is_none() || upload.size == open.size;
-            if open.resume && same_size && upload.failure.is_none() {
-                return self.resume_upload(open, index);
+            let same_size = opening.size.is_none() || upload.size == opening.size;
+            if opening.resume && same_size && upload.failure.is_none() {
+                return self.resume(cx, opening, owned, index);
             }
-            self.end_upload(index, None);
+            self.give_up(cx, index, None);
+        } else if cx.is_in_progress(opening.key) {
+            return self.open_refused(cx, opening, owned, OpenRefusal::InProgress);
         }
-        let operation = self.probe(open.key);
-        let flight = Flight::Probe(open);
-        self.start(StoreFlight::Upload(flight), operation);
+        let operation = cx.probe(opening.key);
+        self.start(cx, Step::Probe(opening, owned), operation);
     }
 
-    fn resume_upload(&mut self, open: Open, index: usize) {
-        let upload = &mut self.uploads.table[index];
-        let before = upload.owner.replace(open.request);
-        upload.lease = open.lease;
-        upload.expiration = open.expiration;
-        upload.touched = self.now.elapsed;
+    fn resume(&mut self, cx: &mut Context, opening: Opening, owned: Owned, index: usize) {
+        let upload = &mut self.table[index];
+        let before = upload.owner.replace(opening.asker.id());
+        upload.lease = opening.lease;
+        upload.expiration = opening.expiration;
+        upload.touched = cx.elapsed();
         let offset = upload.accepted;
         if let Some(before) = before {
-            self.uploads.handles.remove(&before);
+            self.handles.remove(&before);
         }
-        self.opened(open.request, index, offset);
-        self.release(open.key);
+        self.opened(cx, opening.asker, index, offset);
+        cx.release(owned);
     }
 
-    fn probed(&mut self, open: Open, completion: &Completion) {
+    fn probed(
+        &mut self,
+        cx: &mut Context,
+        opening: Opening,
+        owned: Owned,
+        completion: &Completion,
+    ) {
         match is_held(completion) {
-            Err(error) => self.open_refused(&open, Refusal::Disk(error)),
-            Ok(true) => self.renew_locked(Renew {
-                key: open.key,
-                secrets: open.lease,
-                owner: LeaseOwner::Upload,
-                expiration: open.expiration,
-                then: Then::AlreadyHeld(open.request),
-            }),
-            Ok(false) if self.read_only => self.open_refused(&open, Refusal::ReadOnly),
-            Ok(false) if self.uploads.len() >= Limits::UPLOADS => self.open_in_place(open),
-            Ok(false) => self.open_promised(open),
+            Err(error) => self.open_refused(cx, opening, owned, Unwritable::Disk(error)),
+            Ok(true) => {
+                let then = waiter(self.renewing.insert(opening.asker));
+                let renew = Renew {
+                    owned,
+                    secrets: opening.lease,
+                    owner: LeaseOwner::Upload,
+                    expiration: opening.expiration,
+                    only_buckets: true,
+                    then,
+                };
+                cx.send(Event::Renew(renew));
+            }
+            Ok(false) if cx.settings.read_only => {
+                self.open_refused(cx, opening, owned, OpenRefusal::ReadOnly);
+            }
+            Ok(false) if self.len() >= limits::UPLOADS => self.open_in_line(cx, opening, owned),
+            Ok(false) => self.open_promised(cx, opening, owned),
         }
     }
 
     /// Has an upload wait for the place of another that nobody is connected to any more, and that
     /// was left alone for longest.
-    fn open_in_place(&mut self, open: Open) {
-        match self.uploads.longest_left() {
+    fn open_in_line(&mut self, cx: &mut Context, opening: Opening, owned: Owned) {
+        match self.longest_left() {
             Some(index) => {
                 tracing::debug!("an upload that was left alone makes place for another");
-                self.uploads.waiting.push_back(open);
-                self.end_upload(index, None);
+                self.in_line.push_back((opening, owned));
+                self.give_up(cx, index, None);
             }
-            None => self.open_refused(&open, Refusal::TooManyUploads),
-        }
-    }
-
-    fn open_promised(&mut self, open: Open) {
-        self.measure_space_if_due();
-        if self.space.promise(open.cost()) {
-            return self.open_file(open);
-        }
-        let flight = Flight::Space(open, self.space.begin());
-        self.start(StoreFlight::Upload(flight), Operation::FreeSpace);
-    }
-
-    fn open_file(&mut self, open: Open) {
-        let Some(file) = self.uploads.free_files.pop() else {
-            self.space.cancel(open.cost());
-            return self.open_refused(&open, Refusal::TooManyUploads);
-        };
-        let incoming = self.next_incoming();
-        let operation = Operation::Open {
-            file,
-            path: incoming.clone(),
-            mode: OpenMode::New,
-        };
-        let flight = Flight::File(open, file, incoming);
-        self.start(StoreFlight::Upload(flight), operation);
-    }
-
-    fn file_opened(
-        &mut self,
-        open: Open,
-        file: FileId,
-        incoming: StorePath,
-        completion: &Completion,
-    ) {
-        if let Err(error) = completion.result {
-            self.space.cancel(open.cost());
-            self.uploads.free_files.push(file);
-            return self.open_refused(&open, refusal(error));
-        }
-        let index = self.uploads.table.insert(Upload {
-            key: open.key,
-            file,
-            incoming,
-            promised: open.cost(),
-            lease: open.lease,
-            expiration: open.expiration,
-            secret: open.secret,
-            size: open.size,
-            owner: Some(open.request),
-            touched: self.now.elapsed,
-            accepted: 0,
-            writing: 0,
-            failure: None,
-            state: State::Writing,
-        });
-        self.uploads.by_key.insert(open.key, index);
-        let expiry = self.now.elapsed + Limits::UPLOAD_IDLE;
-        let next = self.uploads.next_expiry;
-        self.uploads.next_expiry = Some(next.map_or(expiry, |next| next.min(expiry)));
-        self.opened(open.request, index, 0);
-        self.release(open.key);
-        if self.shutting_down {
-            self.end_all_uploads();
-        }
-    }
-
-    fn open_refused(&mut self, open: &Open, refusal: Refusal) {
-        self.refuse(open.request, refusal);
-        self.forget_handle(open.request);
-        self.release(open.key);
-    }
-
-    /// Answers, and takes up what was asked of the upload meanwhile.
-    fn opened(&mut self, request: RequestId, index: usize, offset: u64) {
-        self.answer(request, Answer::Opened { offset });
-        let handle = self.uploads.handles.insert(request, Handle::Open(index));
-        let Some(Handle::Opening(queued)) = handle else {
-            panic!("an upload is opened once");
-        };
-        for queued in queued {
-            match queued {
-                Queued::Write(write) => self.write(request, write),
-                Queued::Close(id, size) => self.close(request, id, size),
-                Queued::Abort(id) => self.abort(request, id),
-                Queued::Detach(id) => self.detach(request, id),
-            }
-        }
-    }
-
-    /// Ends what was asked of an upload that will never be open.
-    pub(super) fn forget_handle(&mut self, request: RequestId) {
-        let Some(Handle::Opening(queued)) = self.uploads.handles.remove(&request) else {
-            return;
-        };
-        for queued in queued {
-            match queued {
-                Queued::Write(Write { request, .. })
-                | Queued::Close(request, _)
-                | Queued::Abort(request) => self.refuse(request, Refusal::UnknownUpload),
-                Queued::Detach(request) => self.answer(request, Answer::Detached),
-            }
-        }
-    }
-}
-
-impl Store {
-    pub(super) fn upload_completed(&mut self, flight: Flight, completion: Completion) {
-        match flight {
-            Flight::Probe(open) => self.probed(open, &completion),
-            Flight::Space(open, measurement) => {
-                self.space_completed(measurement, &completion);
-                if self.space.promise(open.cost()) {
-                    self.open_file(open);
-                } else {
-                    self.open_refused(&open, Refusal::Full);
-                }
-            }
-            Flight::File(open, file, incoming) => {
-                self.file_opened(open, file, incoming, &completion);
-            }
-            Flight::Write(index, request, size) => {
-                self.written(index, request, size, &completion);
-            }
-            Flight::Closed(index) => {
-                let upload = &self.uploads.table[index];
-                self.uploads.free_files.push(upload.file);
-                let path = upload.incoming.clone();
-                let operation = Operation::Remove { path, prune: 0 };
-                let flight = Flight::Removed(index);
-                self.start(StoreFlight::Upload(flight), operation);
-            }
-            Flight::Removed(index) => {
-                self.cleaned_up(&completion);
-                let upload = self.uploads.table.remove(index);
-                if let State::Ending(Some(request)) = upload.state {
-                    self.answer(request, Answer::Aborted);
-                }
-                // As many wait as were ended for them; it does not matter whose place it is.
-                if let Some(open) = self.uploads.waiting.pop_front() {
-                    self.open_promised(open);
-                }
-            }
-        }
-    }
-}
-
-impl Open {
-    fn cost(&self) -> u64 {
-        cost(self.size.unwrap_or(0))
-    }
-}
-
-impl Uploads {
-    pub(super) fn new() -> Self {
-        let first = log::FILES.map(|file| file.0 + 1).into_iter().max();
-        let slots = (first.unwrap_or(0)..OPEN_FILES_MAX).take(Limits::UPLOADS);
-        Self {
-            table: Slab::new(),
-            by_key: HashMap::new(),
-            handles: HashMap::new(),
-            free_files: slots.map(FileId).rev().collect(),
-            waiting: VecDeque::new(),
-            next_expiry: None,
+            None => self.open_refused(cx, opening, owned, OpenRefusal::TooManyUploads),
         }
     }
 
@@ -390,27 +293,224 @@ impl Uploads {
         Some(longest.0)
     }
 
-    /// How many there are, those that are ending included.
-    pub(super) fn len(&self) -> usize {
-        self.table.len()
+    fn open_promised(&mut self, cx: &mut Context, opening: Opening, owned: Owned) {
+        cx.measure_space_if_due();
+        if cx.promise(opening.cost()) {
+            return self.open_file(cx, opening, owned);
+        }
+        let measurement = cx.begin_measurement();
+        let step = Step::Space(opening, owned, measurement);
+        self.start(cx, step, Operation::FreeSpace);
     }
 
-    pub(super) fn is_in_progress(&self, key: ShareKey) -> bool {
-        self.by_key.contains_key(&key)
+    fn open_file(&mut self, cx: &mut Context, opening: Opening, owned: Owned) {
+        let Some(file) = self.free_files.pop() else {
+            cx.cancel(opening.cost());
+            return self.open_refused(cx, opening, owned, OpenRefusal::TooManyUploads);
+        };
+        let incoming = cx.next_incoming();
+        let operation = Operation::Open {
+            file,
+            path: incoming.clone(),
+            mode: OpenMode::New,
+        };
+        let step = Step::File(opening, owned, file, incoming);
+        self.start(cx, step, operation);
     }
 
-    pub(super) fn next_expiry(&self) -> Option<Duration> {
-        self.next_expiry
+    fn file_opened(
+        &mut self,
+        cx: &mut Context,
+        opening: Opening,
+        owned: Owned,
+        (file, incoming): (FileId, StorePath),
+        completion: &Completion,
+    ) {
+        if let Err(error) = completion.result {
+            cx.cancel(opening.cost());
+            self.free_files.push(file);
+            return self.open_refused(cx, opening, owned, unwritable(error));
+        }
+        let promised = opening.cost();
+        let index = self.table.insert(Upload {
+            key: opening.key,
+            file,
+            incoming,
+            promised,
+            lease: opening.lease,
+            expiration: opening.expiration,
+            secret: opening.secret,
+            size: opening.size,
+            owner: Some(opening.asker.id()),
+            touched: cx.elapsed(),
+            accepted: 0,
+            writing: 0,
+            failure: None,
+            state: State::Writing,
+        });
+        self.by_key.insert(opening.key, index);
+        cx.begin_progress(opening.key);
+        let expiry = cx.elapsed() + limits::UPLOAD_IDLE;
+        self.next_expiry = Some(self.next_expiry.map_or(expiry, |next| next.min(expiry)));
+        self.opened(cx, opening.asker, index, 0);
+        cx.release(owned);
+        if cx.is_shutting_down() {
+            self.give_all_up(cx);
+        }
     }
 
-    pub(super) fn get(&self, index: usize) -> &Upload {
-        &self.table[index]
+    fn open_refused(
+        &mut self,
+        cx: &mut Context,
+        opening: Opening,
+        owned: Owned,
+        refusal: impl Into<OpenRefusal>,
+    ) {
+        let id = opening.asker.id();
+        cx.refuse(opening.asker, refusal);
+        self.forget_handle(cx, id);
+        cx.release(owned);
     }
 
-    /// What went wrong with the writes of an upload.
-    pub(super) fn failure(&self, index: usize) -> Option<Refusal> {
-        self.table[index].failure.clone()
+    /// Answers, and takes up what was asked of the upload meanwhile.
+    fn opened(&mut self, cx: &mut Context, asker: Asker<OpenUpload>, index: usize, offset: u64) {
+        let id = asker.id();
+        cx.tell(asker, OpenAt(offset));
+        let handle = self.handles.insert(id, Handle::Open(index));
+        let Some(Handle::Opening(queued)) = handle else {
+            panic!("an upload is opened once");
+        };
+        for queued in queued {
+            match queued {
+                Queued::Write(writing) => self.write(cx, id, writing),
+                Queued::Close(asker, size) => self.close(cx, asker, id, size),
+                Queued::Abort(asker) => self.abort(cx, asker, id),
+                Queued::Detach(asker) => self.detach(cx, asker, id),
+            }
+        }
+    }
+
+    /// Ends what was asked of an upload that will never be open.
+    fn forget_handle(&mut self, cx: &mut Context, id: RequestId) {
+        let Some(Handle::Opening(queued)) = self.handles.remove(&id) else {
+            return;
+        };
+        for queued in queued {
+            match queued {
+                Queued::Write(writing) => cx.refuse(writing.asker, WriteRefusal::UnknownUpload),
+                Queued::Close(asker, _) => cx.refuse(asker, CloseRefusal::UnknownUpload),
+                Queued::Abort(asker) => cx.refuse(asker, AbortRefusal::UnknownUpload),
+                Queued::Detach(asker) => cx.tell(asker, ()),
+            }
+        }
+    }
+
+    fn start(&mut self, cx: &mut Context, step: Step, operation: Operation) {
+        cx.start(waiter(self.steps.insert(step)), operation);
     }
 }
 
-const _: () = assert!(Limits::UPLOADS + 2 <= OPEN_FILES_MAX as usize);
+impl Machinery for Uploads {
+    fn granted(&mut self, cx: &mut Context, index: usize, owned: Owned) {
+        match self.waiting.remove(index) {
+            Waiting::Open(opening) => self.open_locked(cx, opening, owned),
+            Waiting::Close(asker, upload, size) => {
+                let closing = Closing::new(asker, owned, upload, size);
+                self.table[upload].state = State::Closing(Some(closing));
+                self.continue_if_written(cx, upload);
+            }
+        }
+    }
+
+    fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
+        match self.steps.remove(index) {
+            Step::Probe(opening, owned) => self.probed(cx, opening, owned, &completion),
+            Step::Space(opening, owned, measurement) => {
+                cx.measured(measurement, &completion);
+                if cx.promise(opening.cost()) {
+                    self.open_file(cx, opening, owned);
+                } else {
+                    self.open_refused(cx, opening, owned, Unwritable::Full);
+                }
+            }
+            Step::File(opening, owned, file, incoming) => {
+                self.file_opened(cx, opening, owned, (file, incoming), &completion);
+            }
+            Step::Write(upload, asker, size) => {
+                self.written(cx, upload, asker, size, &completion);
+            }
+            Step::Lease(closing) => self.lease_written(cx, closing, &completion),
+            Step::Header(closing) => self.header_written(cx, closing, &completion),
+            Step::Bytes(closing) => self.synced(cx, closing, &completion),
+            Step::Complete(closing, bytes) => self.file_closed(cx, closing, bytes, &completion),
+            Step::Closed(upload) => {
+                let ended = &self.table[upload];
+                self.free_files.push(ended.file);
+                let path = ended.incoming.clone();
+                let operation = Operation::Remove { path, prune: 0 };
+                self.start(cx, Step::Removed(upload), operation);
+            }
+            Step::Removed(upload) => {
+                cleaned_up(&completion);
+                let ended = self.table.remove(upload);
+                if let State::Ending(Some(asker)) = ended.state {
+                    cx.tell(asker, ());
+                }
+                // As many wait as were ended for them; it does not matter whose place it is.
+                if let Some((opening, owned)) = self.in_line.pop_front() {
+                    self.open_promised(cx, opening, owned);
+                }
+            }
+        }
+    }
+
+    fn renewed(
+        &mut self,
+        cx: &mut Context,
+        index: usize,
+        owned: Owned,
+        result: Result<Renewed, NotRenewed>,
+    ) {
+        let asker = self.renewing.remove(index);
+        let id = asker.id();
+        match result {
+            Ok(renewed) => cx.acknowledge(asker, AlreadyHeld, renewed.durable),
+            Err(NotRenewed::NotABucket) => cx.refuse(asker, OpenRefusal::NotABucket),
+            Err(NotRenewed::Refused(LeaseRefusal::Unwritable(refusal))) => {
+                cx.refuse(asker, refusal);
+            }
+            Err(NotRenewed::Refused(refusal)) => cx.refuse(asker, refusal),
+        }
+        self.forget_handle(cx, id);
+        cx.release(owned);
+    }
+
+    fn published(
+        &mut self,
+        cx: &mut Context,
+        index: usize,
+        owned: Owned,
+        result: Result<Durable, NotPublished>,
+    ) {
+        let asker = self.publishing.remove(index);
+        match result {
+            Ok(durable) => cx.acknowledge(asker, (), durable),
+            Err(NotPublished::AlreadyHeld(error)) => cx.refuse(asker, Unwritable::Disk(error)),
+            Err(NotPublished::Refused(refusal)) => cx.refuse(asker, refusal),
+        }
+        cx.release(owned);
+    }
+}
+
+impl Opening {
+    fn cost(&self) -> u64 {
+        cost(self.size.unwrap_or(0))
+    }
+}
+
+fn waiter(index: usize) -> Waiter {
+    Waiter {
+        machine: Machine::Upload,
+        index,
+    }
+}

@@ -26,7 +26,7 @@ pub(crate) type Attempt = u64;
 pub(crate) struct Ledger {
     shares: BTreeMap<ShareKey, Promise>,
     lens: BTreeMap<Attempt, usize>,
-    /// Uploads of parts in progress, which outlast a life but not a boot.
+    /// Ranged uploads in progress, which outlast a life but not a boot.
     pub(crate) parts: BTreeMap<ShareKey, PartsInProgress>,
     /// Files of uploads that came to nothing may be there: a removal has failed in this boot.
     pub(crate) parts_may_be_left: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Ledger {
     expirations: BTreeSet<u32>,
 }
 
-/// An upload of parts, as its client knows it.
+/// A ranged upload, as its client knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct PartsInProgress {
     pub(crate) attempt: Attempt,
@@ -138,7 +138,7 @@ impl Ledger {
         self.parts_may_be_left = false;
     }
 
-    /// Whether an upload of parts has to be found when the store is opened again.
+    /// Whether a ranged upload has to be found when the store is opened again.
     pub(crate) fn must_go_on(&self, key: ShareKey) -> bool {
         let Some(parts) = self.parts.get(&key) else {
             return false;
@@ -335,11 +335,11 @@ pub(crate) fn upload_secret(client: u8) -> UploadSecret {
 fn parse(path: &str) -> Verdict<ShareKey> {
     let parse = || {
         let mut names = path.rsplit('/');
-        let share: ShareNumber = names.next()?.parse().ok()?;
+        let share_number: ShareNumber = names.next()?.parse().ok()?;
         let storage_index: StorageIndex = names.next()?.parse().ok()?;
         Some(ShareKey {
             storage_index,
-            share,
+            share_number,
         })
     };
     parse().ok_or_else(|| Violation(format!("{path} is no share")))

@@ -7,13 +7,16 @@ use bucketfs::container::expiration;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
-    Answer, BootId, Config, Durability, Extent, Held, Layout, LeaseOwner, Limits, Now, ReadRequest,
-    Refusal, Request, RequestId, ShareKey, Store, Wanted,
+    AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
+    Config, DetachUpload, Durability, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Now,
+    OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove, RemoveRefusal, RenewLeases,
+    Request, RequestId, ShareKey, Store, Stored, Unreadable, Unwritable, Wanted, WriteRangeRefusal,
+    WriteRefusal, WriteUpload, limits,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
 
-mod parts;
+mod ranged;
 
 use crate::ledger::{Attempt, CLIENTS, Ledger, Verdict, Violation, secrets, upload_secret};
 
@@ -61,7 +64,7 @@ enum Asked {
     Read(StorageIndex),
     /// Whether the ledger has an upload of the share, which waits meanwhile.
     Allocate(Attempted, bool),
-    Part(parts::Sent),
+    Part(ranged::Sent),
     AbortParts(ShareKey),
 }
 
@@ -227,7 +230,7 @@ impl Life<'_> {
                 1 => [[0x11; 8], [0x22; 8]].concat().try_into().unwrap(),
                 _ => [0xee; 16],
             }),
-            share: ShareNumber::new(u8::try_from(self.random.below(3)).unwrap()),
+            share_number: ShareNumber::new(u8::try_from(self.random.below(3)).unwrap()),
         }
     }
 
@@ -245,7 +248,7 @@ impl Life<'_> {
         }
     }
 
-    fn send(&mut self, asked: Asked, request: Request) -> RequestId {
+    fn send(&mut self, asked: Asked, request: impl Into<Request>) -> RequestId {
         let id = RequestId(self.next_id);
         self.next_id += 1;
         self.asked.insert(id, asked);
@@ -266,10 +269,9 @@ impl Life<'_> {
         let put = self.attempted(key, len, Then::Nothing);
         self.ledger.may_store(key, put.attempt);
         *self.busy.entry(key).or_default() += 1;
-        let request = Request::Put {
-            storage_index: key.storage_index,
-            share: key.share,
-            bytes: self.ledger.bytes(put.attempt).into(),
+        let request = Put {
+            key,
+            share: self.ledger.bytes(put.attempt).into(),
             lease: secrets(put.client, key.storage_index),
         };
         self.send(Asked::Put(put), request);
@@ -300,9 +302,8 @@ impl Life<'_> {
         let key = upload.key;
         *self.busy.entry(key).or_default() += 1;
         let bytes = self.ledger.bytes(upload.attempt);
-        let request = Request::OpenUpload {
-            storage_index: key.storage_index,
-            share: key.share,
+        let request = OpenUpload {
+            key,
             secret: upload_secret(upload.client),
             lease: secrets(upload.client, key.storage_index),
             size: self.random.one_in(2).then_some(bytes.len() as u64),
@@ -321,7 +322,7 @@ impl Life<'_> {
         let mut offset = offset;
         while offset < bytes.len() {
             let end = (offset + 1 + self.random.index(8000)).min(bytes.len());
-            let request = Request::Write {
+            let request = WriteUpload {
                 upload,
                 offset: offset as u64,
                 bytes: Bytes::copy_from_slice(&bytes[offset..end]),
@@ -334,7 +335,7 @@ impl Life<'_> {
     fn close(&mut self, upload: RequestId, attempted: Attempted, len: usize) {
         self.ledger.may_store(attempted.key, attempted.attempt);
         *self.busy.entry(attempted.key).or_default() += 1;
-        let request = Request::Close {
+        let request = CloseUpload {
             upload,
             size: len as u64,
         };
@@ -351,16 +352,14 @@ impl Life<'_> {
         }
         let client = self.client();
         for share in 0..3 {
-            let share = ShareNumber::new(share);
-            *self
-                .busy
-                .entry(ShareKey {
-                    storage_index,
-                    share,
-                })
-                .or_default() += 1;
+            let share_number = ShareNumber::new(share);
+            let key = ShareKey {
+                storage_index,
+                share_number,
+            };
+            *self.busy.entry(key).or_default() += 1;
         }
-        let request = Request::Lease {
+        let request = RenewLeases {
             storage_index,
             lease: secrets(client, storage_index),
             owner: LeaseOwner::Renewal,
@@ -380,23 +379,20 @@ impl Life<'_> {
         if was_certain {
             self.ledger.may_remove(key);
         }
-        let request = Request::Remove {
-            storage_index: key.storage_index,
-            share: key.share,
-        };
+        let request = Remove { key };
         self.send(Asked::Remove(key), request);
     }
 
     fn ask_read(&mut self) {
         let storage_index = self.key().storage_index;
-        let request = Request::Read(ReadRequest {
+        let request = Read {
             storage_index,
             wanted: Wanted::Any(3),
             extents: vec![Extent {
                 offset: 0,
                 size: u64::MAX,
             }],
-        });
+        };
         self.send(Asked::Read(storage_index), request);
     }
 }
@@ -406,9 +402,7 @@ impl Life<'_> {
     fn answered(&mut self, id: RequestId, answer: Answer) -> Verdict {
         let asked = self.asked.remove(&id);
         let asked = asked.ok_or_else(|| Violation(format!("{id:?} was answered twice")))?;
-        if let Answer::Refused(refusal) = &answer {
-            self.check_refusal(&asked, refusal)?;
-        }
+        self.check_refusal(&asked, &answer)?;
         match (asked, answer) {
             (Asked::Put(put), answer) => {
                 self.idle(put.key);
@@ -421,8 +415,8 @@ impl Life<'_> {
             (Asked::Open(upload), answer) => {
                 self.idle(upload.key);
                 match answer {
-                    Answer::Opened { offset } => self.go_on(id, upload, offset),
-                    Answer::AlreadyHeld => {
+                    Answer::OpenUpload(Ok(Opened::At { offset })) => self.go_on(id, upload, offset),
+                    Answer::OpenUpload(Ok(Opened::AlreadyHeld)) => {
                         let lease = (upload.client, upload.until);
                         return self.ledger.held(upload.key, upload.attempt, lease);
                     }
@@ -432,28 +426,32 @@ impl Life<'_> {
             }
             (Asked::Lease(storage_index, client, until), answer) => {
                 for share in 0..3 {
-                    let share = ShareNumber::new(share);
+                    let share_number = ShareNumber::new(share);
                     self.idle(ShareKey {
                         storage_index,
-                        share,
+                        share_number,
                     });
                 }
                 self.leased(storage_index, client, until, answer)
             }
             (Asked::Remove(key), answer) => {
                 self.removing = None;
-                if answer == Answer::Removed {
+                if answer == Answer::Remove(Ok(())) {
                     self.ledger.removed(key);
                 }
                 Ok(())
             }
-            (Asked::Read(storage_index), Answer::Read { held, pieces, .. }) => {
-                for Held { share, size, .. } in held {
+            (Asked::Read(storage_index), Answer::Read(Ok(read))) => {
+                for Held {
+                    share_number, size, ..
+                } in read.held
+                {
                     let key = ShareKey {
                         storage_index,
-                        share,
+                        share_number,
                     };
-                    let piece = pieces.iter().find(|piece| piece.share == share);
+                    let mut pieces = read.pieces.iter();
+                    let piece = pieces.find(|piece| piece.share_number == share_number);
                     let bytes = piece.map(|piece| &piece.bytes[..]).unwrap_or_default();
                     let whole = bytes.len() as u64 == size;
                     if !whole || !self.ledger.may_read(key, bytes) {
@@ -482,11 +480,21 @@ impl Life<'_> {
     fn attempt_ended(&mut self, put: &Attempted, answer: &Answer) -> Verdict {
         let lease = (put.client, put.until);
         match answer {
-            Answer::Stored => self.ledger.stored(put.key, put.attempt, lease),
-            Answer::AlreadyHeld => self.ledger.held(put.key, put.attempt, lease),
+            Answer::Put(Ok(Stored::New)) | Answer::CloseUpload(Ok(())) => {
+                self.ledger.stored(put.key, put.attempt, lease)
+            }
+            Answer::Put(Ok(Stored::AlreadyHeld)) => self.ledger.held(put.key, put.attempt, lease),
             // The journal may have it, and a crash may bring it about.
-            Answer::Refused(Refusal::Disk(_) | Refusal::Failed) => Ok(()),
-            Answer::Refused(_) => self.ledger.cannot_store(put.key, put.attempt),
+            Answer::Put(Err(PutRefusal::Unwritable(Unwritable::Disk(_) | Unwritable::Failed)))
+            | Answer::CloseUpload(Err(CloseRefusal::Unwritable(
+                Unwritable::Disk(_) | Unwritable::Failed,
+            )))
+            | Answer::Put(Err(PutRefusal::Lease(LeaseRefusal::Unreadable(Unreadable::Disk(_))))) => {
+                Ok(())
+            }
+            Answer::Put(Err(_)) | Answer::CloseUpload(Err(_)) => {
+                self.ledger.cannot_store(put.key, put.attempt)
+            }
             answer => Err(Violation(format!("{put:?} was answered {answer:?}"))),
         }
     }
@@ -499,19 +507,19 @@ impl Life<'_> {
             Then::Nothing => {}
             Then::Half => {
                 self.write(id, &bytes[..bytes.len() / 2], offset.min(bytes.len() / 2));
-                self.send(Asked::End, Request::Detach { upload: id });
+                self.send(Asked::End, DetachUpload { upload: id });
                 upload.then = Then::Rest;
                 self.uploads.push(upload);
             }
             Then::Rest => {
                 // Resumed by whoever has the secret, it may be of another attempt.
                 if offset > 0 && self.random.one_in(4) {
-                    self.send(Asked::End, Request::Abort { upload: id });
+                    self.send(Asked::End, AbortUpload { upload: id });
                     return;
                 }
                 let same = offset <= bytes.len() && !self.mixes(&upload, offset);
                 if !same {
-                    self.send(Asked::End, Request::Abort { upload: id });
+                    self.send(Asked::End, AbortUpload { upload: id });
                     return;
                 }
                 self.write(id, &bytes, offset);
@@ -519,7 +527,7 @@ impl Life<'_> {
             }
             Then::Abort => {
                 self.write(id, &bytes[..bytes.len() / 2], offset.min(bytes.len() / 2));
-                self.send(Asked::End, Request::Abort { upload: id });
+                self.send(Asked::End, AbortUpload { upload: id });
             }
         }
     }
@@ -539,16 +547,16 @@ impl Life<'_> {
         until: u32,
         answer: Answer,
     ) -> Verdict {
-        let Answer::Leased { held, failed } = answer else {
+        let Answer::RenewLeases(Ok(Leased { held, failed })) = answer else {
             return Ok(());
         };
         for share in 0..3 {
             let key = ShareKey {
                 storage_index,
-                share: ShareNumber::new(share),
+                share_number: ShareNumber::new(share),
             };
-            let is_held = held.iter().any(|(share, _)| *share == key.share);
-            let has_failed = failed.iter().any(|(share, _)| *share == key.share);
+            let is_held = held.iter().any(|(number, _)| *number == key.share_number);
+            let has_failed = failed.iter().any(|(number, _)| *number == key.share_number);
             if is_held {
                 self.ledger.leased(key, client, until)?;
             } else if has_failed && !self.faulty {
@@ -559,22 +567,30 @@ impl Life<'_> {
     }
 
     /// On a disk without errors nothing is refused but for a reason.
-    fn check_refusal(&self, asked: &Asked, refusal: &Refusal) -> Verdict {
+    fn check_refusal(&self, asked: &Asked, answer: &Answer) -> Verdict {
+        let Some(refusal) = answer.refusal() else {
+            return Ok(());
+        };
         let reasonable = matches!(
-            refusal,
-            Refusal::InProgress
-                | Refusal::UnknownUpload
-                | Refusal::NoShare
-                | Refusal::Gap { .. }
-                | Refusal::Conflict
-                | Refusal::TooManyRanges { .. }
-                | Refusal::AlreadyHeld
+            answer,
+            Answer::Put(Err(PutRefusal::InProgress))
+                | Answer::OpenUpload(Err(OpenRefusal::InProgress))
+                | Answer::WriteUpload(Err(WriteRefusal::UnknownUpload
+                    | WriteRefusal::Gap { .. }
+                    | WriteRefusal::TooLarge { .. },))
+                | Answer::CloseUpload(Err(
+                    CloseRefusal::UnknownUpload | CloseRefusal::WrongSize { .. },
+                ))
+                | Answer::AbortUpload(Err(AbortRefusal::UnknownUpload))
+                | Answer::WriteRange(Err(WriteRangeRefusal::UnknownUpload
+                    | WriteRangeRefusal::Conflict
+                    | WriteRangeRefusal::TooManyRanges { .. },))
+                | Answer::AbortRanged(Err(
+                    AbortRangedRefusal::UnknownUpload | AbortRangedRefusal::AlreadyHeld,
+                ))
+                | Answer::Remove(Err(RemoveRefusal::NoShare))
         );
-        let ending = matches!(
-            refusal,
-            Refusal::WrongSize { .. } | Refusal::TooLarge { .. }
-        );
-        if reasonable || ending || self.faulty {
+        if reasonable || self.faulty {
             return Ok(());
         }
         Err(Violation(format!("{asked:?} was refused: {refusal}")))
@@ -585,4 +601,4 @@ impl Life<'_> {
     }
 }
 
-const _: () = assert!(Limits::SMALL_SHARE_SIZE == 65_536);
+const _: () = assert!(limits::SMALL_SHARE_SIZE == 65_536);

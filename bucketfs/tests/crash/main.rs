@@ -183,8 +183,8 @@ fn a_power_cut_may_come_before_any_system_call_of_a_replay() {
     }
 }
 
-/// A process killed before a system call, and one after it that goes on.
-fn killed_and_gone_on(seed: u64, call: u64, boots: [u8; 2]) -> Verdict<bool> {
+/// A process killed before a system call, and one after it.
+fn killed_and_resumed(seed: u64, call: u64, boots: [u8; 2]) -> Verdict<bool> {
     let mut ledger = Ledger::default();
     let mut now = start();
     let mut first = plan(seed, 25);
@@ -202,12 +202,12 @@ fn killed_and_gone_on(seed: u64, call: u64, boots: [u8; 2]) -> Verdict<bool> {
     Ok(crashed)
 }
 
-// What an upload of parts was answered is there after the process was killed, wherever that was.
+// What a ranged upload was answered is there after the process was killed, wherever that was.
 #[test]
-fn a_kill_may_come_before_any_system_call_and_uploads_of_parts_go_on() {
+fn a_kill_may_come_before_any_system_call_and_ranged_uploads_are_resumed() {
     for seed in [8000, 8010] {
         for call in 0.. {
-            match killed_and_gone_on(seed, call, [0, 0]) {
+            match killed_and_resumed(seed, call, [0, 0]) {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(Violation(text)) => panic!("seed {seed}, call {call}: {text}"),
@@ -218,8 +218,8 @@ fn a_kill_may_come_before_any_system_call_and_uploads_of_parts_go_on() {
 
 // The canary of that: a store that does not find the uploads again must be found out.
 #[test]
-fn a_store_that_forgets_uploads_of_parts_is_found_out() {
-    let forgets = |seed| (100..400).any(|call| killed_and_gone_on(seed, call, [0, 1]).is_err());
+fn a_store_that_forgets_ranged_uploads_is_found_out() {
+    let forgets = |seed| (100..400).any(|call| killed_and_resumed(seed, call, [0, 1]).is_err());
     assert!((8000..8010).any(forgets));
 }
 

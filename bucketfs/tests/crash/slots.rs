@@ -13,8 +13,9 @@ use bucketfs::container::mutable::Content;
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim, SyncKind};
 use bucketfs::{
-    Answer, Durability, Extent, LeaseOwner, Now, ReadRequest, ReadTestWrite, Refusal, Request,
-    RequestId, ShareChange, SlotWrite, Store, Test, Wanted,
+    Answer, DropSpool, Durability, Extent, LeaseOwner, Leased, Now, OpenSpool, Read, ReadTestWrite,
+    RenewLeases, Request, RequestId, ShareChange, SharesRead, SlotRefusal, SlotWrite, Store, Test,
+    TestedAndWritten, Wanted, WriteSpool,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex, WriteEnabler};
@@ -140,7 +141,7 @@ struct Life<'a> {
 
 enum Asked {
     /// What the slot is and is to be, and the answer.
-    Change(StorageIndex, [State; 2], Answer),
+    Change(StorageIndex, [State; 2], TestedAndWritten),
     /// Of each share that is there, what it is to be with the lease.
     Lease(StorageIndex, State),
     Read(StorageIndex),
@@ -241,7 +242,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    fn send(&mut self, asked: Asked, request: Request) -> RequestId {
+    fn send(&mut self, asked: Asked, request: impl Into<Request>) -> RequestId {
         let id = RequestId(self.next_id);
         self.next_id += 1;
         self.asked.insert(id, asked);
@@ -266,14 +267,14 @@ impl Life<'_> {
     }
 
     fn ask_read(&mut self, storage_index: StorageIndex) {
-        let request = Request::Read(ReadRequest {
+        let request = Read {
             storage_index,
             wanted: Wanted::Any(usize::from(SHARES)),
             extents: vec![Extent {
                 offset: 0,
                 size: u64::MAX,
             }],
-        });
+        };
         self.send(Asked::Read(storage_index), request);
     }
 
@@ -296,7 +297,7 @@ impl Life<'_> {
             }
             self.ledger.may_become(index, &some);
         }
-        let request = Request::Lease {
+        let request = RenewLeases {
             storage_index: index,
             lease,
             owner: LeaseOwner::Renewal,
@@ -347,7 +348,7 @@ impl Life<'_> {
         if fails {
             next.clone_from(state);
         }
-        let answer = Answer::TestedAndWritten {
+        let answer = TestedAndWritten {
             success: !fails,
             read: state
                 .iter()
@@ -358,9 +359,8 @@ impl Life<'_> {
             ask.spool = Some(self.spool(&content));
         }
         self.ledger.may_become(index, &next);
-        let request = Request::ReadTestWrite(Box::new(ask));
         let states = [state.clone(), next];
-        self.send(Asked::Change(index, states, answer), request);
+        self.send(Asked::Change(index, states, answer), ask);
     }
 
     /// Some change of a share, and what the share is then, if it is still there.
@@ -415,15 +415,15 @@ impl Life<'_> {
 
     fn spool(&mut self, content: &[u8]) -> RequestId {
         if self.random.one_in(4) {
-            let spool = self.send(Asked::Spool, Request::OpenSpool);
+            let spool = self.send(Asked::Spool, OpenSpool);
             let bytes = Bytes::copy_from_slice(&content[..500]);
-            self.send(Asked::Spool, Request::Spool { spool, bytes });
-            self.send(Asked::Spool, Request::DropSpool { spool });
+            self.send(Asked::Spool, WriteSpool { spool, bytes });
+            self.send(Asked::Spool, DropSpool { spool });
         }
-        let spool = self.send(Asked::Spool, Request::OpenSpool);
+        let spool = self.send(Asked::Spool, OpenSpool);
         for bytes in content.chunks(9000) {
             let bytes = Bytes::copy_from_slice(bytes);
-            self.send(Asked::Spool, Request::Spool { spool, bytes });
+            self.send(Asked::Spool, WriteSpool { spool, bytes });
         }
         spool
     }
@@ -441,19 +441,21 @@ impl Life<'_> {
     fn answered(&mut self, id: RequestId, answer: Answer) -> Verdict {
         let asked = self.asked.remove(&id);
         let asked = asked.ok_or_else(|| Violation(format!("{id:?} was answered twice")))?;
-        if let (Answer::Refused(refusal), false) = (&answer, self.faulty) {
+        if let (Some(refusal), false) = (answer.refusal(), self.faulty) {
             return Err(Violation(format!("{id:?} was refused: {refusal}")));
         }
         match (asked, answer) {
             (Asked::Change(index, [old, next], expected), answer) => match answer {
-                answer if answer == expected => {
+                Answer::ReadTestWrite(Ok(answer)) if answer == expected => {
                     self.ledger.is(index, next);
                     self.busy.remove(&index);
                 }
                 // The journal may have it, and a crash may bring it about.
-                Answer::Refused(Refusal::Disk(_) | Refusal::Failed | Refusal::Damaged(_)) => {}
+                Answer::ReadTestWrite(Err(
+                    SlotRefusal::Unwritable(_) | SlotRefusal::Unreadable(_),
+                )) => {}
                 // Its spool was refused.
-                Answer::Refused(Refusal::UnknownUpload) => {
+                Answer::ReadTestWrite(Err(SlotRefusal::UnknownSpool)) => {
                     self.ledger.is(index, old);
                     self.busy.remove(&index);
                 }
@@ -462,7 +464,7 @@ impl Life<'_> {
                     return Err(Violation(text));
                 }
             },
-            (Asked::Lease(index, leased), Answer::Leased { held, failed }) => {
+            (Asked::Lease(index, leased), Answer::RenewLeases(Ok(Leased { held, failed }))) => {
                 let all = held.len() == leased.len();
                 if all && failed.is_empty() {
                     self.ledger.is(index, leased);
@@ -471,11 +473,11 @@ impl Life<'_> {
                     return Err(Violation(format!("{index}: {held:?}, {failed:?}")));
                 }
             }
-            (Asked::Read(index), Answer::Read { pieces, rest, .. }) => {
+            (Asked::Read(index), Answer::Read(Ok(SharesRead { pieces, rest, .. }))) => {
                 assert!(rest.is_empty(), "shares are small");
                 let mut read: BTreeMap<u8, &[u8]> = BTreeMap::new();
                 for piece in &pieces {
-                    read.insert(piece.share.as_u8(), &piece.bytes);
+                    read.insert(piece.share_number.as_u8(), &piece.bytes);
                 }
                 // A share that is empty has no piece.
                 let is = |state: &State| {
@@ -485,7 +487,9 @@ impl Life<'_> {
                         .eq(shares.map(|(number, naive)| (*number, naive.share())))
                 };
                 if !self.faulty && !self.ledger.slot(index).ever.iter().any(is) {
-                    let lens = pieces.iter().map(|piece| (piece.share, piece.bytes.len()));
+                    let lens = pieces
+                        .iter()
+                        .map(|piece| (piece.share_number, piece.bytes.len()));
                     let lens: Vec<_> = lens.collect();
                     return Err(Violation(format!("{index} reads as {lens:?}, torn")));
                 }

@@ -1,16 +1,36 @@
 //! A store on a simulated disk, asked one thing or many at a time.
 
 use std::collections::HashMap;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Sim};
 use bucketfs::{
-    Answer, BootId, Config, Extent, Held, Layout, LeaseOwner, Now, OpenError, ReadRequest, Request,
-    RequestId, Status, Store, Wanted,
+    Answer, Ask, AskStatus, BootId, CloseUpload, Config, Extent, Held, Layout, LeaseOwner, Now,
+    OpenError, OpenUpload, Put, PutRefusal, Read, Remove, RenewLeases, RequestId, ShareKey,
+    SharesRead, Status, Store, Stored, Wanted, WriteUpload,
 };
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
+
+/// A request that was sent.
+#[derive(Debug)]
+pub(crate) struct Sent<A> {
+    pub(crate) id: RequestId,
+    asked: PhantomData<fn() -> A>,
+}
+
+impl<A> Clone for Sent<A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<A> Copy for Sent<A> {}
+
+/// What a request is answered with.
+pub(crate) type Answered<A> = Result<<A as Ask>::Success, <A as Ask>::Refusal>;
 
 pub(crate) struct Bench {
     pub(crate) store: Store,
@@ -72,26 +92,27 @@ impl Bench {
         self.kill()
     }
 
-    pub(crate) fn send(&mut self, request: Request) -> RequestId {
+    pub(crate) fn send<A: Ask>(&mut self, ask: A) -> Sent<A> {
         let id = RequestId(self.next);
         self.next += 1;
-        self.store.handle_request(self.now, id, request);
-        id
+        self.store.handle_request(self.now, id, ask);
+        let asked = PhantomData;
+        Sent { id, asked }
     }
 
-    pub(crate) fn answer(&mut self, id: RequestId) -> Answer {
+    pub(crate) fn answer<A: Ask>(&mut self, sent: Sent<A>) -> Answered<A> {
         for _ in 0..1_000_000 {
-            if let Some(answer) = self.answers.remove(&id) {
-                return answer;
+            if let Some(answer) = self.answers.remove(&sent.id) {
+                return A::result(answer).expect("the answer to what was asked");
             }
             self.turn();
         }
-        panic!("{id:?} is never answered");
+        panic!("{:?} is never answered", sent.id);
     }
 
-    pub(crate) fn ask(&mut self, request: Request) -> Answer {
-        let id = self.send(request);
-        self.answer(id)
+    pub(crate) fn ask<A: Ask>(&mut self, ask: A) -> Answered<A> {
+        let sent = self.send(ask);
+        self.answer(sent)
     }
 
     /// Does whatever there is to do.
@@ -122,41 +143,27 @@ impl Bench {
     }
 
     pub(crate) fn status(&mut self) -> Status {
-        match self.ask(Request::Status) {
-            Answer::Status(status) => *status,
-            answer => panic!("{answer:?}"),
-        }
+        *self.ask(AskStatus).unwrap()
     }
 
-    pub(crate) fn put(&mut self, share: u8, bytes: &[u8]) -> Answer {
+    pub(crate) fn put(&mut self, share: u8, bytes: &[u8]) -> Result<Stored, PutRefusal> {
         self.ask(put(share, bytes))
     }
 
     /// The share, if it is held and whole within one answer.
     pub(crate) fn share(&mut self, share: u8) -> Option<Bytes> {
-        let read = read(
-            Wanted::These(vec![ShareNumber::new(share)]),
-            &[(0, u64::MAX)],
-        );
-        match self.ask(read) {
-            Answer::Read {
-                held,
-                unreadable,
-                pieces,
-                rest,
-                ..
-            } => {
-                assert!(unreadable.is_empty() && rest.is_empty());
-                held.iter()
-                    .any(|held| held.share.as_u8() == share)
-                    .then(|| {
-                        pieces
-                            .first()
-                            .map_or(Bytes::new(), |piece| piece.bytes.clone())
-                    })
-            }
-            answer => panic!("{answer:?}"),
-        }
+        let wanted = Wanted::These(vec![ShareNumber::new(share)]);
+        let SharesRead {
+            held,
+            unreadable,
+            pieces,
+            rest,
+            ..
+        } = self.ask(read(wanted, &[(0, u64::MAX)])).unwrap();
+        assert!(unreadable.is_empty() && rest.is_empty());
+        let is_held = held.iter().any(|held| held.share_number.as_u8() == share);
+        let piece = pieces.first().map(|piece| piece.bytes.clone());
+        is_held.then(|| piece.unwrap_or_default())
     }
 
     /// The share's file.
@@ -193,19 +200,25 @@ pub(crate) fn secrets(index: u8) -> LeaseSecrets {
     }
 }
 
-pub(crate) fn put(share: u8, bytes: &[u8]) -> Request {
-    Request::Put {
+/// A share of every test's bucket.
+pub(crate) fn key(share: u8) -> ShareKey {
+    ShareKey {
         storage_index: bucket(),
-        share: ShareNumber::new(share),
-        bytes: Bytes::copy_from_slice(bytes),
+        share_number: ShareNumber::new(share),
+    }
+}
+
+pub(crate) fn put(share: u8, bytes: &[u8]) -> Put {
+    Put {
+        key: key(share),
+        share: Bytes::copy_from_slice(bytes),
         lease: secrets(0),
     }
 }
 
-pub(crate) fn open(share: u8, secret: u8, size: Option<u64>, resume: bool) -> Request {
-    Request::OpenUpload {
-        storage_index: bucket(),
-        share: ShareNumber::new(share),
+pub(crate) fn open(share: u8, secret: u8, size: Option<u64>, resume: bool) -> OpenUpload {
+    OpenUpload {
+        key: key(share),
         secret: UploadSecret::new([secret; 32]),
         lease: secrets(0),
         size,
@@ -213,36 +226,38 @@ pub(crate) fn open(share: u8, secret: u8, size: Option<u64>, resume: bool) -> Re
     }
 }
 
-pub(crate) fn write(upload: RequestId, offset: u64, bytes: &[u8]) -> Request {
-    Request::Write {
-        upload,
+pub(crate) fn write(upload: Sent<OpenUpload>, offset: u64, bytes: &[u8]) -> WriteUpload {
+    WriteUpload {
+        upload: upload.id,
         offset,
         bytes: Bytes::copy_from_slice(bytes),
     }
 }
 
-pub(crate) fn lease(index: u8) -> Request {
-    Request::Lease {
+pub(crate) fn close(upload: Sent<OpenUpload>, size: u64) -> CloseUpload {
+    let upload = upload.id;
+    CloseUpload { upload, size }
+}
+
+pub(crate) fn lease(index: u8) -> RenewLeases {
+    RenewLeases {
         storage_index: bucket(),
         lease: secrets(index),
         owner: LeaseOwner::Renewal,
     }
 }
 
-pub(crate) fn remove(share: u8) -> Request {
-    Request::Remove {
-        storage_index: bucket(),
-        share: ShareNumber::new(share),
-    }
+pub(crate) fn remove(share: u8) -> Remove {
+    Remove { key: key(share) }
 }
 
-pub(crate) fn read(wanted: Wanted, extents: &[(u64, u64)]) -> Request {
+pub(crate) fn read(wanted: Wanted, extents: &[(u64, u64)]) -> Read {
     let extent = |&(offset, size): &(u64, u64)| Extent { offset, size };
-    Request::Read(ReadRequest {
+    Read {
         storage_index: bucket(),
         wanted,
         extents: extents.iter().map(extent).collect(),
-    })
+    }
 }
 
 pub(crate) fn numbers(shares: &[(ShareNumber, u64)]) -> Vec<(u8, u64)> {
@@ -255,6 +270,6 @@ pub(crate) fn numbers(shares: &[(ShareNumber, u64)]) -> Vec<(u8, u64)> {
 pub(crate) fn sizes(shares: &[Held]) -> Vec<(u8, u64)> {
     shares
         .iter()
-        .map(|held| (held.share.as_u8(), held.size))
+        .map(|held| (held.share_number.as_u8(), held.size))
         .collect()
 }

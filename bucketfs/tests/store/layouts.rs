@@ -1,10 +1,10 @@
 //! The two older layouts, served as they lie, and stores that Tahoe-LAFS made.
 
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
-use bucketfs::{AdoptError, Answer, Layout, OpenError, Request, Store};
+use bucketfs::{AdoptError, Layout, OpenError, Store, Stored};
 use lafs::StorageIndex;
 
-use crate::bench::{Bench, bucket, config, disk, lease, open, path_in, put, remove, write};
+use crate::bench::{Bench, bucket, close, config, disk, lease, open, path_in, put, remove, write};
 use crate::{FIXTURE, FIXTURE_ONE, MUTABLE};
 
 /// Names under `shares` that are not in incoming.
@@ -23,16 +23,13 @@ fn a_store_of_each_layout_keeps_its_shares_where_the_layout_has_them() {
         made.layout = layout;
         let mut bench = Bench::on(disk(), &made).unwrap();
         assert_eq!(bench.status().layout, layout);
-        assert_eq!(bench.put(0, b"put"), Answer::Stored);
+        assert_eq!(bench.put(0, b"put"), Ok(Stored::New));
         let upload = bench.send(open(1, 1, None, false));
         bench.send(write(upload, 0, b"uploaded"));
-        assert_eq!(
-            bench.ask(Request::Close { upload, size: 8 }),
-            Answer::Stored
-        );
-        assert_eq!(bench.put(2, b"removed"), Answer::Stored);
-        assert!(matches!(bench.ask(lease(1)), Answer::Leased { held, .. } if held.len() == 3));
-        assert_eq!(bench.ask(remove(2)), Answer::Removed);
+        assert_eq!(bench.ask(close(upload, 8)), Ok(()));
+        assert_eq!(bench.put(2, b"removed"), Ok(Stored::New));
+        assert!(bench.ask(lease(1)).unwrap().held.len() == 3);
+        assert_eq!(bench.ask(remove(2)), Ok(()));
 
         // What was configured for a new store says nothing of one that exists.
         let mut random = Random::new(1);
@@ -44,7 +41,7 @@ fn a_store_of_each_layout_keeps_its_shares_where_the_layout_has_them() {
         assert_eq!(bench.share(0).as_deref(), Some(&b"put"[..]));
         assert_eq!(bench.share(1).as_deref(), Some(&b"uploaded"[..]));
         for share in 0..2 {
-            assert_eq!(bench.ask(remove(share)), Answer::Removed);
+            assert_eq!(bench.ask(remove(share)), Ok(()));
         }
         let version = &bench.shut_down().files()["version"];
         assert_eq!(
@@ -89,10 +86,10 @@ fn an_adopted_store_is_served_as_it_lies_and_lies_as_tahoe_has_it() {
             !left.keys().any(|path| path.starts_with("shares/incoming/")),
             "Tahoe's uploads do not outlast a start"
         );
-        assert_eq!(bench.put(0, b"new"), Answer::AlreadyHeld);
-        assert_eq!(bench.put(7, b"new"), Answer::Stored);
-        assert_eq!(bench.put(8, b"new"), Answer::Stored);
-        assert_eq!(bench.ask(remove(8)), Answer::Removed);
+        assert_eq!(bench.put(0, b"new"), Ok(Stored::AlreadyHeld));
+        assert_eq!(bench.put(7, b"new"), Ok(Stored::New));
+        assert_eq!(bench.put(8, b"new"), Ok(Stored::New));
+        assert_eq!(bench.ask(remove(8)), Ok(()));
         let medium = bench.shut_down();
         assert_eq!(
             shares(&medium),
@@ -137,7 +134,7 @@ fn what_cannot_be_adopted_is_said_and_left_alone() {
 
     // One of this program's own stores that lost its version file, and was killed.
     let mut killed = Bench::new();
-    killed.put(0, b"share");
+    killed.put(0, b"share").unwrap();
     let files = killed.kill().files();
     let mut lost = disk();
     for (path, bytes) in files.iter().filter(|(path, _)| *path != "version") {
@@ -175,7 +172,7 @@ fn a_power_cut_may_come_before_any_system_call_of_an_adoption() {
         let bench = Bench::on(medium, &config()).unwrap();
         let medium = bench.kill().cut_power(&mut random);
         let mut bench = Bench::on(medium, &config()).unwrap();
-        assert_eq!(bench.put(0, b"new"), Answer::AlreadyHeld);
+        assert_eq!(bench.put(0, b"new"), Ok(Stored::AlreadyHeld));
         if !crashed {
             break;
         }
@@ -188,8 +185,8 @@ fn a_power_cut_may_come_before_any_system_call_of_an_adoption() {
 fn between_two_runs_the_shares_may_be_changed_by_tahoe() {
     let adopted = adopt(tahoes(Layout::OneLevel), Layout::OneLevel).unwrap();
     let mut bench = Bench::on(adopted, &config()).unwrap();
-    bench.put(1, b"share");
-    bench.ask(lease(1));
+    bench.put(1, b"share").unwrap();
+    bench.ask(lease(1)).unwrap();
     let mut medium = bench.shut_down();
     medium.plant(&path_in(Layout::OneLevel, 1), FIXTURE);
     let other = StorageIndex::new([9; 16]);
@@ -200,5 +197,5 @@ fn between_two_runs_the_shares_may_be_changed_by_tahoe() {
     let files = bench.sim.look(Medium::files);
     assert_eq!(files[&path_in(Layout::OneLevel, 1)], FIXTURE);
     assert_eq!(files[&slot], MUTABLE);
-    assert_eq!(bench.ask(put(1, b"share")), Answer::AlreadyHeld);
+    assert_eq!(bench.ask(put(1, b"share")), Ok(Stored::AlreadyHeld));
 }

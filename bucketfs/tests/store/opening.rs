@@ -1,7 +1,7 @@
 //! Directories that are no stores, or no longer, and what is said about each.
 
 use bucketfs::disk::sim::Medium;
-use bucketfs::{Answer, Config, Durability, JournalDamage, OpenError};
+use bucketfs::{Config, Durability, JournalDamage, OpenError, Stored};
 
 use crate::bench::{Bench, config, disk};
 
@@ -17,7 +17,7 @@ fn error(medium: Medium) -> OpenError {
 fn with_journal() -> Medium {
     let mut bench = Bench::new();
     for share in 0..3 {
-        assert_eq!(bench.put(share, b"share"), Answer::Stored);
+        assert_eq!(bench.put(share, b"share"), Ok(Stored::New));
     }
     bench.kill()
 }
@@ -138,7 +138,7 @@ fn a_relaxed_store_opens_with_a_hole_in_its_journal() {
     relaxed.durability = Durability::Relaxed;
     let mut bench = Bench::on(disk(), &relaxed).unwrap();
     for share in 0..3 {
-        bench.put(share, b"share");
+        bench.put(share, b"share").unwrap();
     }
     let mut medium = bench.kill();
     change(&mut medium, "journal/a", |bytes| bytes[8192 + 40] ^= 1);

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use bucketfs::container::mutable::{Content, SHARE_SIZE_MAX};
 use bucketfs::disk::sim::{Faults, Medium, Random};
 use bucketfs::{
-    Answer, Config, Extent, Limits, ReadTestWrite, Refusal, Request, RequestId, ShareChange,
-    ShareKind, SlotWrite, Test, Wanted,
+    Config, DropSpool, Extent, Leased, OpenSpool, OpenSpoolRefusal, PutRefusal, ReadTestWrite,
+    RequestId, ShareChange, ShareKind, SharesRead, SlotRefusal, SlotWrite, Stored, Test,
+    TestedAndWritten, Unavailable, Unreadable, Unwritable, Wanted, WriteSpool, WriteSpoolRefusal,
+    limits,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, WriteEnabler};
 
-use crate::bench::{self, Bench, bucket, disk, lease, path, put, read, remove, secrets};
+use crate::bench::{self, Answered, Bench, bucket, disk, lease, path, put, read, remove, secrets};
 use crate::naive::Naive;
 
 mod conversation;
@@ -72,16 +74,16 @@ fn ask() -> ReadTestWrite {
 }
 
 impl Bench {
-    fn change(&mut self, ask: ReadTestWrite) -> Answer {
-        self.ask(Request::ReadTestWrite(Box::new(ask)))
+    fn change(&mut self, ask: ReadTestWrite) -> Answered<ReadTestWrite> {
+        self.ask(ask)
     }
 
     fn spooled(&mut self, bytes: &[u8]) -> RequestId {
-        let spool = self.send(Request::OpenSpool);
+        let spool = self.send(OpenSpool).id;
         for bytes in bytes.chunks(100_000) {
             let bytes = Bytes::copy_from_slice(bytes);
-            let written = self.send(Request::Spool { spool, bytes });
-            assert_eq!(self.answer(written), Answer::Written);
+            let written = self.send(WriteSpool { spool, bytes });
+            assert_eq!(self.answer(written), Ok(()));
         }
         spool
     }
@@ -147,17 +149,17 @@ fn with<const N: usize>(shares: [(ShareNumber, ShareChange); N]) -> ReadTestWrit
     }
 }
 
-fn done() -> Answer {
+fn done() -> Answered<ReadTestWrite> {
     done_and_read(&[])
 }
 
-fn done_and_read(read: &[(u8, &[&[u8]])]) -> Answer {
+fn done_and_read(read: &[(u8, &[&[u8]])]) -> Answered<ReadTestWrite> {
     read_and(true, read)
 }
 
-fn read_and(success: bool, read: &[(u8, &[&[u8]])]) -> Answer {
+fn read_and(success: bool, read: &[(u8, &[&[u8]])]) -> Answered<ReadTestWrite> {
     let read = read.iter();
-    Answer::TestedAndWritten {
+    Ok(TestedAndWritten {
         success,
         read: read
             .map(|(share, pieces)| {
@@ -165,11 +167,11 @@ fn read_and(success: bool, read: &[(u8, &[&[u8]])]) -> Answer {
                 (ShareNumber::new(*share), pieces.collect())
             })
             .collect(),
-    }
+    })
 }
 
-fn refused(refusal: Refusal) -> Answer {
-    Answer::Refused(refusal)
+fn refused(refusal: impl Into<SlotRefusal>) -> Answered<ReadTestWrite> {
+    Err(refusal.into())
 }
 
 fn pattern(len: usize, seed: u64) -> Vec<u8> {
@@ -193,7 +195,7 @@ fn the_files_of_slots_are_those_of_tahoe() {
     assert_eq!(bench.file(0), TWO);
     for index in 1..6 {
         bench.now.unix += 1000;
-        let Answer::Leased { held, failed } = bench.ask(lease(index)) else {
+        let Ok(Leased { held, failed }) = bench.ask(lease(index)) else {
             panic!("a lease");
         };
         assert_eq!((held, failed), (vec![(ShareNumber::new(0), 100)], vec![]));
@@ -205,7 +207,7 @@ fn the_files_of_slots_are_those_of_tahoe() {
         ask.lease = secrets(5);
         assert!(matches!(
             bench.change(ask),
-            Answer::TestedAndWritten { success: true, .. }
+            Ok(TestedAndWritten { success: true, .. })
         ));
         bench.file(0)
     };
@@ -218,7 +220,7 @@ fn the_files_of_slots_are_those_of_tahoe() {
 fn leases_of_slots_go_where_tahoe_puts_them() {
     let mut bench = slots_with(&[(0, ONE), (1, EMPTY), (2, CANCELLED)]);
     bench.now.unix = BEGAN + 1000;
-    bench.ask(lease(1));
+    bench.ask(lease(1)).unwrap();
     assert_eq!(
         bench.file(2),
         SHRUNK_WRITTEN,
@@ -226,7 +228,7 @@ fn leases_of_slots_go_where_tahoe_puts_them() {
     );
     for index in 2..6 {
         bench.now.unix += 1000;
-        bench.ask(lease(index));
+        bench.ask(lease(index)).unwrap();
     }
     assert_eq!(bench.file(0), ONE_WITH_SIX);
     let mut naive = Naive(EMPTY.to_vec());
@@ -237,7 +239,7 @@ fn leases_of_slots_go_where_tahoe_puts_them() {
     assert_eq!(bench.file(1), naive.0);
     // A clock that was set back ends no lease.
     bench.now.unix -= 100_000;
-    bench.ask(lease(5));
+    bench.ask(lease(5)).unwrap();
     assert_eq!(bench.file(1), naive.0);
 }
 
@@ -302,7 +304,9 @@ fn tests_and_reads_are_of_the_slot_as_it_was_and_of_all_its_shares() {
 #[test]
 fn a_test_passes_for_equal_bytes_of_equal_length_alone() {
     let mut bench = slots();
-    bench.change(with([writes(0, vec![bytes(0, b"0123456789")])]));
+    bench
+        .change(with([writes(0, vec![bytes(0, b"0123456789")])]))
+        .unwrap();
     for (test, passes) in [
         (is(0, 10, b"0123456789"), true),
         (is(0, 10, b"0123456780"), false),
@@ -334,7 +338,9 @@ fn a_test_passes_for_equal_bytes_of_equal_length_alone() {
 #[test]
 fn a_wrong_write_enabler_is_refused_whatever_is_asked() {
     let mut bench = slots();
-    bench.change(with([writes(0, vec![bytes(0, b"zero")])]));
+    bench
+        .change(with([writes(0, vec![bytes(0, b"zero")])]))
+        .unwrap();
     let before = bench.slot();
     let mut wrong = with([cut(0, 0)]);
     wrong.write_enabler = WriteEnabler::new([7; 32]);
@@ -343,7 +349,7 @@ fn a_wrong_write_enabler_is_refused_whatever_is_asked() {
         ..wrong.clone()
     };
     for ask in [wrong.clone(), only_read] {
-        assert_eq!(bench.change(ask), refused(Refusal::WrongWriteEnabler));
+        assert_eq!(bench.change(ask), refused(SlotRefusal::WrongWriteEnabler));
     }
     assert_eq!(bench.slot(), before);
     // One share of another enabler is enough.
@@ -352,22 +358,22 @@ fn a_wrong_write_enabler_is_refused_whatever_is_asked() {
     medium.plant(&path(200), &other.0);
     let mut bench = Bench::on(medium, &config()).unwrap();
     let right = with([writes(0, vec![])]);
-    assert_eq!(bench.change(right), refused(Refusal::WrongWriteEnabler));
-    assert_eq!(bench.change(wrong), refused(Refusal::WrongWriteEnabler));
+    assert_eq!(bench.change(right), refused(SlotRefusal::WrongWriteEnabler));
+    assert_eq!(bench.change(wrong), refused(SlotRefusal::WrongWriteEnabler));
 }
 
 #[test]
 fn shares_of_slots_and_of_buckets_are_not_taken_for_each_other() {
     let mut bench = slots_with(&[(0, TWO), (1, IMMUTABLE)]);
-    assert_eq!(bench.change(ask()), refused(Refusal::NotASlot));
-    assert_eq!(bench.ask(put(0, b"share")), refused(Refusal::NotABucket));
+    assert_eq!(bench.change(ask()), refused(SlotRefusal::NotASlot));
+    assert_eq!(bench.ask(put(0, b"share")), Err(PutRefusal::NotABucket));
     assert_eq!(bench.file(0), TWO);
-    let Answer::Read { held, pieces, .. } = bench.ask(read(Wanted::Any(9), &[(0, 3)])) else {
+    let Ok(SharesRead { held, pieces, .. }) = bench.ask(read(Wanted::Any(9), &[(0, 3)])) else {
         panic!("a read");
     };
     let kinds: Vec<_> = held
         .iter()
-        .map(|held| (held.share.as_u8(), held.size, held.kind))
+        .map(|held| (held.share_number.as_u8(), held.size, held.kind))
         .collect();
     let expected = [(0, 100, ShareKind::Mutable), (1, 100, ShareKind::Immutable)];
     assert_eq!(kinds, expected);
@@ -375,9 +381,9 @@ fn shares_of_slots_and_of_buckets_are_not_taken_for_each_other() {
         pieces[0].bytes, pieces[1].bytes,
         "both fixtures are of one share"
     );
-    assert_eq!(bench.ask(remove(1)), Answer::Removed);
+    assert_eq!(bench.ask(remove(1)), Ok(()));
     assert_eq!(bench.change(with([cut(0, 1)])), done_and_read(&[(0, &[])]));
-    let damaged = Refusal::Damaged(bucketfs::Damage::Truncated);
+    let damaged = Unreadable::Damaged(bucketfs::Damage::Truncated);
     let mut bench = slots_with(&[(0, &TWO[..471])]);
     assert_eq!(bench.change(ask()), refused(damaged));
 }
@@ -388,15 +394,15 @@ fn something_else_in_the_place_of_a_share_is_that_slots_error() {
     let mut medium = slots().shut_down();
     medium.plant(&format!("{}/file", path(3)), b"in a directory");
     let mut bench = Bench::on(medium, &config()).unwrap();
-    let damaged = Refusal::Damaged(bucketfs::Damage::UnknownContainer);
+    let damaged = Unreadable::Damaged(bucketfs::Damage::UnknownContainer);
     for share in [3, 4] {
         assert_eq!(
             bench.change(with([writes(share, vec![])])),
-            refused(damaged.clone())
+            refused(damaged)
         );
     }
     assert!(!bench.status().failed);
-    assert_eq!(bench.put(5, b"share"), Answer::Stored);
+    assert_eq!(bench.put(5, b"share"), Ok(Stored::New));
 }
 
 // Old bytes stay behind the end of a share that shrinks, and are nobody's to read.
@@ -406,7 +412,7 @@ fn a_share_is_read_up_to_its_end_and_no_further() {
     assert_eq!(bench.share(0).unwrap().len(), 40);
     let extents = [(0, 41), (39, 100), (40, 100), (u64::MAX, 1)];
     for wanted in [Wanted::Any(1), Wanted::One(ShareNumber::new(0))] {
-        let Answer::Read { pieces, rest, .. } = bench.ask(read(wanted, &extents)) else {
+        let Ok(SharesRead { pieces, rest, .. }) = bench.ask(read(wanted, &extents)) else {
             panic!("a read");
         };
         let lens: Vec<_> = pieces.iter().map(|piece| piece.bytes.len()).collect();
@@ -451,7 +457,7 @@ fn large_changes_come_by_spools_and_leave_the_bytes_that_tahoe_leaves() {
 
     // In the middle, beyond the end, and with six leases that have to move.
     for index in 1..6 {
-        bench.ask(lease(index));
+        bench.ask(lease(index)).unwrap();
         naive.lease(&secrets(index), 1_702_678_400, node_id());
     }
     let mut ask = with([writes(
@@ -461,7 +467,7 @@ fn large_changes_come_by_spools_and_leave_the_bytes_that_tahoe_leaves() {
     ask.spool = Some(bench.spooled(&content));
     assert!(matches!(
         bench.change(ask),
-        Answer::TestedAndWritten { success: true, .. }
+        Ok(TestedAndWritten { success: true, .. })
     ));
     naive.write(100_000, &content[7..70_007]);
     naive.write(250_000, &content[9..12]);
@@ -480,15 +486,15 @@ fn a_spool_that_comes_to_nothing_leaves_nothing() {
     };
     // Dropped, used for a request that is refused, by a test that fails, or twice.
     let spool = bench.spooled(b"bytes");
-    assert_eq!(bench.ask(Request::DropSpool { spool }), Answer::Detached);
-    let unknown = refused(Refusal::UnknownUpload);
+    assert_eq!(bench.ask(DropSpool { spool }), Ok(()));
+    let unknown = refused(SlotRefusal::UnknownSpool);
     assert_eq!(bench.change(change(Some(spool), 5)), unknown);
     let spool = bench.spooled(b"bytes");
-    let short = refused(Refusal::WrongSize { written: 5 });
+    let short = refused(SlotRefusal::SpoolTooShort { written: 5 });
     assert_eq!(bench.change(change(Some(spool), 6)), short);
     assert_eq!(
         bench.change(change(None, 1)),
-        refused(Refusal::WrongSize { written: 0 })
+        refused(SlotRefusal::SpoolTooShort { written: 0 })
     );
     let spool = bench.spooled(b"bytes");
     let mut ask = change(Some(spool), 5);
@@ -498,41 +504,42 @@ fn a_spool_that_comes_to_nothing_leaves_nothing() {
     let spool = bench.spooled(b"bytes");
     assert_eq!(bench.change(change(Some(spool), 5)), done());
     assert_eq!(bench.change(change(Some(spool), 5)), unknown);
-    let late = Request::Spool {
+    let late = WriteSpool {
         spool,
         bytes: Bytes::from_static(b"late"),
     };
-    assert_eq!(bench.ask(late), unknown);
+    let refusal = WriteSpoolRefusal::UnknownSpool;
+    assert_eq!(bench.ask(late), Err(refusal));
     assert_eq!(bench.slot().len(), 1);
 
     // Of a request that there is no room for.
     let spool = bench.spooled(b"bytes");
-    let others: Vec<_> = (0..Limits::REQUESTS)
+    let others: Vec<_> = (0..limits::REQUESTS)
         .map(|_| bench.send(lease(1)))
         .collect();
-    let over = bench.send(Request::ReadTestWrite(Box::new(change(Some(spool), 5))));
-    assert_eq!(bench.answer(over), refused(Refusal::Overloaded));
+    let over = bench.send(change(Some(spool), 5));
+    assert_eq!(bench.answer(over), refused(Unavailable::Overloaded));
     for id in others {
-        bench.answer(id);
+        bench.answer(id).unwrap();
     }
     assert_eq!(bench.slot().len(), 1);
 
     // As many as there may be, and everything asked at once.
-    let spools: Vec<_> = (0..Limits::SPOOLS)
-        .map(|_| bench.send(Request::OpenSpool))
+    let spools: Vec<_> = (0..limits::SPOOLS)
+        .map(|_| bench.send(OpenSpool).id)
         .collect();
-    let full = bench.send(Request::OpenSpool);
-    assert_eq!(bench.answer(full), refused(Refusal::TooManyUploads));
+    let full = bench.send(OpenSpool);
+    assert_eq!(bench.answer(full), Err(OpenSpoolRefusal::TooManySpools));
     for spool in &spools {
         let bytes = Bytes::from_static(b"bytes");
-        bench.send(Request::Spool {
+        bench.send(WriteSpool {
             spool: *spool,
             bytes,
         });
     }
-    let last = bench.send(Request::ReadTestWrite(Box::new(change(Some(spools[0]), 5))));
+    let last = bench.send(change(Some(spools[0]), 5));
     for spool in &spools[1..] {
-        bench.send(Request::DropSpool { spool: *spool });
+        bench.send(DropSpool { spool: *spool });
     }
     assert_eq!(bench.answer(last), done_and_read(&[(0, &[])]));
     assert_eq!(bench.slot().len(), 1);
@@ -543,8 +550,8 @@ fn a_spool_that_comes_to_nothing_leaves_nothing() {
 #[test]
 fn what_is_beyond_the_limits_is_refused_before_anything_is_done() {
     let mut bench = slots();
-    let limit = Limits::EXTENTS;
-    let many = refused(Refusal::TooManyExtents { limit });
+    let limit = limits::EXTENTS;
+    let many = refused(SlotRefusal::TooManyExtents { limit });
     let extent = Extent { offset: 0, size: 1 };
     let mut ask = ask();
     ask.read = vec![extent; limit + 1];
@@ -553,41 +560,44 @@ fn what_is_beyond_the_limits_is_refused_before_anything_is_done() {
     let share = ask.shares.get_mut(&ShareNumber::new(0)).unwrap();
     share.tests = vec![is(0, 1, b""); limit + 1];
     assert_eq!(bench.change(ask), many);
-    let limit = Limits::SLOT_WRITES;
+    let limit = limits::SLOT_WRITES;
     let ask = with([
         writes(0, vec![bytes(0, b""); limit]),
         writes(1, vec![bytes(0, b"")]),
     ]);
     assert_eq!(
         bench.change(ask),
-        refused(Refusal::TooManyExtents { limit })
+        refused(SlotRefusal::TooManyExtents { limit })
     );
-    let long = vec![7; Limits::SLOT_LEN];
-    let limit = Limits::SLOT_LEN as u64;
+    let long = vec![7; limits::SLOT_LEN];
+    let limit = limits::SLOT_LEN as u64;
     let ask = with([
         writes(0, vec![bytes(0, &long)]),
         writes(1, vec![bytes(0, b"x")]),
     ]);
-    assert_eq!(bench.change(ask), refused(Refusal::TooLarge { limit }));
+    assert_eq!(bench.change(ask), refused(SlotRefusal::TooLarge { limit }));
     let limit = SHARE_SIZE_MAX;
     let ask = with([
         writes(0, vec![bytes(0, b"x")]),
         writes(1, vec![bytes(limit, b"x")]),
     ]);
-    assert_eq!(bench.change(ask), refused(Refusal::TooLarge { limit }));
+    assert_eq!(bench.change(ask), refused(SlotRefusal::TooLarge { limit }));
     assert_eq!(bench.slot(), BTreeMap::new());
 
     // Of what is really there, an answer has room for so much.
     let ask = with([0, 1, 2, 3, 4].map(|share| writes(share, vec![bytes(0, &long[..13_000])])));
     assert_eq!(bench.change(ask), done());
-    let mut ask = ask_for(Limits::READ_LEN);
+    let mut ask = ask_for(limits::READ_LEN);
     assert!(matches!(
         bench.change(ask.clone()),
-        Answer::TestedAndWritten { .. }
+        Ok(TestedAndWritten { .. })
     ));
     ask.read = vec![ask.read[0]; 5];
-    let limit = Limits::READ_LEN as u64;
-    assert_eq!(bench.change(ask), refused(Refusal::TooLarge { limit }));
+    let limit = limits::READ_LEN as u64;
+    assert_eq!(
+        bench.change(ask),
+        refused(SlotRefusal::AnswerTooLarge { limit })
+    );
 }
 
 fn ask_for(len: usize) -> ReadTestWrite {
@@ -613,7 +623,10 @@ fn a_full_store_still_cuts_overwrites_and_removes() {
     full.reserved = u64::MAX;
     let mut read_only = config();
     read_only.read_only = true;
-    for (config, refusal) in [(full, Refusal::Full), (read_only, Refusal::ReadOnly)] {
+    for (config, refusal) in [
+        (full, SlotRefusal::Unwritable(Unwritable::Full)),
+        (read_only, SlotRefusal::ReadOnly),
+    ] {
         let mut bench = Bench::on(medium.clone(), &config).unwrap();
         let before = bench.slot();
         for growing in [
@@ -622,7 +635,7 @@ fn a_full_store_still_cuts_overwrites_and_removes() {
             writes(1, vec![bytes(1 << 50, b"")]),
         ] {
             let ask = with([growing, cut(0, 5)]);
-            assert_eq!(bench.change(ask), refused(refusal.clone()));
+            assert_eq!(bench.change(ask), refused(refusal));
         }
         assert_eq!(bench.slot(), before, "none of it is done");
         for (share, change) in [
@@ -633,10 +646,7 @@ fn a_full_store_still_cuts_overwrites_and_removes() {
         ] {
             let ask = with([(share, change)]);
             let answer = bench.change(ask);
-            assert!(matches!(
-                answer,
-                Answer::TestedAndWritten { success: true, .. }
-            ));
+            assert!(matches!(answer, Ok(TestedAndWritten { success: true, .. })));
         }
         assert_eq!(bench.share(0).unwrap()[..6], [&long[..5], &[0]].concat());
         assert_eq!(bench.share(1), None);
@@ -647,19 +657,23 @@ fn a_full_store_still_cuts_overwrites_and_removes() {
 #[test]
 fn a_reader_can_tell_that_a_slot_has_changed() {
     let mut bench = slots();
-    bench.change(with([writes(0, vec![bytes(0, b"zero")])]));
+    bench
+        .change(with([writes(0, vec![bytes(0, b"zero")])]))
+        .unwrap();
     let version = |bench: &mut Bench| match bench.ask(read(Wanted::Any(1), &[(0, 1)])) {
-        Answer::Read { version, .. } => version,
+        Ok(SharesRead { version, .. }) => version,
         answer => panic!("{answer:?}"),
     };
     let first = version(&mut bench);
-    bench.ask(lease(3));
+    bench.ask(lease(3)).unwrap();
     let mut failing = with([writes(0, vec![bytes(0, b"z")])]);
     let share = failing.shares.get_mut(&ShareNumber::new(0)).unwrap();
     share.tests.push(is(0, 1, b"x"));
-    bench.change(failing);
+    bench.change(failing).unwrap();
     assert_eq!(version(&mut bench), first);
-    bench.change(with([writes(0, vec![bytes(0, b"z")])]));
+    bench
+        .change(with([writes(0, vec![bytes(0, b"z")])]))
+        .unwrap();
     assert_ne!(version(&mut bench), first);
 }
 
@@ -670,12 +684,12 @@ fn no_reader_sees_half_a_change() {
         let mut bench = slots();
         bench.sim.set_faults(Faults::default());
         let state = |byte: u8| with([0, 1, 2].map(|n| writes(n, vec![bytes(0, &[byte; 900])])));
-        bench.change(state(0));
+        bench.change(state(0)).unwrap();
         let mut random = Random::new(seed);
         let mut reads = Vec::new();
         let mut changes = Vec::new();
         for byte in 1..6 {
-            changes.push(bench.send(Request::ReadTestWrite(Box::new(state(byte)))));
+            changes.push(bench.send(state(byte)));
             for _ in 0..random.index(200) {
                 bench.turn();
                 if random.one_in(25) {
@@ -686,11 +700,11 @@ fn no_reader_sees_half_a_change() {
         for id in changes {
             assert!(matches!(
                 bench.answer(id),
-                Answer::TestedAndWritten { success: true, .. }
+                Ok(TestedAndWritten { success: true, .. })
             ));
         }
         for id in reads {
-            let Answer::Read { pieces, .. } = bench.answer(id) else {
+            let Ok(SharesRead { pieces, .. }) = bench.answer(id) else {
                 panic!("a read");
             };
             assert_eq!(pieces.len(), 3);
@@ -753,7 +767,7 @@ fn whatever_is_asked_of_a_slot_its_files_are_those_of_tahoe() {
             }
             let answer = bench.change(ask);
             assert!(
-                matches!(answer, Answer::TestedAndWritten { success: true, .. }),
+                matches!(answer, Ok(TestedAndWritten { success: true, .. })),
                 "{answer:?}"
             );
             if random.one_in(5) {

@@ -1,6 +1,6 @@
 //! `POST .../corrupt`: takes a client's word that a share is damaged.
 
-use bucketfs::{AdvisedKind, Answer as StoreAnswer, Refusal, Request};
+use bucketfs::{Advise, ShareKey, ShareKind};
 use hyper::StatusCode;
 use lafs::{ShareNumber, StorageIndex};
 use protocol::gbs::limits::ADVISORY_LEN_MAX;
@@ -8,7 +8,8 @@ use protocol::gbs::{Advisory, Kind, Rejection};
 
 use super::answer::Answer;
 use super::intake::Intake;
-use super::{read, refusal};
+use super::read;
+use super::refusal::rejection;
 use crate::shared::Shared;
 
 pub(super) async fn advise_corrupt_share(
@@ -23,18 +24,17 @@ pub(super) async fn advise_corrupt_share(
     }
     content_type?;
     let advisory = Advisory::decode(&intake.message(ADVISORY_LEN_MAX).await?)?;
-    let request = Request::Advise {
-        storage_index,
-        share: share_number,
+    let advise = Advise {
+        key: ShareKey {
+            storage_index,
+            share_number,
+        },
         kind: match kind {
-            Kind::Immutable => AdvisedKind::Immutable,
-            Kind::Mutable => AdvisedKind::Mutable,
+            Kind::Immutable => ShareKind::Immutable,
+            Kind::Mutable => ShareKind::Mutable,
         },
         reason: advisory.reason().to_owned(),
     };
-    match shared.store().ask(request).await {
-        StoreAnswer::Advised => Ok(Answer::Empty(StatusCode::OK)),
-        StoreAnswer::Refused(Refusal::NoShare) => Err(Rejection::NothingHeld),
-        other => Err(refusal::of_answer(&other)),
-    }
+    shared.store().ask(advise).await.map_err(rejection)?;
+    Ok(Answer::Empty(StatusCode::OK))
 }

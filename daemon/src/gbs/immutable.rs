@@ -1,6 +1,6 @@
 //! Uploads of immutable shares: allocate, write, abort.
 
-use bucketfs::{Answer as StoreAnswer, Request};
+use bucketfs::{AbortRanged, Allocate, RangeWritten, ShareKey, WriteRange};
 use hyper::StatusCode;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret, num};
 use protocol::gbs::limits::ALLOCATE_LEN_MAX;
@@ -9,7 +9,7 @@ use protocol::limits::CHUNK_LEN_MAX;
 
 use super::answer::Answer;
 use super::intake::Intake;
-use super::refusal;
+use super::refusal::rejection;
 use crate::shared::Shared;
 
 /// Begins uploads, and renews the leases of what is held.
@@ -21,23 +21,19 @@ pub(super) async fn allocate_buckets(
     intake: &mut Intake<'_>,
 ) -> Result<Answer, Rejection> {
     let asked = AllocateRequest::decode(&intake.message(ALLOCATE_LEN_MAX).await?)?;
-    let request = Request::Allocate {
+    let allocate = Allocate {
         storage_index,
-        shares: asked.share_numbers,
+        share_numbers: asked.share_numbers,
         size: asked.allocated_size,
         secret,
         lease,
     };
-    match shared.store().ask(request).await {
-        StoreAnswer::Allocated { held, allocated } => {
-            let answer = AllocateAnswer {
-                already_have: held,
-                allocated,
-            };
-            Ok(Answer::message(StatusCode::OK, answer.encode()))
-        }
-        other => Err(refusal::of_answer(&other)),
-    }
+    let done = shared.store().ask(allocate).await.map_err(rejection)?;
+    let answer = AllocateAnswer {
+        already_have: done.held,
+        allocated: done.allocated,
+    };
+    Ok(Answer::message(StatusCode::OK, answer.encode()))
 }
 
 /// Writes the body to its place in the share: 200 while bytes are missing, 201 when none are.
@@ -55,17 +51,19 @@ pub(super) async fn write_share_data(
     loop {
         let left = num::len(range.end() - offset).unwrap_or(usize::MAX);
         let chunk = intake.chunk(left.min(CHUNK_LEN_MAX)).await?;
-        let request = Request::WritePart {
-            storage_index,
-            share: share_number,
+        let write = WriteRange {
+            key: ShareKey {
+                storage_index,
+                share_number,
+            },
             secret: secret.clone(),
             offset,
             // None if the body ends early: the secret is looked at all the same.
             bytes: chunk.bytes.clone(),
         };
-        let missing = match shared.store().ask(request).await {
-            StoreAnswer::PartWritten { missing } => missing,
-            other => return Err(refusal::of_answer(&other)),
+        let missing = match shared.store().ask(write).await.map_err(rejection)? {
+            RangeWritten::Missing(ranges) => ranges,
+            RangeWritten::Complete => Vec::new(),
         };
         offset += num::size(chunk.bytes.len());
         if chunk.bytes.is_empty() {
@@ -89,13 +87,11 @@ pub(super) async fn abort_share_upload(
     share_number: ShareNumber,
     secret: UploadSecret,
 ) -> Result<Answer, Rejection> {
-    let request = Request::AbortParts {
+    let key = ShareKey {
         storage_index,
-        share: share_number,
-        secret,
+        share_number,
     };
-    match shared.store().ask(request).await {
-        StoreAnswer::Aborted => Ok(Answer::Empty(StatusCode::OK)),
-        other => Err(refusal::of_answer(&other)),
-    }
+    let abort = AbortRanged { key, secret };
+    shared.store().ask(abort).await.map_err(rejection)?;
+    Ok(Answer::Empty(StatusCode::OK))
 }

@@ -1,12 +1,12 @@
 //! `PUT /lease/SI`: adds or renews a lease on every share of a bucket or slot.
 
-use bucketfs::{Answer as StoreAnswer, LeaseOwner, Refusal, Request};
+use bucketfs::{LeaseOwner, LeaseRefusal, RenewLeases, Unreadable};
 use hyper::StatusCode;
 use lafs::{LeaseSecrets, StorageIndex};
 use protocol::gbs::Rejection;
 
 use super::answer::Answer;
-use super::refusal;
+use super::refusal::{Refusal, rejection};
 use crate::shared::Shared;
 
 pub(super) async fn add_or_renew_lease(
@@ -14,20 +14,20 @@ pub(super) async fn add_or_renew_lease(
     storage_index: StorageIndex,
     lease: LeaseSecrets,
 ) -> Result<Answer, Rejection> {
-    let request = Request::Lease {
+    let renew = RenewLeases {
         storage_index,
         lease,
         owner: LeaseOwner::Renewal,
     };
-    let (held, failed) = match shared.store().ask(request).await {
-        StoreAnswer::Leased { held, failed } => (held, failed),
-        other => return Err(refusal::of_answer(&other)),
-    };
+    let done = shared.store().ask(renew).await.map_err(rejection)?;
     // A file that is no container keeps no lease, and the others theirs.
-    let mut failures = failed.iter().map(|(_, refusal)| refusal);
-    let failure = failures.find(|refusal| !matches!(refusal, Refusal::Damaged(_)));
-    match (failure, held.is_empty()) {
-        (Some(failure), _) => Err(refusal::rejection(failure)),
+    let is_damaged = |refusal: &&LeaseRefusal| {
+        matches!(refusal, LeaseRefusal::Unreadable(Unreadable::Damaged(_)))
+    };
+    let mut failures = done.failed.iter().map(|(_, refusal)| refusal);
+    let failure = failures.find(|refusal| !is_damaged(refusal));
+    match (failure, done.held.is_empty()) {
+        (Some(failure), _) => Err(failure.rejection()),
         (None, true) => Err(Rejection::NothingHeld),
         (None, false) => Ok(Answer::Empty(StatusCode::NO_CONTENT)),
     }

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use bucketfs::container::mutable::Content;
-use bucketfs::{Answer as StoreAnswer, Extent, Limits, ShareChange, SlotWrite, Spool, Test};
+use bucketfs::limits::SLOT_LEN;
+use bucketfs::{Extent, ShareChange, SlotWrite, Spool, Test};
 use bytes::{Bytes, BytesMut};
 use hyper::StatusCode;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, WriteEnabler, num};
@@ -15,7 +16,7 @@ use protocol::limits::CHUNK_LEN_MAX;
 
 use super::answer::Answer;
 use super::intake::Intake;
-use super::refusal;
+use super::refusal::rejection;
 use crate::shared::Shared;
 
 pub(super) async fn read_test_write(
@@ -48,19 +49,13 @@ pub(super) async fn read_test_write(
         spool: None,
     };
     let store = shared.store();
-    let pending = store
-        .read_test_write(Box::new(request), written.spool)
-        .await;
-    match pending.await {
-        StoreAnswer::TestedAndWritten { success, read } => {
-            let answer = ReadTestWriteAnswer {
-                success,
-                data: read,
-            };
-            Ok(Answer::Message(StatusCode::OK, answer.encode()))
-        }
-        other => Err(refusal::of_answer(&other)),
-    }
+    let pending = store.read_test_write(request, written.spool).await;
+    let done = pending.await.map_err(rejection)?;
+    let answer = ReadTestWriteAnswer {
+        success: done.success,
+        data: done.read,
+    };
+    Ok(Answer::Message(StatusCode::OK, answer.encode()))
 }
 
 /// What becomes of each share, in the store's words.
@@ -125,10 +120,10 @@ impl<'a> Writing<'a> {
 
     async fn take(&mut self, mut bytes: &[u8]) -> Result<(), Rejection> {
         while !bytes.is_empty() {
-            if self.buffer.len() == Limits::SLOT_LEN {
+            if self.buffer.len() == SLOT_LEN {
                 self.spool().await?;
             }
-            let room = Limits::SLOT_LEN - self.buffer.len();
+            let room = SLOT_LEN - self.buffer.len();
             let (taken, rest) = bytes.split_at(bytes.len().min(room));
             self.buffer.extend_from_slice(taken);
             bytes = rest;
@@ -150,12 +145,10 @@ impl<'a> Writing<'a> {
     async fn spool(&mut self) -> Result<(), Rejection> {
         let spool = match &mut self.spool {
             Some(spool) => spool,
-            none => none.insert(self.shared.store().spool().await),
+            none => none.insert(self.shared.store().spool().await.map_err(rejection)?),
         };
-        match spool.write(self.buffer.split().freeze()).await.await {
-            StoreAnswer::Written => Ok(()),
-            other => Err(refusal::of_answer(&other)),
-        }
+        let bytes = self.buffer.split().freeze();
+        spool.write(bytes).await.await.map_err(rejection)
     }
 }
 

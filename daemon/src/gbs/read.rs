@@ -1,13 +1,13 @@
 //! Reading shares: the list of them, and ranges of one.
 
-use bucketfs::{Held, ReadRequest, ShareKind, Wanted};
+use bucketfs::{Held, Read, ShareKind, SharesRead, Wanted};
 use hyper::StatusCode;
 use lafs::{ShareNumber, StorageIndex};
 use protocol::gbs::{ByteSpan, Kind, Rejection, SharesAnswer};
 
 use super::answer::Answer;
-use super::refusal;
-use super::share_stream::{Found, ShareStream, next_extent};
+use super::refusal::{Refusal, rejection};
+use super::share_stream::{ShareStream, next_extent};
 use crate::shared::Shared;
 
 /// Lists the finished shares. As shares of a slot, those of a bucket are named as well.
@@ -16,22 +16,22 @@ pub(super) async fn list_shares(
     kind: Kind,
     storage_index: StorageIndex,
 ) -> Result<Answer, Rejection> {
-    let read = ReadRequest {
+    let read = Read {
         storage_index,
         wanted: Wanted::Any(0),
         extents: Vec::new(),
     };
     // One that cannot be read is not named, and the others are.
-    let found = Found::ask(shared.store(), read).await?;
+    let found = shared.store().ask(read).await.map_err(rejection)?;
     let of_slot = |held: &Held| held.kind == ShareKind::Mutable;
     let share_numbers: Vec<ShareNumber> = match kind {
-        Kind::Mutable => found.held.iter().map(|held| held.share).collect(),
+        Kind::Mutable => found.held.iter().map(|held| held.share_number).collect(),
         Kind::Immutable if !found.held.is_empty() && found.held.iter().all(of_slot) => {
             return Err(Rejection::OtherKind);
         }
         Kind::Immutable => {
             let held = found.held.iter().filter(|held| !of_slot(held));
-            held.map(|held| held.share).collect()
+            held.map(|held| held.share_number).collect()
         }
     };
     let answer = SharesAnswer { share_numbers };
@@ -52,12 +52,12 @@ pub(super) async fn read_share_chunk(
         // Whether the share is there is the first thing to be told.
         Err(_) => Vec::new(),
     };
-    let read = ReadRequest {
+    let read = Read {
         storage_index,
         wanted: Wanted::One(share_number),
         extents: first,
     };
-    let mut found = Found::ask(shared.store(), read).await?;
+    let mut found = shared.store().ask(read).await.map_err(rejection)?;
     let held = find_share(&found, kind, share_number)?;
     let bytes = found.pieces.pop().map(|piece| piece.bytes);
     let version = found.version;
@@ -82,24 +82,31 @@ pub(super) async fn is_held(
     storage_index: StorageIndex,
     share_number: ShareNumber,
 ) -> Result<bool, Rejection> {
-    let read = ReadRequest {
+    let read = Read {
         storage_index,
         wanted: Wanted::One(share_number),
         extents: Vec::new(),
     };
-    let found = Found::ask(shared.store(), read).await?;
+    let found = shared.store().ask(read).await.map_err(rejection)?;
     Ok(!found.held.is_empty() || !found.unreadable.is_empty())
 }
 
-fn find_share(found: &Found, kind: Kind, share_number: ShareNumber) -> Result<Held, Rejection> {
+fn find_share(
+    found: &SharesRead,
+    kind: Kind,
+    share_number: ShareNumber,
+) -> Result<Held, Rejection> {
     let unreadable = found.unreadable.iter();
     if let Some((_, refusal)) = unreadable
         .clone()
         .find(|(number, _)| *number == share_number)
     {
-        return Err(refusal::rejection(refusal));
+        return Err(refusal.rejection());
     }
-    let held = found.held.iter().find(|held| held.share == share_number);
+    let held = found
+        .held
+        .iter()
+        .find(|held| held.share_number == share_number);
     match held {
         Some(held) if held.kind == kind_in_store(kind) => Ok(*held),
         Some(_) => Err(Rejection::OtherKind),

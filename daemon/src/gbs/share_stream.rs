@@ -4,46 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bucketfs::{
-    Answer as StoreAnswer, Extent, Held, Piece, ReadRequest, Request, StoreHandle, Wanted,
-};
+use bucketfs::{Extent, Read, ReadRefusal, SharesRead, StoreHandle, Wanted};
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex, num};
-use protocol::gbs::Rejection;
 use protocol::limits::CHUNK_LEN_MAX;
-
-use super::refusal;
-
-/// What the store answered to a read.
-pub(super) struct Found {
-    pub(super) held: Vec<Held>,
-    pub(super) unreadable: Vec<(ShareNumber, bucketfs::Refusal)>,
-    pub(super) pieces: Vec<Piece>,
-    /// Of the slot.
-    pub(super) version: u64,
-}
-
-impl Found {
-    /// Asks the store.
-    pub(super) async fn ask(store: &StoreHandle, read: ReadRequest) -> Result<Self, Rejection> {
-        match store.ask(Request::Read(read)).await {
-            StoreAnswer::Read {
-                held,
-                unreadable,
-                pieces,
-                // No more is asked for than fits.
-                rest: _,
-                version,
-            } => Ok(Self {
-                version,
-                held,
-                unreadable,
-                pieces,
-            }),
-            other => Err(refusal::of_answer(&other)),
-        }
-    }
-}
 
 /// The next chunk of a range.
 pub(super) fn next_extent(offset: u64, end: u64) -> Extent {
@@ -70,7 +34,7 @@ enum State {
     /// These come next; none if the store has to be asked.
     Ready(Bytes),
     /// The store has been asked.
-    Asking(Pin<Box<dyn Future<Output = Result<Found, Rejection>> + Send>>),
+    Asking(Pin<Box<dyn Future<Output = Result<SharesRead, ReadRefusal>> + Send>>),
 }
 
 impl ShareStream {
@@ -110,12 +74,12 @@ impl ShareStream {
             match &mut self.state {
                 State::Ready(bytes) if bytes.is_empty() => {
                     let store = self.store.clone();
-                    let read = ReadRequest {
+                    let read = Read {
                         storage_index: self.storage_index,
                         wanted: Wanted::One(self.share_number),
                         extents: vec![next_extent(self.offset, self.end)],
                     };
-                    let asking = async move { Found::ask(&store, read).await };
+                    let asking = async move { store.ask(read).await };
                     self.state = State::Asking(Box::pin(asking));
                 }
                 State::Ready(bytes) => {
@@ -128,7 +92,7 @@ impl ShareStream {
                     self.state = State::Ready(Bytes::new());
                     // Removed or changed meanwhile: what was promised cannot be kept.
                     let version = self.version;
-                    let is_same = |found: &Found| version.is_none_or(|it| it == found.version);
+                    let is_same = |found: &SharesRead| version.is_none_or(|it| it == found.version);
                     let found = found.ok().filter(is_same);
                     let piece = found.and_then(|mut found| found.pieces.pop());
                     match piece {

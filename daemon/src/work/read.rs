@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use bucketfs::{Answer, Extent, Held, Piece, Refusal, Wanted};
+use bucketfs::{Extent, Held, Piece, ReadRefusal, SharesRead, Unreadable, Wanted};
 use lafs::{ShareNumber, num};
 use protocol::limits::CHUNK_LEN_MAX;
 use protocol::{ByteRange, HeldShare, ReadRequest, Reason, RequestNumber, server};
@@ -75,7 +75,7 @@ impl Read {
     }
 
     /// What to ask the store next.
-    pub(super) fn next_step(&self) -> bucketfs::ReadRequest {
+    pub(super) fn next_step(&self) -> bucketfs::Read {
         let (wanted, extents) = match &self.state {
             State::First { with_bytes } => {
                 let wanted = match self.read.share_numbers() {
@@ -95,7 +95,7 @@ impl Read {
                 (Wanted::One(current.share_number), extents)
             }
         };
-        bucketfs::ReadRequest {
+        bucketfs::Read {
             storage_index: self.read.storage_index(),
             wanted,
             extents,
@@ -105,25 +105,24 @@ impl Read {
     /// Takes the store's answer to a step, sends what came, and answers at the end.
     pub(super) fn handle_answer(
         &mut self,
-        answer: Answer,
+        result: Result<SharesRead, ReadRefusal>,
         connection: &mut server::Connection,
     ) -> Next {
-        let (held, unreadable, pieces) = match answer {
-            Answer::Read {
-                held,
-                unreadable,
-                pieces,
-                // We ask for no more than fits, and ask again by ourselves.
-                rest: _,
-                version: _,
-            } => (held, unreadable, pieces),
-            Answer::Refused(refusal) => return self.refuse(&refusal, connection),
-            other => panic!("a read was answered with {other:?}"),
+        let SharesRead {
+            held,
+            unreadable,
+            pieces,
+            // We ask for no more than fits, and ask again by ourselves.
+            rest: _,
+            version: _,
+        } = match result {
+            Ok(read) => read,
+            Err(refusal) => return self.refuse(&refusal, connection),
         };
         if let State::First { .. } = self.state {
             self.learn_what_is_held(held, &unreadable);
             if let Some(first) = pieces.first() {
-                self.begin(first.share);
+                self.begin(first.share_number);
             }
         }
         self.send(pieces, &unreadable, connection);
@@ -133,8 +132,10 @@ impl Read {
         }
     }
 
-    fn learn_what_is_held(&mut self, held: Vec<Held>, unreadable: &[(ShareNumber, Refusal)]) {
-        let sound = held.into_iter().map(|held| (held.share, Some(held.size)));
+    fn learn_what_is_held(&mut self, held: Vec<Held>, unreadable: &[(ShareNumber, Unreadable)]) {
+        let sound = held
+            .into_iter()
+            .map(|held| (held.share_number, Some(held.size)));
         let broken = unreadable.iter().map(|(number, _)| (*number, None));
         let wanted = sound
             .chain(broken)
@@ -193,7 +194,7 @@ impl Read {
     fn send(
         &mut self,
         pieces: Vec<Piece>,
-        unreadable: &[(ShareNumber, Refusal)],
+        unreadable: &[(ShareNumber, Unreadable)],
         connection: &mut server::Connection,
     ) {
         let State::Shares { limit, current, .. } = &mut self.state else {
@@ -208,7 +209,9 @@ impl Read {
             .find(|(broken, _)| *broken == number)
             .map(|(_, refusal)| reason::of(refusal));
         let asked = chunk(self.read.ranges(), progress.offset, progress.size);
-        let mut pieces = pieces.into_iter().filter(|piece| piece.share == number);
+        let mut pieces = pieces
+            .into_iter()
+            .filter(|piece| piece.share_number == number);
         for extent in asked {
             if failed.is_some() {
                 break;
@@ -268,7 +271,7 @@ impl Read {
         }
     }
 
-    fn refuse(&mut self, refusal: &Refusal, connection: &mut server::Connection) -> Next {
+    fn refuse(&mut self, refusal: &ReadRefusal, connection: &mut server::Connection) -> Next {
         let reason = reason::of(refusal);
         self.failure = Some(reason);
         if let State::Shares {

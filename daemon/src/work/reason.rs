@@ -1,50 +1,165 @@
 //! What a refusal of the store is called on the wire.
 
-use bucketfs::Refusal;
+use std::fmt::Display;
+
+use bucketfs::{
+    CloseRefusal, LeaseRefusal, OpenRefusal, PutRefusal, ReadRefusal, RenewRefusal, Unavailable,
+    Unreadable, Unwritable, WriteRefusal,
+};
 use protocol::Reason;
 
-/// The reason alone.
-pub(super) fn of(refusal: &Refusal) -> Reason {
-    match refusal {
-        Refusal::Full => Reason::Full,
-        Refusal::ReadOnly => Reason::ReadOnly,
-        Refusal::TooLarge { .. } => Reason::TooLarge,
-        Refusal::InProgress => Reason::InProgress,
-        Refusal::TooManyUploads | Refusal::Overloaded => Reason::TooManyUploads,
-        // No READ holds more than the store takes, which `work::read` sees to.
-        Refusal::TooManyExtents { .. } => Reason::OutOfOrder,
-        Refusal::TooManyLeases => Reason::Full,
-        Refusal::UnknownUpload => Reason::Expired,
-        Refusal::Gap { .. } => Reason::OutOfOrder,
-        Refusal::WrongSize { .. } => Reason::WrongSize,
-        // Not of anything that the pipeline asks for.
-        Refusal::Conflict
-        | Refusal::BeyondEnd { .. }
-        | Refusal::TooManyRanges { .. }
-        | Refusal::WrongSecret
-        | Refusal::AlreadyHeld
-        | Refusal::EmptyShare => Reason::OutOfOrder,
-        Refusal::NoShare | Refusal::Damaged(_) => Reason::Damaged,
-        // Of slots, which this protocol does not change: what is there is no share of a bucket.
-        Refusal::NotABucket | Refusal::NotASlot | Refusal::WrongWriteEnabler => Reason::Damaged,
-        Refusal::Disk(_) | Refusal::Failed => Reason::Disk,
-        Refusal::ShuttingDown => Reason::Stopping,
+/// What a refusal is called, and whether its text says more than that.
+#[derive(Clone, Copy)]
+pub(super) struct Called {
+    pub(super) reason: Reason,
+    with_text: bool,
+}
+
+impl Called {
+    fn alone(reason: Reason) -> Self {
+        Self {
+            reason,
+            with_text: false,
+        }
+    }
+
+    fn with_text(reason: Reason) -> Self {
+        Self {
+            reason,
+            with_text: true,
+        }
     }
 }
 
-/// The reason, with the store's words where they say more. They name no paths and no secrets.
-pub(super) fn refusal(refusal: &Refusal) -> protocol::Refusal {
-    let reason = of(refusal);
-    match refusal {
-        Refusal::TooLarge { .. }
-        | Refusal::Gap { .. }
-        | Refusal::WrongSize { .. }
-        | Refusal::Damaged(_)
-        | Refusal::NotABucket
-        | Refusal::Disk(_)
-        | Refusal::Failed
-        | Refusal::TooManyLeases
-        | Refusal::Overloaded => protocol::Refusal::with_text(reason, refusal.to_string()),
-        _ => reason.into(),
+/// A refusal that a frame of the pipeline may meet. Its text names no paths and no secrets.
+pub(super) trait Refusal: Display {
+    fn called(&self) -> Called;
+}
+
+/// The reason alone.
+pub(super) fn of(refusal: &impl Refusal) -> Reason {
+    refusal.called().reason
+}
+
+/// The reason, with the store's words where they say more.
+pub(super) fn refusal(refusal: &impl Refusal) -> protocol::Refusal {
+    match refusal.called() {
+        Called {
+            reason,
+            with_text: true,
+        } => protocol::Refusal::with_text(reason, refusal.to_string()),
+        Called { reason, .. } => reason.into(),
+    }
+}
+
+impl Refusal for Unavailable {
+    fn called(&self) -> Called {
+        match self {
+            Self::ShuttingDown => Called::alone(Reason::Stopping),
+            Self::Overloaded => Called::with_text(Reason::TooManyUploads),
+        }
+    }
+}
+
+impl Refusal for Unwritable {
+    fn called(&self) -> Called {
+        match self {
+            Self::Full => Called::alone(Reason::Full),
+            Self::Failed | Self::Disk(_) => Called::with_text(Reason::Disk),
+        }
+    }
+}
+
+impl Refusal for Unreadable {
+    fn called(&self) -> Called {
+        Called::with_text(match self {
+            Self::Damaged(_) => Reason::Damaged,
+            Self::Disk(_) => Reason::Disk,
+        })
+    }
+}
+
+impl Refusal for LeaseRefusal {
+    fn called(&self) -> Called {
+        match self {
+            Self::Gone => Called::alone(Reason::Damaged),
+            Self::TooMany(_) => Called::with_text(Reason::Full),
+            Self::Unreadable(refusal) => refusal.called(),
+            Self::Unwritable(refusal) => refusal.called(),
+        }
+    }
+}
+
+impl Refusal for PutRefusal {
+    fn called(&self) -> Called {
+        match self {
+            Self::Unavailable(refusal) => refusal.called(),
+            Self::TooLarge { .. } => Called::with_text(Reason::TooLarge),
+            Self::InProgress => Called::alone(Reason::InProgress),
+            Self::ReadOnly => Called::alone(Reason::ReadOnly),
+            // What is there is no share of a bucket.
+            Self::NotABucket => Called::with_text(Reason::Damaged),
+            Self::Unwritable(refusal) => refusal.called(),
+            Self::Lease(refusal) => refusal.called(),
+        }
+    }
+}
+
+impl Refusal for OpenRefusal {
+    fn called(&self) -> Called {
+        match self {
+            Self::Unavailable(refusal) => refusal.called(),
+            Self::TooLarge { .. } => Called::with_text(Reason::TooLarge),
+            Self::InProgress => Called::alone(Reason::InProgress),
+            Self::TooManyUploads => Called::alone(Reason::TooManyUploads),
+            Self::ReadOnly => Called::alone(Reason::ReadOnly),
+            // What is there is no share of a bucket.
+            Self::NotABucket => Called::with_text(Reason::Damaged),
+            Self::Unwritable(refusal) => refusal.called(),
+            Self::Lease(refusal) => refusal.called(),
+        }
+    }
+}
+
+impl Refusal for WriteRefusal {
+    fn called(&self) -> Called {
+        match self {
+            Self::Unavailable(refusal) => refusal.called(),
+            Self::UnknownUpload => Called::alone(Reason::Expired),
+            Self::Gap { .. } => Called::with_text(Reason::OutOfOrder),
+            Self::TooLarge { .. } => Called::with_text(Reason::TooLarge),
+            Self::Unwritable(refusal) => refusal.called(),
+        }
+    }
+}
+
+impl Refusal for CloseRefusal {
+    fn called(&self) -> Called {
+        match self {
+            Self::Unavailable(refusal) => refusal.called(),
+            Self::UnknownUpload => Called::alone(Reason::Expired),
+            Self::WrongSize { .. } => Called::with_text(Reason::WrongSize),
+            Self::Unwritable(refusal) => refusal.called(),
+        }
+    }
+}
+
+impl Refusal for ReadRefusal {
+    fn called(&self) -> Called {
+        match self {
+            Self::Unavailable(refusal) => refusal.called(),
+            // No READ holds more than the store takes, which `work::read` sees to.
+            Self::TooManyExtents { .. } => Called::alone(Reason::OutOfOrder),
+            Self::Disk(_) => Called::with_text(Reason::Disk),
+        }
+    }
+}
+
+impl Refusal for RenewRefusal {
+    fn called(&self) -> Called {
+        match self {
+            Self::Unavailable(refusal) => refusal.called(),
+            Self::Disk(_) => Called::with_text(Reason::Disk),
+        }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bucketfs::{Damage, Held, Piece, Refusal, ShareKind, Wanted};
-use bytes::Buf;
-use lafs::{Swissnum, num};
+use bucketfs::{
+    CloseRefusal, Damage, Held, Opened, Piece, ShareKind, Unreadable, Unwritable, Wanted,
+    WriteRefusal,
+};
+use bytes::{Buf, Bytes};
+use lafs::{StorageIndex, Swissnum, num};
 use proptest::prelude::*;
 use protocol::limits::{BYTES_IN_FLIGHT_MAX, CHUNK_LEN_MAX};
 use protocol::{ByteRange, ReadRequest as WireRead, Reason, Welcome, client};
@@ -16,105 +19,94 @@ const BUCKET: StorageIndex = StorageIndex::new([1; 16]);
 /// A store that keeps shares in memory and answers when told to.
 #[derive(Default)]
 struct MemoryStore {
-    shares: BTreeMap<(StorageIndex, ShareNumber), Vec<u8>>,
-    uploads: HashMap<RequestNumber, ((StorageIndex, ShareNumber), Vec<u8>)>,
+    shares: BTreeMap<ShareKey, Vec<u8>>,
+    uploads: HashMap<RequestNumber, (ShareKey, Vec<u8>)>,
     /// Uploads that were left.
-    left: BTreeMap<(StorageIndex, ShareNumber), Vec<u8>>,
+    left: BTreeMap<ShareKey, Vec<u8>>,
     broken: Vec<ShareNumber>,
     /// Bytes that there is room for.
     room: Option<usize>,
 }
 
 impl MemoryStore {
-    fn perform(&mut self, request: RequestNumber, step: Step) -> Answer {
+    fn perform(&mut self, request: RequestNumber, step: Step) -> StepAnswer {
         match step {
-            Step::Put {
-                storage_index,
-                share_number,
-                share,
-                ..
-            } => match self.shares.contains_key(&(storage_index, share_number)) {
-                true => Answer::AlreadyHeld,
-                false if self.room.is_some_and(|room| share.len() > room) => {
-                    Answer::Refused(Refusal::Full)
+            Step::Put(put) => StepAnswer::Put(match self.shares.contains_key(&put.key) {
+                true => Ok(Stored::AlreadyHeld),
+                false if self.room.is_some_and(|room| put.share.len() > room) => {
+                    Err(Unwritable::Full.into())
                 }
                 false => {
-                    self.shares
-                        .insert((storage_index, share_number), share.to_vec());
-                    Answer::Stored
+                    self.shares.insert(put.key, put.share.to_vec());
+                    Ok(Stored::New)
                 }
-            },
-            Step::Open {
-                storage_index,
-                share_number,
-                resume,
-                ..
-            } => {
-                let place = (storage_index, share_number);
-                if self.shares.contains_key(&place) {
-                    return Answer::AlreadyHeld;
+            }),
+            Step::Upload(step) => StepAnswer::Upload(self.perform_of_upload(request, step)),
+            Step::Read(read) => StepAnswer::Read(Ok(self.read(&read))),
+            Step::Lease(renew) => StepAnswer::Lease(Ok(Leased {
+                held: self.held(renew.storage_index),
+                failed: Vec::new(),
+            })),
+        }
+    }
+
+    fn perform_of_upload(&mut self, request: RequestNumber, step: UploadStep) -> UploadAnswer {
+        match step {
+            UploadStep::Open(open) => {
+                if self.shares.contains_key(&open.key) {
+                    return UploadAnswer::Opened(Ok(Opened::AlreadyHeld));
                 }
-                let left = self
-                    .left
-                    .remove(&place)
-                    .filter(|_| resume)
-                    .unwrap_or_default();
+                let left = self.left.remove(&open.key).filter(|_| open.resume);
+                let left = left.unwrap_or_default();
                 let offset = num::size(left.len());
-                self.uploads.insert(request, (place, left));
-                Answer::Opened { offset }
+                self.uploads.insert(request, (open.key, left));
+                UploadAnswer::Opened(Ok(Opened::At { offset }))
             }
-            Step::Write { offset, bytes } => {
+            UploadStep::Write { offset, bytes } => {
                 let (_, written) = self.uploads.get_mut(&request).unwrap();
                 let expected = num::size(written.len());
-                if offset != expected {
-                    return Answer::Refused(Refusal::Gap { expected });
-                }
-                if self
-                    .room
-                    .is_some_and(|room| written.len() + bytes.len() > room)
-                {
-                    return Answer::Refused(Refusal::Full);
-                }
-                written.extend_from_slice(&bytes);
-                Answer::Written
+                let all = written.len() + bytes.len();
+                let result = if offset != expected {
+                    Err(WriteRefusal::Gap { expected })
+                } else if self.room.is_some_and(|room| all > room) {
+                    Err(Unwritable::Full.into())
+                } else {
+                    written.extend_from_slice(&bytes);
+                    Ok(())
+                };
+                UploadAnswer::Written(bytes.len(), result)
             }
-            Step::Close { size } => {
-                let (place, written) = self.uploads.remove(&request).unwrap();
-                let written_size = num::size(written.len());
-                if written_size != size {
-                    return Answer::Refused(Refusal::WrongSize {
-                        written: written_size,
-                    });
+            UploadStep::Close { size } => {
+                let (key, bytes) = self.uploads.remove(&request).unwrap();
+                let written = num::size(bytes.len());
+                if written != size {
+                    return UploadAnswer::Closed(Err(CloseRefusal::WrongSize { written }));
                 }
-                self.shares.insert(place, written);
-                Answer::Stored
+                self.shares.insert(key, bytes);
+                UploadAnswer::Closed(Ok(()))
             }
-            Step::Abort => match self.uploads.remove(&request) {
-                Some(_) => Answer::Aborted,
-                None => Answer::Refused(Refusal::UnknownUpload),
-            },
-            Step::Detach => {
-                let (place, written) = self.uploads.remove(&request).unwrap();
-                self.left.insert(place, written);
-                Answer::Detached
+            UploadStep::Abort => {
+                self.uploads.remove(&request);
+                UploadAnswer::Ended
             }
-            Step::Read(read) => self.read(&read),
-            Step::Lease { storage_index, .. } => Answer::Leased {
-                held: self.held(storage_index),
-                failed: Vec::new(),
-            },
+            UploadStep::Detach => {
+                let (key, written) = self.uploads.remove(&request).unwrap();
+                self.left.insert(key, written);
+                UploadAnswer::Ended
+            }
         }
     }
 
     fn held(&self, bucket: StorageIndex) -> Vec<(ShareNumber, u64)> {
         self.shares
             .iter()
-            .filter(|((index, number), _)| *index == bucket && !self.broken.contains(number))
-            .map(|((_, number), share)| (*number, num::size(share.len())))
+            .filter(|(key, _)| key.storage_index == bucket)
+            .filter(|(key, _)| !self.broken.contains(&key.share_number))
+            .map(|(key, share)| (key.share_number, num::size(share.len())))
             .collect()
     }
 
-    fn read(&self, read: &ReadRequest) -> Answer {
+    fn read(&self, read: &bucketfs::Read) -> SharesRead {
         assert!(
             read.extents.iter().map(|extent| extent.size).sum::<u64>() <= num::size(CHUNK_LEN_MAX)
         );
@@ -134,11 +126,15 @@ impl MemoryStore {
             Wanted::One(number) => vec![*number],
         };
         let mut pieces = Vec::new();
-        for share in numbers
+        for share_number in numbers
             .into_iter()
             .filter(|number| !self.broken.contains(number))
         {
-            let Some(bytes) = self.shares.get(&(read.storage_index, share)) else {
+            let key = ShareKey {
+                storage_index: read.storage_index,
+                share_number,
+            };
+            let Some(bytes) = self.shares.get(&key) else {
                 continue;
             };
             for extent in &read.extents {
@@ -147,7 +143,7 @@ impl MemoryStore {
                     .unwrap()
                     .min(bytes.len());
                 pieces.push(Piece {
-                    share,
+                    share_number,
                     offset: extent.offset,
                     bytes: Bytes::copy_from_slice(&bytes[start..end]),
                 });
@@ -155,13 +151,17 @@ impl MemoryStore {
         }
         let unreadable = broken
             .into_iter()
-            .map(|number| (number, Refusal::Damaged(Damage::Truncated)))
+            .map(|number| (number, Unreadable::Damaged(Damage::Truncated)))
             .collect();
         let kind = ShareKind::Immutable;
         let held = held.into_iter();
-        Answer::Read {
+        SharesRead {
             held: held
-                .map(|(share, size)| Held { share, size, kind })
+                .map(|(share_number, size)| Held {
+                    share_number,
+                    size,
+                    kind,
+                })
                 .collect(),
             unreadable,
             pieces,
@@ -291,6 +291,13 @@ const WELCOME: Welcome = Welcome {
     requests_max: 1024,
 };
 
+fn key(share: u8) -> ShareKey {
+    ShareKey {
+        storage_index: BUCKET,
+        share_number: number(share),
+    }
+}
+
 fn number(number: u8) -> ShareNumber {
     ShareNumber::new(number)
 }
@@ -300,7 +307,7 @@ fn holding(shares: &[(u8, Vec<u8>)]) -> MemoryStore {
     MemoryStore {
         shares: shares
             .iter()
-            .map(|(share, bytes)| ((BUCKET, number(*share)), bytes.clone()))
+            .map(|(share, bytes)| (key(*share), bytes.clone()))
             .collect(),
         ..MemoryStore::default()
     }
@@ -338,7 +345,7 @@ fn a_put_an_upload_and_a_lease_are_done_and_answered() {
     assert_eq!(joined.outcome(put), &Outcome::Stored);
     assert_eq!(joined.outcome(again), &Outcome::AlreadyHere);
     assert_eq!(joined.outcome(upload), &Outcome::Stored);
-    assert_eq!(joined.store.shares[&(BUCKET, number(1))], large);
+    assert_eq!(joined.store.shares[&key(1)], large);
     let lease = joined.client.lease(BUCKET);
     joined.run(|_| 0);
     let (_, failure, held) = joined.answer(lease);
@@ -408,7 +415,7 @@ fn an_upload_that_was_not_closed_is_left_and_goes_on_where_it_was() {
     second.client.close(upload);
     second.run(|_| 0);
     assert_eq!(second.outcome(upload), &Outcome::Stored);
-    assert_eq!(second.store.shares[&(BUCKET, number(1))], whole);
+    assert_eq!(second.store.shares[&key(1)], whole);
 }
 
 // A connection that ends while an upload fails or closes must leave that answer in peace.

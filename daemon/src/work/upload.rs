@@ -2,11 +2,38 @@
 
 use std::collections::VecDeque;
 
-use bucketfs::Answer;
+use bucketfs::{CloseRefusal, OpenRefusal, OpenUpload, Opened, WriteRefusal};
+use bytes::Bytes;
 use protocol::server::{self, Outcome};
 use protocol::{Reason, RequestNumber};
 
-use super::{Step, reason};
+use super::reason;
+
+/// One step of an upload.
+#[derive(Debug)]
+pub(crate) enum UploadStep {
+    /// Begin or resume it.
+    Open(OpenUpload),
+    /// Write to it.
+    Write { offset: u64, bytes: Bytes },
+    /// Finish it.
+    Close { size: u64 },
+    /// Drop it.
+    Abort,
+    /// Leave it, to be resumed.
+    Detach,
+}
+
+/// What came of a step of an upload.
+#[derive(Debug)]
+pub(crate) enum UploadAnswer {
+    Opened(Result<Opened, OpenRefusal>),
+    /// So many bytes are done with.
+    Written(usize, Result<(), WriteRefusal>),
+    Closed(Result<(), CloseRefusal>),
+    /// It was dropped or left, or was not there any more.
+    Ended,
+}
 
 /// An upload without an answer, or one whose remains the store has yet to drop.
 #[derive(Debug)]
@@ -14,16 +41,14 @@ pub(super) struct Upload {
     /// What the store is doing.
     under_way: Option<UnderWay>,
     /// What it is to do next.
-    queue: VecDeque<Step>,
+    queue: VecDeque<UploadStep>,
     resume: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnderWay {
     Open,
-    Write {
-        len: usize,
-    },
+    Write,
     Close,
     Abort,
     /// As `Abort` or `Detach`, but the peer has its answer or wants none.
@@ -34,7 +59,7 @@ enum UnderWay {
 #[derive(Debug)]
 pub(super) enum Next {
     /// This step.
-    Step(Step),
+    Step(UploadStep),
     /// Whatever the peer sends.
     Wait,
     /// Nothing.
@@ -57,13 +82,17 @@ impl Upload {
     }
 
     /// Takes the peer's next step; gives it back if it is the store's turn now.
-    pub(super) fn push(&mut self, step: Step, connection: &mut server::Connection) -> Option<Step> {
+    pub(super) fn push(
+        &mut self,
+        step: UploadStep,
+        connection: &mut server::Connection,
+    ) -> Option<UploadStep> {
         if self.under_way == Some(UnderWay::Forget) {
             // It failed while this was on its way.
             release(&step, connection);
             return None;
         }
-        if matches!(step, Step::Abort) {
+        if matches!(step, UploadStep::Abort) {
             self.drop_queue(connection);
         }
         self.queue.push_back(step);
@@ -75,8 +104,13 @@ impl Upload {
 
     /// Nothing more comes from the peer. Gives the step, if any, that leaves an upload which was
     /// not closed to be resumed.
-    pub(super) fn leave(&mut self, connection: &mut server::Connection) -> Option<Step> {
-        let ends = |step: &Step| matches!(step, Step::Close { .. } | Step::Abort | Step::Detach);
+    pub(super) fn leave(&mut self, connection: &mut server::Connection) -> Option<UploadStep> {
+        let ends = |step: &UploadStep| {
+            matches!(
+                step,
+                UploadStep::Close { .. } | UploadStep::Abort | UploadStep::Detach
+            )
+        };
         let closing = matches!(
             self.under_way,
             Some(UnderWay::Close | UnderWay::Abort | UnderWay::Forget)
@@ -84,63 +118,66 @@ impl Upload {
         if closing || self.queue.back().is_some_and(ends) {
             return None;
         }
-        self.push(Step::Detach, connection)
+        self.push(UploadStep::Detach, connection)
     }
 
     /// Takes the store's answer to what was under way.
     pub(super) fn handle_answer(
         &mut self,
         request: RequestNumber,
-        answer: Answer,
+        answer: UploadAnswer,
         connection: &mut server::Connection,
     ) -> Next {
-        let under_way = self.under_way.take().expect("an answer is to something");
-        if let UnderWay::Write { len } = under_way {
+        let under_way = self.under_way.take();
+        if let UploadAnswer::Written(len, _) = answer {
             connection.release(len);
         }
-        let outcome = match (under_way, answer) {
-            (UnderWay::Forget, _) => return Next::Done,
-            (UnderWay::Open, Answer::Opened { offset }) => {
+        if under_way == Some(UnderWay::Forget) {
+            return Next::Done;
+        }
+        // Of what was refused the store still has what was written before.
+        let (outcome, remains) = match answer {
+            UploadAnswer::Opened(Ok(Opened::At { offset })) => {
                 if self.resume {
                     connection.resume_at(request, offset);
                 }
                 return self.next();
             }
-            (UnderWay::Write { .. }, Answer::Written) => return self.next(),
-            (UnderWay::Close, Answer::Stored) => Outcome::Stored,
-            (UnderWay::Open | UnderWay::Close, Answer::AlreadyHeld) => Outcome::AlreadyHere,
-            // Gone already, which is what was wanted.
-            (UnderWay::Abort, Answer::Aborted | Answer::Refused(_)) => {
-                Outcome::Refused(Reason::Aborted.into())
+            UploadAnswer::Written(_, Ok(())) => return self.next(),
+            UploadAnswer::Closed(Ok(())) => (Outcome::Stored, false),
+            UploadAnswer::Opened(Ok(Opened::AlreadyHeld)) => (Outcome::AlreadyHere, false),
+            UploadAnswer::Ended => (Outcome::Refused(Reason::Aborted.into()), false),
+            UploadAnswer::Opened(Err(refusal)) => {
+                (Outcome::Refused(reason::refusal(&refusal)), false)
             }
-            (_, Answer::Refused(refusal)) => Outcome::Refused(reason::refusal(&refusal)),
-            (under_way, answer) => panic!("{under_way:?} was answered with {answer:?}"),
+            UploadAnswer::Written(_, Err(refusal)) => {
+                (Outcome::Refused(reason::refusal(&refusal)), true)
+            }
+            UploadAnswer::Closed(Err(refusal)) => {
+                (Outcome::Refused(reason::refusal(&refusal)), true)
+            }
         };
         self.drop_queue(connection);
-        let was_refused = matches!(outcome, Outcome::Refused(_));
         connection.answer(request, outcome);
-        match under_way {
-            // The store still has what was written before.
-            UnderWay::Write { .. } | UnderWay::Close if was_refused => {
-                self.under_way = Some(UnderWay::Forget);
-                Next::Step(Step::Abort)
-            }
-            _ => Next::Done,
+        if !remains {
+            return Next::Done;
         }
+        self.under_way = Some(UnderWay::Forget);
+        Next::Step(UploadStep::Abort)
     }
 
     fn next(&mut self) -> Next {
         self.begin_next().map_or(Next::Wait, Next::Step)
     }
 
-    fn begin_next(&mut self) -> Option<Step> {
+    fn begin_next(&mut self) -> Option<UploadStep> {
         let step = self.queue.pop_front()?;
         self.under_way = Some(match &step {
-            Step::Write { bytes, .. } => UnderWay::Write { len: bytes.len() },
-            Step::Close { .. } => UnderWay::Close,
-            Step::Abort => UnderWay::Abort,
-            Step::Detach => UnderWay::Forget,
-            other => unreachable!("{other:?} is no step of an upload"),
+            UploadStep::Open(_) => UnderWay::Open,
+            UploadStep::Write { .. } => UnderWay::Write,
+            UploadStep::Close { .. } => UnderWay::Close,
+            UploadStep::Abort => UnderWay::Abort,
+            UploadStep::Detach => UnderWay::Forget,
         });
         Some(step)
     }
@@ -152,8 +189,8 @@ impl Upload {
     }
 }
 
-fn release(step: &Step, connection: &mut server::Connection) {
-    if let Step::Write { bytes, .. } = step {
+fn release(step: &UploadStep, connection: &mut server::Connection) {
+    if let UploadStep::Write { bytes, .. } = step {
         connection.release(bytes.len());
     }
 }

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use lafs::num;
 
 use super::{COUNT_SIZE, HEADER_SIZE, Header, Leases, SHARE_SIZE_MAX};
-use crate::error::Refusal;
+
+/// A write that would make a share larger than [`SHARE_SIZE_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a share of a slot has at most {SHARE_SIZE_MAX} bytes")]
+pub struct ShareTooLarge;
 
 /// How large the share is, and how far its room reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,14 +36,12 @@ impl Sizes {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TooLarge`] beyond [`SHARE_SIZE_MAX`].
-    pub fn write(&mut self, offset: u64, size: u64) -> Result<(), Refusal> {
+    /// [`ShareTooLarge`] beyond [`SHARE_SIZE_MAX`].
+    pub fn write(&mut self, offset: u64, size: u64) -> Result<(), ShareTooLarge> {
         let end = offset
             .checked_add(size)
             .filter(|end| *end <= SHARE_SIZE_MAX)
-            .ok_or(Refusal::TooLarge {
-                limit: SHARE_SIZE_MAX,
-            })?;
+            .ok_or(ShareTooLarge)?;
         self.data = self.data.max(end);
         self.extra = self.extra.max(HEADER_SIZE + end);
         Ok(())
@@ -145,8 +147,8 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TooLarge`] beyond [`SHARE_SIZE_MAX`].
-    pub fn write(&mut self, offset: u64, content: &Content) -> Result<(), Refusal> {
+    /// [`ShareTooLarge`] beyond [`SHARE_SIZE_MAX`].
+    pub fn write(&mut self, offset: u64, content: &Content) -> Result<(), ShareTooLarge> {
         let before = self.sizes;
         self.sizes.write(offset, content.size())?;
         // Where the leases were that have to move Tahoe leaves zeros.

@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq;
 use super::super::lease::{kept, word};
 use super::super::{LEASES_MAX, Version};
 use super::{COUNT_SIZE, Header, LEASE_SIZE, LEASES_AT, LEASES_IN_HEADER};
-use crate::error::{Damage, Refusal};
+use crate::error::{Damage, TooManyLeases};
 
 /// [`LEASE_SIZE`] in memory.
 pub(super) const RECORD_LEN: usize = 92;
@@ -196,8 +196,8 @@ impl LeaseSearch<'_> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::TooManyLeases`] if one would have to be added to [`LEASES_MAX`] extra ones.
-    pub fn run(&self, version: Version, leases: &Leases) -> Result<LeaseChange, Refusal> {
+    /// [`TooManyLeases`] if one would have to be added to [`LEASES_MAX`] extra ones.
+    pub fn run(&self, version: Version, leases: &Leases) -> Result<LeaseChange, TooManyLeases> {
         let renew = kept(version, self.secrets.renew.as_bytes());
         let places = || leases.places().enumerate();
         let own =
@@ -226,7 +226,7 @@ impl LeaseSearch<'_> {
                 lease: wanted,
                 before: before.clone(),
             }),
-            None if leases.count() >= LEASES_MAX => Err(Refusal::TooManyLeases),
+            None if leases.count() >= LEASES_MAX => Err(TooManyLeases),
             None => Ok(LeaseChange::Extend { lease: wanted }),
         }
     }

@@ -2,38 +2,22 @@
 
 use rustix::io::Errno;
 
-use super::{Opening, at};
-use crate::adopt::AdoptError;
-use crate::disk::blocking::Blocking;
+use super::{Config, Opening, at};
 use crate::disk::{ByteRange, Engine, EntryKind, StorePath};
-use crate::error::OpenError;
+use crate::error::{AdoptError, OpenError};
 use crate::journal::format::{BLOCK, BLOCK_LEN, UncheckedBatch};
-use crate::journal::log::Salts;
 use crate::journal::replay;
-use crate::layout::{JOURNAL, JOURNAL_FILES, Layout, SHARES, VERSION};
-use crate::store::{Config, Store};
+use crate::layout::{JOURNAL, JOURNAL_FILES, Layout, Located, SHARES, Tree, VERSION};
 
-impl Store {
-    /// Makes the directory that the engine works on, with shares of Tahoe-LAFS in it, a store.
-    ///
-    /// [`crate::adopt()`] has the words, and does this in a directory.
-    ///
-    /// # Errors
-    ///
-    /// [`AdoptError`]; the directory still is what it was.
-    pub fn adopt(
-        engine: &mut dyn Engine,
-        layout: Layout,
-        config: &Config,
-    ) -> Result<(), AdoptError> {
-        let mut opening = Opening {
-            disk: Blocking::new(engine),
-            config,
-            salts: Salts::new(config.seed),
-        };
-        opening.check_journal_size()?;
-        opening.adopt(layout)
-    }
+/// Makes the directory that the engine works on, with shares of Tahoe-LAFS in it, a store.
+pub(in crate::store) fn adopt(
+    engine: &mut dyn Engine,
+    layout: Layout,
+    config: &Config,
+) -> Result<(), AdoptError> {
+    let mut opening = Opening::new(engine, config);
+    opening.check_journal_size()?;
+    opening.adopt(layout)
 }
 
 impl Opening<'_> {
@@ -71,18 +55,21 @@ impl Opening<'_> {
 
     /// In which layout shares lie here, if there are any.
     fn evident_layout(&mut self) -> Result<Option<Layout>, OpenError> {
-        for prefix in self.directories(SHARES)? {
-            if is_bucket(&prefix) {
+        let is_bucket =
+            |layout, path: &StorePath| matches!(Tree::new(layout).locate(path), Located::Bucket(_));
+        let is_above = |layout, path: &StorePath| Tree::new(layout).locate(path) == Located::Above;
+        for path in self.directories(&StorePath::new(SHARES))? {
+            if is_bucket(Layout::Flat, &path) {
                 return Ok(Some(Layout::Flat));
             }
-            if !is_prefix(&prefix) {
+            if !is_above(Layout::OneLevel, &path) {
                 continue;
             }
-            for name in self.directories(&format!("{SHARES}/{prefix}"))? {
-                if is_bucket(&name) {
+            for below in self.directories(&path)? {
+                if is_bucket(Layout::OneLevel, &below) {
                     return Ok(Some(Layout::OneLevel));
                 }
-                if is_prefix(&name) {
+                if is_above(Layout::TwoLevel, &below) {
                     return Ok(Some(Layout::TwoLevel));
                 }
             }
@@ -90,19 +77,18 @@ impl Opening<'_> {
         Ok(None)
     }
 
-    fn directories(&mut self, path: &str) -> Result<Vec<String>, OpenError> {
-        let path = StorePath::new(path);
-        let entries = match self.list(&path) {
+    fn directories(&mut self, path: &StorePath) -> Result<Vec<StorePath>, OpenError> {
+        let entries = match self.list(path) {
             // More buckets in one directory than are ever listed: they are there.
             Err(OpenError::Disk { error, .. }) if error.errno == Errno::OVERFLOW => Vec::new(),
             listed => listed?,
         };
-        let directories = entries
-            .into_iter()
-            .filter(|(_, kind)| *kind == EntryKind::Directory);
-        Ok(directories
-            .filter_map(|(name, _)| String::from_utf8(name).ok())
-            .collect())
+        let named = |(name, kind): (Vec<u8>, EntryKind)| {
+            let name = String::from_utf8(name).ok()?;
+            let is_directory = kind == EntryKind::Directory;
+            is_directory.then(|| StorePath::new(&format!("{path}/{name}")))
+        };
+        Ok(entries.into_iter().filter_map(named).collect())
     }
 
     /// Whether a journal file holds anything; one that was only made does not.
@@ -115,14 +101,4 @@ impl Opening<'_> {
         let (_, front) = replay::read(&mut self.disk, path, range).map_err(at(path))?;
         Ok(UncheckedBatch::parse(&front, header.salt).is_some())
     }
-}
-
-/// Whether a directory under `shares` leads to buckets.
-fn is_prefix(name: &str) -> bool {
-    let base32 = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
-    name.len() == 2 && name.bytes().all(base32)
-}
-
-fn is_bucket(name: &str) -> bool {
-    name.parse::<lafs::StorageIndex>().is_ok()
 }

@@ -1,5 +1,5 @@
-//! What the last run left in incoming, this program's or Tahoe's: uploads of parts are gone on with
-//! if what was written of them is still there, everything else is removed.
+//! What the last run left in incoming, this program's or Tahoe's: ranged uploads are resumed if
+//! what was written of them is still there, everything else is removed.
 
 use std::collections::BTreeSet;
 
@@ -9,33 +9,34 @@ use super::Opening;
 use crate::disk::{ByteRange, EntryKind, Operation, Outcome, StorePath};
 use crate::error::{DiskError, OpenError};
 use crate::journal::replay;
-use crate::layout::{INCOMING, Incoming, Layout, incoming_note, incoming_parts, parse_incoming};
-use crate::store::parts::Parts;
-use crate::store::parts::ticket::{TICKETS_LEN, TICKETS_SIZE, Ticket};
-use crate::store::{Limits, Now};
+use crate::layout::{INCOMING, Incoming, Tree, incoming_note, incoming_ranged, parse_incoming};
+use crate::limits;
+use crate::request::Now;
+use crate::store::ranged::Table;
+use crate::ticket::{TICKETS_LEN, TICKETS_SIZE, Ticket};
 
-/// What is gone on with.
+/// What is resumed.
 #[derive(Default)]
 pub(super) struct Left {
-    pub(super) parts: Parts,
+    pub(super) ranged: Table,
     /// Space for what they lack.
     pub(super) promised: u64,
-    /// The highest serial number of an upload of parts.
+    /// The highest serial number of a ranged upload.
     pub(super) serial: u64,
 }
 
 impl Opening<'_> {
-    /// Finds the uploads to go on with, and removes the files of the others.
+    /// Finds the uploads to resume, and removes the files of the others.
     ///
     /// After a loss of writes there is none: what their tickets say may be lost.
     pub(super) fn sort_incoming(
         &mut self,
-        layout: Layout,
+        tree: Tree,
         has_lost: bool,
         now: Now,
     ) -> Result<Left, OpenError> {
         let mut left = Left::default();
-        let mut with_parts = Vec::new();
+        let mut ranged = Vec::new();
         let mut notes = BTreeSet::new();
         for (name, kind) in self.list(&StorePath::new(INCOMING))? {
             let Ok(name) = String::from_utf8(name) else {
@@ -48,7 +49,7 @@ impl Opening<'_> {
                         left.serial = left.serial.max(serial);
                     }
                     match kind {
-                        Incoming::Parts => with_parts.push(serial),
+                        Incoming::Ranged => ranged.push(serial),
                         Incoming::Note => _ = notes.insert(serial),
                         Incoming::Upload => {
                             let path = StorePath::new(&format!("{INCOMING}/{name}"));
@@ -61,35 +62,35 @@ impl Opening<'_> {
             }
         }
         // The later of two uploads of a share is the one that is in progress.
-        with_parts.sort_unstable_by_key(|serial| std::cmp::Reverse(*serial));
-        for serial in with_parts {
-            let may_go_on = !has_lost && !self.config.read_only;
-            let ticket = if may_go_on {
+        ranged.sort_unstable_by_key(|serial| std::cmp::Reverse(*serial));
+        for serial in ranged {
+            let may_resume = !has_lost && !self.config.read_only;
+            let ticket = if may_resume {
                 self.ticket(serial, notes.contains(&serial))
             } else {
                 None
             };
             match ticket {
                 Some((ticket, noted))
-                    if left.parts.len() < Limits::ALLOCATIONS
-                        && !left.parts.is_in_progress(ticket.key)
-                        && !self.exists(&layout.share(ticket.key))? =>
+                    if left.ranged.len() < limits::ALLOCATIONS
+                        && !left.ranged.contains(ticket.key)
+                        && !self.exists(&tree.share(ticket.key))? =>
                 {
                     if noted {
                         notes.remove(&serial);
                     }
                     let file = (serial, noted);
-                    let promised = left.parts.resume(ticket, file, now.elapsed);
+                    let promised = left.ranged.resume(ticket, file, now.elapsed);
                     left.promised = left.promised.saturating_add(promised);
                 }
-                _ => self.remove_if_there(&incoming_parts(serial))?,
+                _ => self.remove_if_there(&incoming_ranged(serial))?,
             }
         }
         for serial in notes {
             self.remove_if_there(&incoming_note(serial))?;
         }
-        if left.parts.len() > 0 {
-            tracing::info!(uploads = left.parts.len(), "uploads in progress go on");
+        if left.ranged.len() > 0 {
+            tracing::info!(uploads = left.ranged.len(), "resumed uploads in progress");
         }
         Ok(left)
     }
@@ -99,7 +100,7 @@ impl Opening<'_> {
         match self.read_ticket(serial, has_note) {
             Ok(ticket) => ticket,
             Err(error) => {
-                tracing::warn!(%error, "cannot go on with an upload");
+                tracing::warn!(%error, "cannot resume an upload");
                 None
             }
         }
@@ -110,7 +111,7 @@ impl Opening<'_> {
         serial: u64,
         has_note: bool,
     ) -> Result<Option<(Ticket, bool)>, DiskError> {
-        let path = incoming_parts(serial);
+        let path = incoming_ranged(serial);
         let looked = self.disk.perform(Operation::Read {
             path: path.clone(),
             ranges: Vec::new(),

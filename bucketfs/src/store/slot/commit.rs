@@ -11,20 +11,22 @@
 //! end, so that no record of another change can come between the batch and its fences.
 
 use bytes::Bytes;
-use lafs::StorageIndex;
 
-use super::{Change, Flight};
+use super::{Change, Slots, Step, end, refuse, waiter};
 use crate::disk::{Completion, Operation, StorePath};
 use crate::durable::{Durable, NameDurable};
-use crate::error::Refusal;
 use crate::journal::format::Record;
 use crate::journal::log::Hold;
-use crate::layout::{self, INCOMING, Layout, ShareKey};
-use crate::store::{Recorded, Store, Task, refusal};
+use crate::layout::{self, INCOMING, ShareKey};
+use crate::refusal::Unwritable;
+use crate::store::context::{Context, unwritable};
+use crate::store::event::{Event, Fence, Unfenced};
+use crate::store::locks::SlotOwned;
+use crate::store::reply::Changed;
 
 /// What becomes of one share.
 #[derive(Debug)]
-pub(in crate::store) enum Step {
+pub(super) enum Revision {
     /// It is changed in place.
     Patch {
         key: ShareKey,
@@ -42,9 +44,9 @@ pub(in crate::store) enum Step {
     Remove { key: ShareKey },
 }
 
-/// A change whose batch is durable; the tree follows it step by step.
+/// A change whose batch is durable; the tree follows it, one share after the other.
 #[derive(Debug)]
-pub(in crate::store) struct Following {
+pub(super) struct Following {
     change: Box<Change>,
     durable: Durable,
     hold: Hold,
@@ -53,15 +55,14 @@ pub(in crate::store) struct Following {
 
 /// A change that is done, but for what it needed in incoming.
 #[derive(Debug)]
-pub(in crate::store) struct Settling {
-    storage_index: StorageIndex,
+pub(super) struct Settling {
+    owned: SlotOwned,
     spool: Option<StorePath>,
-    replaced: Vec<(ShareKey, u64)>,
-    /// Of the names in incoming.
-    name: NameDurable,
+    /// The serial numbers in incoming.
+    replaced: Vec<u64>,
 }
 
-impl Step {
+impl Revision {
     fn key(&self) -> ShareKey {
         match self {
             Self::Patch { key, .. }
@@ -90,8 +91,8 @@ impl Step {
         }
     }
 
-    fn operation(&self, layout: Layout) -> Operation {
-        let path = layout.share(self.key());
+    fn operation(&self, cx: &Context) -> Operation {
+        let path = cx.place(self.key());
         match self {
             Self::Patch { writes, .. } => Operation::Patch {
                 path,
@@ -110,7 +111,7 @@ impl Step {
             },
             Self::Remove { .. } => Operation::Remove {
                 path,
-                prune: layout.levels(),
+                prune: cx.settings.tree.levels(),
             },
         }
     }
@@ -126,196 +127,199 @@ impl Step {
 }
 
 // The batch.
-impl Store {
-    pub(super) fn all_prepared(&mut self, mut change: Box<Change>) {
-        if change.steps.is_empty() {
-            self.space.cancel(change.promised);
-            let answer = change.answer();
-            self.acknowledge(change.request, answer, Durable::found_under_lock());
-            return self.change_ended(change.ask.storage_index, change.spool);
+impl Slots {
+    pub(super) fn all_prepared(&mut self, cx: &mut Context, mut change: Box<Change>) {
+        if change.revisions.is_empty() {
+            cx.cancel(change.promised);
+            let durable = Durable::found_under(&change.owned);
+            let read = std::mem::take(&mut change.read);
+            let change = *change;
+            cx.acknowledge(change.asker, Changed { read }, durable);
+            return end(cx, change.owned, change.spool);
         }
         // Those that go last: then no directory goes that another share needs.
-        change
-            .steps
-            .sort_by_key(|step| matches!(step, Step::Remove { .. }));
+        let goes = |revision: &Revision| matches!(revision, Revision::Remove { .. });
+        change.revisions.sort_by_key(goes);
         if !change.found.is_empty() {
-            return self.sync_incoming(change);
+            return self.sync_incoming(cx, change);
         }
         // A full disk has room for a name in a directory, but perhaps not for the directory.
-        let path = self.layout.bucket(change.ask.storage_index);
-        self.start_change(Flight::Bucket(change), Operation::MakeDirectories { path });
+        let path = cx.bucket(change.owned.index());
+        self.start(
+            cx,
+            Step::Bucket(change),
+            Operation::MakeDirectories { path },
+        );
     }
 
-    pub(super) fn bucket_made(&mut self, change: Box<Change>, completion: &Completion) {
+    pub(super) fn bucket_made(
+        &mut self,
+        cx: &mut Context,
+        change: Box<Change>,
+        completion: &Completion,
+    ) {
         match completion.result {
-            Ok(_) => self.sync_incoming(change),
-            Err(error) => self.change_refused(*change, refusal(error)),
+            Ok(_) => self.sync_incoming(cx, change),
+            Err(error) => refuse(cx, *change, unwritable(error)),
         }
     }
 
-    fn sync_incoming(&mut self, mut change: Box<Change>) {
-        match (change.bytes.take(), self.waiver()) {
-            (None, _) => self.commit(change, None),
+    fn sync_incoming(&mut self, cx: &mut Context, mut change: Box<Change>) {
+        match (change.bytes.take(), cx.waiver()) {
+            (None, _) => self.commit(cx, change, None),
             (Some(bytes), Some(waiver)) => {
-                self.commit(change, Some(NameDurable::waived(waiver, bytes)));
+                self.commit(cx, change, Some(NameDurable::waived(waiver, bytes)));
             }
             (Some(bytes), None) => {
                 change.bytes = Some(bytes);
                 let paths = vec![StorePath::new(INCOMING)];
-                self.start_change(Flight::Names(change), Operation::SyncDirectories { paths });
+                self.start(
+                    cx,
+                    Step::Names(change),
+                    Operation::SyncDirectories { paths },
+                );
             }
         }
     }
 
-    pub(super) fn incoming_synced(&mut self, mut change: Box<Change>, completion: &Completion) {
+    pub(super) fn incoming_synced(
+        &mut self,
+        cx: &mut Context,
+        mut change: Box<Change>,
+        completion: &Completion,
+    ) {
         let bytes = change.bytes.take().expect("their names were synced");
         match NameDurable::synced(completion, bytes) {
-            Ok(name) => self.commit(change, Some(name)),
+            Ok(name) => self.commit(cx, change, Some(name)),
             Err(error) => {
                 tracing::warn!(%error, "cannot sync the directory of incoming files");
-                self.change_refused(*change, Refusal::Disk(error));
+                refuse(cx, *change, Unwritable::Disk(error));
             }
         }
     }
 
-    fn commit(&mut self, mut change: Box<Change>, name: Option<NameDurable>) {
-        let replaces = |step: &Step| matches!(step, Step::Replace { .. });
-        assert_eq!(name.is_some(), change.steps.iter().any(replaces));
+    fn commit(&mut self, cx: &mut Context, mut change: Box<Change>, name: Option<NameDurable>) {
+        let replaces = |revision: &Revision| matches!(revision, Revision::Replace { .. });
+        assert_eq!(name.is_some(), change.revisions.iter().any(replaces));
         change.name = name;
-        let records = change.steps.iter().map(Step::record).collect();
-        self.record_all(records, Recorded::Change(change));
+        let records = change.revisions.iter().map(Revision::record).collect();
+        cx.record(records, waiter(self.committing.insert(change)));
     }
 
-    pub(in crate::store) fn change_recorded(
+    pub(super) fn committed(
         &mut self,
+        cx: &mut Context,
         change: Box<Change>,
         durable: Durable,
         hold: Hold,
     ) {
-        let index = change.ask.storage_index;
-        let following = Following {
+        let index = self.following.insert(Following {
             change,
             durable,
             hold,
             done: 0,
-        };
-        let ready = self.locks.begin_slot_change(index, Task::Follow(following));
-        self.runnable.extend(ready);
-    }
-
-    /// The batch may have reached the disk all the same, and replay needs what is in incoming.
-    pub(in crate::store) fn change_record_failed(&mut self, change: Change) {
-        self.space.cancel(change.promised);
-        self.refuse(change.request, Refusal::Failed);
-        self.change_ended(change.ask.storage_index, change.spool);
+        });
+        cx.begin_slot_change(&self.following[index].change.owned, waiter(index));
     }
 }
 
 // The tree.
-impl Store {
-    pub(in crate::store) fn follow(&mut self, following: Following) {
-        match following.change.steps.get(following.done) {
-            Some(step) => {
-                let operation = step.operation(self.layout);
-                self.start_change(Flight::Follow(following), operation);
+impl Slots {
+    pub(super) fn follow(&mut self, cx: &mut Context, following: Following) {
+        match following.change.revisions.get(following.done) {
+            Some(revision) => {
+                let operation = revision.operation(cx);
+                self.start(cx, Step::Follow(following), operation);
             }
-            None => self.change_done(following),
+            None => self.done(cx, following),
         }
     }
 
-    pub(super) fn followed(&mut self, mut following: Following, completion: &Completion) {
+    pub(super) fn followed(
+        &mut self,
+        cx: &mut Context,
+        mut following: Following,
+        completion: &Completion,
+    ) {
         match completion.result {
             Ok(_) => {
                 following.done += 1;
-                self.follow(following);
+                self.follow(cx, following);
             }
             Err(error) => {
-                let keys: Vec<_> = following.change.steps.iter().map(Step::key).collect();
-                let path = self.layout.share(keys[following.done]);
+                let keys: Vec<_> = following
+                    .change
+                    .revisions
+                    .iter()
+                    .map(Revision::key)
+                    .collect();
+                let path = cx.place(keys[following.done]);
                 // Some shares are changed and some are not: opening the store again completes it.
-                self.torn.extend(keys);
-                self.give_up(&path, error);
-                let change = self.end_following(following.change, following.hold);
-                self.refuse(change.request, Refusal::Disk(error));
-                self.change_ended(change.ask.storage_index, change.spool);
+                cx.tear(keys);
+                cx.give_up(&path, error);
+                let change = *following.change;
+                followed_up(cx, &change, following.hold);
+                cx.refuse(change.asker, Unwritable::Disk(error));
+                end(cx, change.owned, change.spool);
             }
         }
     }
 
-    fn end_following(&mut self, change: Box<Change>, hold: Hold) -> Box<Change> {
-        self.log.release(hold);
-        self.space.keep(change.promised);
-        let index = change.ask.storage_index;
-        self.slots.versions.change(index);
-        self.runnable.extend(self.locks.end_slot_change(index));
-        change
-    }
-
-    fn change_done(&mut self, following: Following) {
-        let Following {
-            change,
-            durable,
-            hold,
-            ..
-        } = following;
-        let mut change = self.end_following(change, hold);
-        let answer = change.answer();
-        self.acknowledge(change.request, answer, durable);
-        let replaced = change.steps.iter().filter_map(|step| match step {
-            Step::Replace { key, serial } => Some((*key, *serial)),
-            _ => None,
-        });
-        match change.name.take() {
-            None => self.change_ended(change.ask.storage_index, change.spool),
-            Some(name) => self.settle(Settling {
-                storage_index: change.ask.storage_index,
-                spool: change.spool.clone(),
-                replaced: replaced.collect(),
-                name,
-            }),
-        }
+    fn done(&mut self, cx: &mut Context, following: Following) {
+        let change = *following.change;
+        followed_up(cx, &change, following.hold);
+        let read = change.read;
+        cx.acknowledge(change.asker, Changed { read }, following.durable);
+        let Some(name) = change.name else {
+            return end(cx, change.owned, change.spool);
+        };
+        let replaced = change
+            .revisions
+            .iter()
+            .filter_map(|revision| match revision {
+                Revision::Replace { key, serial } => Some((*key, *serial)),
+                _ => None,
+            });
+        let (keys, replaced) = replaced.unzip();
+        let storage_index = change.owned.index();
+        let settling = Settling {
+            owned: change.owned,
+            spool: change.spool,
+            replaced,
+        };
+        let fence = Fence {
+            storage_index,
+            keys,
+            bytes: name.into_bytes(),
+            then: waiter(self.settling.insert(settling)),
+        };
+        cx.send(Event::Fence(fence));
     }
 }
 
-// What is left in incoming.
-impl Store {
-    fn settle(&mut self, settling: Settling) {
-        if let Some(waiver) = self.waiver() {
-            let bytes = settling.name.of_bytes();
-            return self.fence(settling, NameDurable::waived(waiver, bytes));
-        }
-        let paths = self.layout.above(settling.storage_index);
-        let flight = Flight::Settle(settling);
-        self.start_change(flight, Operation::SyncDirectories { paths });
-    }
-
-    pub(super) fn directories_synced(&mut self, settling: Settling, completion: &Completion) {
-        match NameDurable::synced(completion, settling.name.of_bytes()) {
-            Ok(name) => self.fence(settling, name),
-            Err(error) => {
-                // The journal has the change, and incoming the containers, until the next start.
-                let path = self.layout.bucket(settling.storage_index);
-                tracing::warn!(%path, %error, "cannot sync the directories above a slot");
-                self.change_ended(settling.storage_index, settling.spool);
+impl Settling {
+    /// Ends the change, whose fences are recorded or are not.
+    pub(super) fn end(self, cx: &mut Context, fenced: Result<(), Unfenced>) {
+        match fenced {
+            Ok(()) => {
+                for serial in self.replaced {
+                    cx.clean_up(layout::incoming(serial));
+                }
             }
+            // The journal has the change, and incoming the containers, until the next start.
+            Err(Unfenced::Names(error)) => {
+                let path = cx.bucket(self.owned.index());
+                tracing::warn!(%path, %error, "cannot sync the directories above a slot");
+            }
+            Err(Unfenced::Unrecorded) => {}
         }
+        end(cx, self.owned, self.spool);
     }
+}
 
-    fn fence(&mut self, settling: Settling, _: NameDurable) {
-        let fence = |(key, _): &(ShareKey, u64)| Record::Fence { key: *key };
-        let fences = settling.replaced.iter().map(fence).collect();
-        self.record_all(fences, Recorded::Fences(settling));
-    }
-
-    pub(in crate::store) fn fences_recorded(&mut self, settling: Settling, hold: Hold) {
-        self.log.release(hold);
-        for (_, serial) in &settling.replaced {
-            self.clean_up(layout::incoming(*serial));
-        }
-        self.change_ended(settling.storage_index, settling.spool);
-    }
-
-    pub(in crate::store) fn fences_failed(&mut self, settling: Settling) {
-        self.change_ended(settling.storage_index, settling.spool);
-    }
+/// The tree has followed a change, or never will.
+fn followed_up(cx: &mut Context, change: &Change, hold: Hold) {
+    cx.release_hold(hold);
+    cx.keep(change.promised);
+    cx.end_slot_change(&change.owned);
 }

@@ -10,7 +10,7 @@ use crate::journal::format::{GROUP_SIZE_MAX, RECORD_HEADER_SIZE, WRITE_HEADER_SI
 
 /// A share, and what is to become of it.
 #[derive(Debug)]
-pub(in crate::store) struct Draft {
+pub(super) struct Draft {
     pub(super) share: ShareNumber,
     /// Whether there is no such share yet.
     pub(super) is_new: bool,

@@ -6,18 +6,21 @@ use bytes::Bytes;
 use lafs::{ShareNumber, WriteEnabler, num};
 use rustix::io::Errno;
 
-use super::{Change, Flight};
+use super::{Change, Slots, Step, leave_unchanged, refuse};
 use crate::container::UncheckedHeader;
-use crate::container::mutable::{self, HEADER_LEN, HEADER_SIZE, Header, Sizes};
+use crate::container::mutable::{self, HEADER_LEN, HEADER_SIZE, Header, ShareTooLarge, Sizes};
 use crate::disk::{ByteRange, Completion, Entry, EntryKind, Operation, Outcome};
-use crate::error::{Damage, DiskError, Refusal};
-use crate::store::read::share_numbers;
-use crate::store::{Limits, Store, space};
+use crate::error::{Damage, DiskError};
+use crate::limits;
+use crate::refusal::{SlotRefusal, Unreadable};
+use crate::store::context::Context;
+use crate::store::listing::{share_number, share_numbers};
+use crate::store::space;
 
 /// Proof that the write enabler is that of every share of the slot.
 #[must_use]
 #[derive(Clone, Copy, Debug)]
-pub(in crate::store) struct Authorized(());
+pub(super) struct Authorized(());
 
 impl Authorized {
     /// Compares with all of them, whichever differs first.
@@ -32,66 +35,65 @@ impl Authorized {
 
 /// What of a share is to be looked at.
 #[derive(Debug)]
-pub(in crate::store) struct Plan {
+pub(super) struct Look {
     share: ShareNumber,
     ranges: Vec<ByteRange>,
     /// Of the ranges, how many are of tests.
     tests: usize,
 }
 
-impl Store {
-    pub(super) fn listed(&mut self, change: Box<Change>, completion: Completion) {
-        let strange = |entry: &Entry| entry.kind != EntryKind::File && is_share(&entry.name);
+impl Slots {
+    pub(super) fn listed(&mut self, cx: &mut Context, change: Box<Change>, completion: Completion) {
+        let strange =
+            |entry: &Entry| entry.kind != EntryKind::File && share_number(&entry.name).is_some();
         if let Ok(Outcome::Listed(entries)) = &completion.result {
             if entries.iter().any(strange) {
                 // Whatever an operator put in the place of a share: the change would fail on it
                 // when it is too late.
-                let refusal = Refusal::Damaged(Damage::UnknownContainer);
-                return self.change_refused(*change, refusal);
+                return refuse(cx, *change, Damage::UnknownContainer);
             }
         }
         match share_numbers(completion.result) {
-            Ok(numbers) => self.next_front(change, numbers),
-            Err(error) => self.change_refused(*change, Refusal::Disk(error)),
+            Ok(numbers) => self.next_front(cx, change, numbers),
+            Err(error) => refuse(cx, *change, Unreadable::Disk(error)),
         }
     }
 
     pub(super) fn header_read(
         &mut self,
+        cx: &mut Context,
         mut change: Box<Change>,
         share: ShareNumber,
         left: Vec<ShareNumber>,
         completion: Completion,
     ) {
         let refusal = match front(completion.result) {
-            Ok(_) if self.torn.contains(&change.key(share)) => {
-                Refusal::Damaged(Damage::HalfChanged)
-            }
+            Ok(_) if cx.is_torn(change.key(share)) => Damage::HalfChanged.into(),
             Ok(header) => {
                 change.found.extend(header.map(|header| (share, header)));
-                return self.next_front(change, left);
+                return self.next_front(cx, change, left);
             }
             Err(refusal) => refusal,
         };
-        self.change_refused(*change, refusal);
+        refuse(cx, *change, refusal);
     }
 
-    fn next_front(&mut self, change: Box<Change>, mut left: Vec<ShareNumber>) {
+    fn next_front(&mut self, cx: &mut Context, change: Box<Change>, mut left: Vec<ShareNumber>) {
         let Some(share) = left.pop() else {
-            return self.fronts_read(change);
+            return self.fronts_read(cx, change);
         };
         let range = ByteRange {
             offset: 0,
             len: HEADER_LEN,
         };
-        let operation = self.read_ranges(change.key(share), vec![range]);
-        self.start_change(Flight::Front(change, share, left), operation);
+        let operation = change.read_ranges(cx, share, vec![range]);
+        self.start(cx, Step::Front(change, share, left), operation);
     }
 
-    fn fronts_read(&mut self, change: Box<Change>) {
+    fn fronts_read(&mut self, cx: &mut Context, change: Box<Change>) {
         let ask = &change.ask;
         let Some(authorized) = Authorized::compare(&ask.write_enabler, &change.found) else {
-            return self.change_refused(*change, Refusal::WrongWriteEnabler);
+            return refuse(cx, *change, SlotRefusal::WrongWriteEnabler);
         };
         let read: u64 = change
             .found
@@ -102,37 +104,39 @@ impl Store {
                     .map(|extent| within(header, extent.offset, extent.size).1)
             })
             .fold(0, u64::saturating_add);
-        let limit = num::size(Limits::READ_LEN);
+        let limit = num::size(limits::READ_LEN);
         if read > limit {
-            return self.change_refused(*change, Refusal::TooLarge { limit });
+            return refuse(cx, *change, SlotRefusal::AnswerTooLarge { limit });
         }
         let left = change.found.keys().rev().copied().collect();
-        self.next_parts(change, authorized, left);
+        self.next_look(cx, change, authorized, left);
     }
 
-    fn next_parts(
+    fn next_look(
         &mut self,
+        cx: &mut Context,
         mut change: Box<Change>,
         authorized: Authorized,
         mut left: Vec<ShareNumber>,
     ) {
         while let Some(share) = left.pop() {
-            let plan = change.plan(share);
-            if plan.ranges.iter().any(|range| range.len > 0) {
-                let operation = self.read_ranges(change.key(share), plan.ranges.clone());
-                let flight = Flight::Parts(change, plan, authorized, left);
-                return self.start_change(flight, operation);
+            let look = change.plan(share);
+            if look.ranges.iter().any(|range| range.len > 0) {
+                let operation = change.read_ranges(cx, share, look.ranges.clone());
+                let step = Step::Look(change, look, authorized, left);
+                return self.start(cx, step, operation);
             }
-            let nothing = vec![Vec::new(); plan.ranges.len()];
-            change.take(&plan, nothing);
+            let nothing = vec![Vec::new(); look.ranges.len()];
+            change.take(&look, nothing);
         }
-        self.judge(change, authorized);
+        self.judge(cx, change, authorized);
     }
 
-    pub(super) fn parts_read(
+    pub(super) fn looked(
         &mut self,
+        cx: &mut Context,
         mut change: Box<Change>,
-        plan: &Plan,
+        look: &Look,
         authorized: Authorized,
         left: Vec<ShareNumber>,
         completion: Completion,
@@ -140,19 +144,19 @@ impl Store {
         let pieces = match completion.result {
             Ok(Outcome::Read { pieces, .. }) => pieces,
             Ok(outcome) => panic!("a read gave {outcome:?}"),
-            Err(error) => return self.change_refused(*change, Refusal::Disk(error)),
+            Err(error) => return refuse(cx, *change, Unreadable::Disk(error)),
         };
         let whole = |(piece, range): (&Vec<u8>, &ByteRange)| piece.len() == range.len;
-        if !pieces.iter().zip(&plan.ranges).all(whole) {
+        if !pieces.iter().zip(&look.ranges).all(whole) {
             // Nobody but the owner of the lock changes the file.
-            return self.change_refused(*change, Refusal::Damaged(Damage::Truncated));
+            return refuse(cx, *change, Damage::Truncated);
         }
-        change.take(plan, pieces);
-        self.next_parts(change, authorized, left);
+        change.take(look, pieces);
+        self.next_look(cx, change, authorized, left);
     }
 
     /// All tests are made: without one that failed, the change goes on.
-    fn judge(&mut self, mut change: Box<Change>, _: Authorized) {
+    fn judge(&mut self, cx: &mut Context, mut change: Box<Change>, _: Authorized) {
         let absent = change.ask.shares.iter();
         let mut absent = absent.filter(|(share, _)| !change.found.contains_key(share));
         // A share that is not there is empty, and so must what is looked for be.
@@ -160,27 +164,27 @@ impl Store {
             absent.all(|(_, wanted)| wanted.tests.iter().all(|test| test.specimen.is_empty()));
         change.passed &= passes;
         if !change.passed || change.ask.shares.is_empty() {
-            return self.change_unneeded(*change);
+            return leave_unchanged(cx, *change);
         }
-        match self.growth(&change) {
-            Err(refusal) => self.change_refused(*change, refusal),
-            Ok(0) => self.prepare(change),
-            Ok(_) if self.read_only => self.change_refused(*change, Refusal::ReadOnly),
+        match Self::growth(&change) {
+            Err(refusal) => refuse(cx, *change, refusal),
+            Ok(0) => self.prepare(cx, change),
+            Ok(_) if cx.settings.read_only => refuse(cx, *change, SlotRefusal::ReadOnly),
             Ok(growth) => {
                 change.promised = growth;
-                self.measure_space_if_due();
-                if self.space.promise(growth) {
-                    return self.prepare(change);
+                cx.measure_space_if_due();
+                if cx.promise(growth) {
+                    return self.prepare(cx, change);
                 }
-                let measurement = self.space.begin();
-                self.start_change(Flight::Space(change, measurement), Operation::FreeSpace);
+                let measurement = cx.begin_measurement();
+                self.start(cx, Step::Space(change, measurement), Operation::FreeSpace);
             }
         }
     }
 
     /// How much more room the shares will take: 0 for changes within what they have, which are
     /// made however full the disk is, and where the operator takes no new shares.
-    fn growth(&self, change: &Change) -> Result<u64, Refusal> {
+    fn growth(change: &Change) -> Result<u64, ShareTooLarge> {
         let mut growth = 0_u64;
         for (share, wanted) in &change.ask.shares {
             if wanted.removes() {
@@ -203,7 +207,7 @@ impl Store {
 
 impl Change {
     /// What of a share is to be looked at. Tests that lengths alone fail are not.
-    fn plan(&mut self, share: ShareNumber) -> Plan {
+    fn plan(&mut self, share: ShareNumber) -> Look {
         let header = &self.found[&share];
         let mut ranges = Vec::new();
         let tests = self.ask.shares.get(&share).map(|wanted| &wanted.tests[..]);
@@ -224,7 +228,7 @@ impl Change {
                 len: num::len(size).expect("the sum was compared with READ_LEN"),
             }
         }));
-        Plan {
+        Look {
             share,
             ranges,
             tests,
@@ -232,11 +236,11 @@ impl Change {
     }
 
     /// Compares what is tested with what is looked for, and keeps what is read.
-    fn take(&mut self, plan: &Plan, mut pieces: Vec<Vec<u8>>) {
-        let read = pieces.split_off(plan.tests);
+    fn take(&mut self, look: &Look, mut pieces: Vec<Vec<u8>>) {
+        let read = pieces.split_off(look.tests);
         let read = read.into_iter().map(Bytes::from).collect();
-        self.read.push((plan.share, read));
-        let tests = self.ask.shares.get(&plan.share);
+        self.read.push((look.share, read));
+        let tests = self.ask.shares.get(&look.share);
         let tests = tests.map(|wanted| &wanted.tests[..]).unwrap_or_default();
         for (test, piece) in tests.iter().zip(&pieces) {
             self.passed &= test.specimen == piece;
@@ -252,24 +256,19 @@ fn within(header: &Header, offset: u64, size: u64) -> (u64, u64) {
 }
 
 /// Reads the header of a share of a slot; `None` if the share has gone.
-fn front(read: Result<Outcome, DiskError>) -> Result<Option<Header>, Refusal> {
+fn front(read: Result<Outcome, DiskError>) -> Result<Option<Header>, SlotRefusal> {
     let (size, front) = match read {
         Ok(Outcome::Read { size, mut pieces }) => {
             (size, pieces.pop().expect("one range was asked for"))
         }
         Ok(outcome) => panic!("a read gave {outcome:?}"),
         Err(error) if error.errno == Errno::NOENT => return Ok(None),
-        Err(error) => return Err(Refusal::Disk(error)),
+        Err(error) => return Err(Unreadable::Disk(error).into()),
     };
     if !mutable::is_mutable(&front) {
         UncheckedHeader::parse(&front)?;
-        return Err(Refusal::NotASlot);
+        return Err(SlotRefusal::NotASlot);
     }
-    Ok(Some(mutable::UncheckedHeader::parse(&front)?.check(size)?))
-}
-
-/// Whether a name is that of a share.
-fn is_share(name: &[u8]) -> bool {
-    let name = std::str::from_utf8(name).ok();
-    name.is_some_and(|name| name.parse::<ShareNumber>().is_ok())
+    let header = mutable::UncheckedHeader::parse(&front).and_then(|header| header.check(size));
+    Ok(Some(header?))
 }

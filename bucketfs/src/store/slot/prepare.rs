@@ -13,222 +13,138 @@
 
 use lafs::{ShareNumber, num};
 
-use super::commit::Step;
+use super::commit::Revision;
 use super::draft::Draft;
-use super::rewrite::Rewrite;
-use super::{Change, Flight};
+use super::{Change, Slots, Step, refuse};
 use crate::container::Version;
-use crate::container::mutable::{EXTRA_LEN_MAX, Header, Image, LeaseSearch, Leases};
+use crate::container::mutable::{
+    EXTRA_LEN_MAX, Header, Image, LeaseSearch, Leases, LeasesError, SHARE_SIZE_MAX, ShareTooLarge,
+};
 use crate::disk::{ByteRange, Completion, Existing, Operation, Outcome};
-use crate::durable::BytesDurable;
-use crate::error::{Damage, Refusal};
-use crate::store::{LeaseOwner, Store, refusal};
+use crate::error::Damage;
+use crate::refusal::{SlotRefusal, Unreadable};
+use crate::request::LeaseOwner;
+use crate::store::context::{Context, unwritable};
 
 /// What is under way for a share.
 #[derive(Debug)]
-pub(in crate::store) enum Prepare {
+pub(super) enum Preparing {
     /// Its extra leases are being read.
     Leases(ShareNumber),
     /// Its container is being read, to be put together anew.
     Old(Box<Draft>),
     /// The new one is being written.
-    Small(Step),
-    Open(Rewrite),
-    Write(Rewrite),
-    Sync(Rewrite),
-    Close(Rewrite, BytesDurable),
-    /// The file of a share that is given up, for this reason, is being closed.
-    Abandoned(Rewrite, Refusal),
+    Small(Revision),
 }
 
 // One share after the other.
-impl Store {
-    pub(super) fn prepare(&mut self, mut change: Box<Change>) {
+impl Slots {
+    pub(super) fn prepare(&mut self, cx: &mut Context, mut change: Box<Change>) {
         change.left = change.ask.shares.keys().rev().copied().collect();
-        self.prepare_next(change);
+        self.prepare_next(cx, change);
     }
 
-    fn prepare_next(&mut self, mut change: Box<Change>) {
+    fn prepare_next(&mut self, cx: &mut Context, mut change: Box<Change>) {
         while let Some(share) = change.left.pop() {
             let removes = change.ask.shares[&share].removes();
             match change.found.get(&share) {
                 None if removes => {}
                 Some(_) if removes => {
                     let key = change.key(share);
-                    change.steps.push(Step::Remove { key });
+                    change.revisions.push(Revision::Remove { key });
                 }
                 Some(header) => {
                     let range = ByteRange {
                         offset: header.sizes().extra,
                         len: EXTRA_LEN_MAX,
                     };
-                    let operation = self.read_ranges(change.key(share), vec![range]);
-                    let flight = Flight::Prepare(change, Prepare::Leases(share));
-                    return self.start_change(flight, operation);
+                    let operation = change.read_ranges(cx, share, vec![range]);
+                    let step = Step::Prepare(change, Preparing::Leases(share));
+                    return self.start(cx, step, operation);
                 }
                 None => {
                     let enabler = change.ask.write_enabler.clone();
-                    let header = Header::new(Version::Two, self.slots.node_id, enabler);
-                    return match self.draft(&change, share, header, Leases::none(), true) {
-                        Ok(draft) => self.drafted(change, draft),
-                        Err(refusal) => self.change_refused(*change, refusal),
+                    let header = Header::new(Version::Two, cx.settings.node_id, enabler);
+                    return match draft(cx, &change, share, header, Leases::none(), true) {
+                        Ok(draft) => self.drafted(cx, change, draft),
+                        Err(refusal) => refuse(cx, *change, refusal),
                     };
                 }
             }
         }
-        self.all_prepared(change);
+        self.all_prepared(cx, change);
     }
 
     pub(super) fn prepared(
         &mut self,
-        mut change: Box<Change>,
-        prepare: Prepare,
+        cx: &mut Context,
+        change: Box<Change>,
+        preparing: Preparing,
         completion: Completion,
     ) {
-        match prepare {
-            Prepare::Leases(share) => match self.draft_of(&change, share, completion) {
-                Ok(draft) => self.drafted(change, draft),
-                Err(refusal) => self.change_refused(*change, refusal),
+        match preparing {
+            Preparing::Leases(share) => match draft_of(cx, &change, share, completion) {
+                Ok(draft) => self.drafted(cx, change, draft),
+                Err(refusal) => refuse(cx, *change, refusal),
             },
-            Prepare::Old(draft) => match only_piece(completion) {
-                Ok(old) => self.assemble(change, &draft, &old),
-                Err(refusal) => self.change_refused(*change, refusal),
+            Preparing::Old(draft) => match only_piece(completion) {
+                Ok(old) => self.assemble(cx, change, &draft, &old),
+                Err(refusal) => refuse(cx, *change, refusal),
             },
-            Prepare::Small(step) => match completion.result {
-                Ok(_) => {
-                    change.steps.push(step);
-                    self.prepare_next(change);
-                }
+            Preparing::Small(revision) => match completion.result {
+                Ok(_) => self.revised(cx, change, revision),
                 Err(error) => {
                     tracing::warn!(%error, "cannot write a slot's share");
-                    self.change_refused(*change, refusal(error));
+                    refuse(cx, *change, unwritable(error));
                 }
             },
-            Prepare::Open(rewrite) => match completion.result {
-                Ok(_) => self.rewrite_on(change, rewrite),
-                Err(error) => {
-                    self.free_file(rewrite.file);
-                    self.change_refused(*change, refusal(error));
-                }
-            },
-            Prepare::Write(rewrite) => match completion.result {
-                Ok(_) => self.rewrite_on(change, rewrite),
-                Err(error) => self.abandon(change, rewrite, refusal(error)),
-            },
-            Prepare::Sync(rewrite) => match BytesDurable::synced(&completion) {
-                Ok(bytes) => self.close_rewrite(change, rewrite, bytes),
-                Err(error) => self.abandon(change, rewrite, Refusal::Disk(error)),
-            },
-            Prepare::Close(rewrite, bytes) => {
-                self.free_file(rewrite.file);
-                if let Err(error) = completion.result {
-                    self.clean_up(rewrite.path);
-                    return self.change_refused(*change, refusal(error));
-                }
-                change.bytes = Some(match change.bytes.take() {
-                    Some(others) => others.and(bytes),
-                    None => bytes,
-                });
-                let key = change.key(rewrite.share);
-                let serial = rewrite.serial;
-                change.steps.push(Step::Replace { key, serial });
-                self.prepare_next(change);
-            }
-            Prepare::Abandoned(rewrite, refusal) => {
-                self.free_file(rewrite.file);
-                self.clean_up(rewrite.path);
-                self.change_refused(*change, refusal);
-            }
         }
     }
 
-    fn draft_of(
-        &self,
-        change: &Change,
-        share: ShareNumber,
-        completion: Completion,
-    ) -> Result<Box<Draft>, Refusal> {
-        let extra = only_piece(completion)?;
-        let header = change.found[&share].clone();
-        let leases = header.leases(&extra)?;
-        self.draft(change, share, header, leases, false)
-    }
-
-    /// Runs through what is asked of a share.
-    fn draft(
-        &self,
-        change: &Change,
-        share: ShareNumber,
-        header: Header,
-        before: Leases,
-        is_new: bool,
-    ) -> Result<Box<Draft>, Refusal> {
-        let wanted = &change.ask.shares[&share];
-        let mut image = Image::new(header.sizes());
-        for write in &wanted.writes {
-            image.write(write.offset, &write.content)?;
-        }
-        if let Some(size) = wanted.new_length {
-            image.cut(size);
-        }
-        let search = LeaseSearch {
-            secrets: &change.ask.lease,
-            owner: LeaseOwner::Renewal.number(),
-            expiration: change.expiration,
-            node_id: self.slots.node_id,
-        };
-        let lease = search.run(header.version(), &before)?;
-        let mut leases = before.clone();
-        leases.apply(&lease);
-        Ok(Box::new(Draft {
-            share,
-            is_new,
-            header,
-            before,
-            lease,
-            leases,
-            image,
-        }))
+    /// A share is prepared; the next one follows.
+    pub(super) fn revised(&mut self, cx: &mut Context, mut change: Box<Change>, it: Revision) {
+        change.revisions.push(it);
+        self.prepare_next(cx, change);
     }
 
     /// Takes the smallest way.
-    fn drafted(&mut self, mut change: Box<Change>, draft: Box<Draft>) {
+    fn drafted(&mut self, cx: &mut Context, mut change: Box<Change>, draft: Box<Draft>) {
         if draft.changes_nothing() {
-            return self.prepare_next(change);
+            return self.prepare_next(cx, change);
         }
         let patch = draft.patch_size();
         if patch.is_some_and(|size| change.budget.take(size)) {
             let key = change.key(draft.share);
             let writes = draft.patch();
-            change.steps.push(Step::Patch { key, writes });
-            return self.prepare_next(change);
+            change.revisions.push(Revision::Patch { key, writes });
+            return self.prepare_next(cx, change);
         }
         let size = draft.image.file_size(&draft.leases);
         if draft.needs_spool() || !change.budget.take(size) {
-            return self.rewrite(change, draft);
+            return self.rewrite(cx, change, draft);
         }
         if !draft.needs_old() {
-            return self.assemble(change, &draft, &[]);
+            return self.assemble(cx, change, &draft, &[]);
         }
         let range = ByteRange {
             offset: 0,
             len: num::len(draft.header.sizes().extra).expect("less than what fits into a batch"),
         };
-        let operation = self.read_ranges(change.key(draft.share), vec![range]);
-        self.start_change(Flight::Prepare(change, Prepare::Old(draft)), operation);
+        let operation = change.read_ranges(cx, draft.share, vec![range]);
+        self.start(cx, Step::Prepare(change, Preparing::Old(draft)), operation);
     }
 
-    fn assemble(&mut self, change: Box<Change>, draft: &Draft, old: &[u8]) {
+    fn assemble(&mut self, cx: &mut Context, change: Box<Change>, draft: &Draft, old: &[u8]) {
         let Some(container) = draft.image.assemble(&draft.header, &draft.leases, old) else {
             // Nobody but the owner of the lock changes the file.
-            return self.change_refused(*change, Refusal::Damaged(Damage::Truncated));
+            return refuse(cx, *change, Damage::Truncated);
         };
-        let step = Step::Create {
+        let step = Revision::Create {
             key: change.key(draft.share),
             container: container.into(),
-            incoming: self.next_incoming(),
+            incoming: cx.next_incoming(),
         };
-        let Step::Create {
+        let Revision::Create {
             incoming,
             container,
             ..
@@ -242,15 +158,86 @@ impl Store {
             existing: Existing::Refuse,
             unless: None,
         };
-        self.start_change(Flight::Prepare(change, Prepare::Small(step)), operation);
+        self.start(cx, Step::Prepare(change, Preparing::Small(step)), operation);
+    }
+}
+
+fn draft_of(
+    cx: &Context,
+    change: &Change,
+    share: ShareNumber,
+    completion: Completion,
+) -> Result<Box<Draft>, SlotRefusal> {
+    let extra = only_piece(completion)?;
+    let header = change.found[&share].clone();
+    let leases = header.leases(&extra)?;
+    draft(cx, change, share, header, leases, false)
+}
+
+/// Runs through what is asked of a share.
+fn draft(
+    cx: &Context,
+    change: &Change,
+    share: ShareNumber,
+    header: Header,
+    before: Leases,
+    is_new: bool,
+) -> Result<Box<Draft>, SlotRefusal> {
+    let wanted = &change.ask.shares[&share];
+    let mut image = Image::new(header.sizes());
+    for write in &wanted.writes {
+        image.write(write.offset, &write.content)?;
+    }
+    if let Some(size) = wanted.new_length {
+        image.cut(size);
+    }
+    let search = LeaseSearch {
+        secrets: &change.ask.lease,
+        owner: LeaseOwner::Renewal.number(),
+        expiration: change.expiration,
+        node_id: cx.settings.node_id,
+    };
+    let lease = search.run(header.version(), &before)?;
+    let mut leases = before.clone();
+    leases.apply(&lease);
+    Ok(Box::new(Draft {
+        share,
+        is_new,
+        header,
+        before,
+        lease,
+        leases,
+        image,
+    }))
+}
+
+impl From<Damage> for SlotRefusal {
+    fn from(damage: Damage) -> Self {
+        Unreadable::from(damage).into()
+    }
+}
+
+impl From<ShareTooLarge> for SlotRefusal {
+    fn from(ShareTooLarge: ShareTooLarge) -> Self {
+        let limit = SHARE_SIZE_MAX;
+        Self::TooLarge { limit }
+    }
+}
+
+impl From<LeasesError> for SlotRefusal {
+    fn from(error: LeasesError) -> Self {
+        match error {
+            LeasesError::Damaged(damage) => damage.into(),
+            LeasesError::TooMany(error) => error.into(),
+        }
     }
 }
 
 /// The one piece that was asked for of a share that is there.
-fn only_piece(completion: Completion) -> Result<Vec<u8>, Refusal> {
+fn only_piece(completion: Completion) -> Result<Vec<u8>, Unreadable> {
     match completion.result {
         Ok(Outcome::Read { mut pieces, .. }) => Ok(pieces.pop().expect("one range was asked for")),
         Ok(outcome) => panic!("a read gave {outcome:?}"),
-        Err(error) => Err(Refusal::Disk(error)),
+        Err(error) => Err(Unreadable::Disk(error)),
     }
 }

@@ -3,40 +3,53 @@
 use bytes::Bytes;
 use lafs::ShareNumber;
 
+use super::commit::Revision;
 use super::draft::Draft;
-use super::prepare::Prepare;
-use super::{Change, Flight};
+use super::{Change, Slots, Step, refuse};
 use crate::container::mutable::{Content, Source};
-use crate::disk::{CopyRange, FileId, OpenMode, Operation, StorePath};
+use crate::disk::{Completion, CopyRange, FileId, OpenMode, Operation, StorePath};
 use crate::durable::BytesDurable;
-use crate::error::Refusal;
-use crate::store::{Store, Task};
+use crate::layout;
+use crate::refusal::Unwritable;
+use crate::store::context::{Context, unwritable};
 
 /// A container on its way in incoming.
 #[derive(Debug)]
-pub(in crate::store) struct Rewrite {
-    pub(super) share: ShareNumber,
-    pub(super) file: FileId,
-    pub(super) path: StorePath,
-    pub(super) serial: u64,
+pub(super) struct Rewrite {
+    share: ShareNumber,
+    file: FileId,
+    path: StorePath,
+    serial: u64,
     /// What is still to be copied from where.
     copies: Vec<(StorePath, Vec<CopyRange>)>,
     /// What is still to be written.
     writes: Vec<(u64, Bytes)>,
 }
 
-impl Store {
-    pub(in crate::store) fn rewrite(&mut self, change: Box<Change>, draft: Box<Draft>) {
-        let Some(file) = self.slots.free_files.pop() else {
-            return self.slots.line.push_back(Task::Rewrite(change, draft));
+/// What is under way for it.
+#[derive(Debug)]
+pub(super) enum Rewriting {
+    Open(Rewrite),
+    Write(Rewrite),
+    Sync(Rewrite),
+    Close(Rewrite, BytesDurable),
+    /// The file of a share that is given up, for this reason, is being closed.
+    Abandoned(Rewrite, Unwritable),
+}
+
+impl Slots {
+    pub(super) fn rewrite(&mut self, cx: &mut Context, change: Box<Change>, draft: Box<Draft>) {
+        let Some(file) = self.free_files.pop() else {
+            return self.in_line.push_back((change, draft));
         };
-        let path = self.next_incoming();
-        let old = self.layout.share(change.key(draft.share));
+        let serial = cx.next_serial();
+        let path = layout::incoming(serial);
+        let old = cx.place(change.key(draft.share));
         let mut rewrite = Rewrite {
             share: draft.share,
             file,
             path: path.clone(),
-            serial: self.serial,
+            serial,
             copies: Vec::new(),
             writes: Vec::new(),
         };
@@ -68,10 +81,60 @@ impl Store {
         }
         let mode = OpenMode::New;
         let operation = Operation::Open { file, path, mode };
-        self.start_change(Flight::Prepare(change, Prepare::Open(rewrite)), operation);
+        self.start(
+            cx,
+            Step::Rewrite(change, Rewriting::Open(rewrite)),
+            operation,
+        );
     }
 
-    pub(super) fn rewrite_on(&mut self, change: Box<Change>, mut rewrite: Rewrite) {
+    pub(super) fn rewritten(
+        &mut self,
+        cx: &mut Context,
+        mut change: Box<Change>,
+        rewriting: Rewriting,
+        completion: &Completion,
+    ) {
+        let failure = completion.result.as_ref().err().copied();
+        match (rewriting, failure) {
+            (Rewriting::Open(rewrite) | Rewriting::Write(rewrite), None) => {
+                self.rewrite_on(cx, change, rewrite);
+            }
+            (Rewriting::Open(rewrite), Some(error)) => {
+                self.free_file(cx, rewrite.file);
+                refuse(cx, *change, unwritable(error));
+            }
+            (Rewriting::Write(rewrite), Some(error)) => {
+                self.abandon(cx, change, rewrite, unwritable(error));
+            }
+            (Rewriting::Sync(rewrite), _) => match BytesDurable::synced(completion) {
+                Ok(bytes) => self.close_rewrite(cx, change, rewrite, bytes),
+                Err(error) => self.abandon(cx, change, rewrite, Unwritable::Disk(error)),
+            },
+            (Rewriting::Close(rewrite, _), Some(error)) => {
+                self.free_file(cx, rewrite.file);
+                cx.clean_up(rewrite.path);
+                refuse(cx, *change, unwritable(error));
+            }
+            (Rewriting::Close(rewrite, bytes), None) => {
+                self.free_file(cx, rewrite.file);
+                change.bytes = Some(match change.bytes.take() {
+                    Some(others) => others.and(bytes),
+                    None => bytes,
+                });
+                let key = change.key(rewrite.share);
+                let serial = rewrite.serial;
+                self.revised(cx, change, Revision::Replace { key, serial });
+            }
+            (Rewriting::Abandoned(rewrite, refusal), _) => {
+                self.free_file(cx, rewrite.file);
+                cx.clean_up(rewrite.path);
+                refuse(cx, *change, refusal);
+            }
+        }
+    }
+
+    fn rewrite_on(&mut self, cx: &mut Context, change: Box<Change>, mut rewrite: Rewrite) {
         let file = rewrite.file;
         let operation = if let Some((source, ranges)) = rewrite.copies.pop() {
             Operation::Copy {
@@ -85,36 +148,45 @@ impl Store {
                 offset,
                 bytes,
             }
-        } else if let Some(waiver) = self.waiver() {
-            return self.close_rewrite(change, rewrite, BytesDurable::waived(waiver));
+        } else if let Some(waiver) = cx.waiver() {
+            return self.close_rewrite(cx, change, rewrite, BytesDurable::waived(waiver));
         } else {
-            let flight = Flight::Prepare(change, Prepare::Sync(rewrite));
-            return self.start_change(flight, Operation::SyncFile { file });
+            let step = Step::Rewrite(change, Rewriting::Sync(rewrite));
+            return self.start(cx, step, Operation::SyncFile { file });
         };
-        let flight = Flight::Prepare(change, Prepare::Write(rewrite));
-        self.start_change(flight, operation);
+        let step = Step::Rewrite(change, Rewriting::Write(rewrite));
+        self.start(cx, step, operation);
     }
 
-    pub(super) fn close_rewrite(
+    fn close_rewrite(
         &mut self,
+        cx: &mut Context,
         change: Box<Change>,
         rewrite: Rewrite,
         bytes: BytesDurable,
     ) {
         let file = rewrite.file;
-        let flight = Flight::Prepare(change, Prepare::Close(rewrite, bytes));
-        self.start_change(flight, Operation::Close { file });
+        let step = Step::Rewrite(change, Rewriting::Close(rewrite, bytes));
+        self.start(cx, step, Operation::Close { file });
     }
 
-    pub(super) fn abandon(&mut self, change: Box<Change>, rewrite: Rewrite, refusal: Refusal) {
+    fn abandon(
+        &mut self,
+        cx: &mut Context,
+        change: Box<Change>,
+        rewrite: Rewrite,
+        refusal: Unwritable,
+    ) {
         tracing::warn!(path = %rewrite.path, %refusal, "cannot write a slot's share anew");
         let file = rewrite.file;
-        let flight = Flight::Prepare(change, Prepare::Abandoned(rewrite, refusal));
-        self.start_change(flight, Operation::Close { file });
+        let step = Step::Rewrite(change, Rewriting::Abandoned(rewrite, refusal));
+        self.start(cx, step, Operation::Close { file });
     }
 
-    pub(super) fn free_file(&mut self, file: FileId) {
-        self.slots.free_files.push(file);
-        self.runnable.extend(self.slots.line.pop_front());
+    fn free_file(&mut self, cx: &mut Context, file: FileId) {
+        self.free_files.push(file);
+        if let Some((change, draft)) = self.in_line.pop_front() {
+            self.rewrite(cx, change, draft);
+        }
     }
 }

@@ -2,89 +2,106 @@
 
 use lafs::num;
 
-use super::{Flight, Handle, Queued, Upload, Write};
+use super::{Handle, Queued, Step, Upload, Uploads, Writing};
 use crate::container::HEADER_SIZE;
 use crate::disk::{Completion, Operation};
-use crate::error::Refusal;
-use crate::store::{Answer, Flight as StoreFlight, Limits, RequestId, Store, refusal};
+use crate::limits;
+use crate::refusal::{Unwritable, WriteRefusal};
+use crate::request::{RequestId, WriteUpload};
+use crate::store::context::{Context, unwritable};
+use crate::store::reply::Asker;
 
-impl Store {
-    pub(in crate::store) fn write(&mut self, upload: RequestId, write: Write) {
-        let index = match self.uploads.handles.get_mut(&upload) {
-            None => return self.refuse(write.request, Refusal::UnknownUpload),
-            Some(Handle::Opening(queued)) => return queued.push(Queued::Write(write)),
+impl Uploads {
+    pub(in crate::store) fn write_next(
+        &mut self,
+        cx: &mut Context,
+        asker: Asker<WriteUpload>,
+        write: WriteUpload,
+    ) {
+        let writing = Writing {
+            asker,
+            offset: write.offset,
+            bytes: write.bytes,
+        };
+        self.write(cx, write.upload, writing);
+    }
+
+    pub(super) fn write(&mut self, cx: &mut Context, upload: RequestId, writing: Writing) {
+        let index = match self.handles.get_mut(&upload) {
+            None => return cx.refuse(writing.asker, WriteRefusal::UnknownUpload),
+            Some(Handle::Opening(queued)) => return queued.push(Queued::Write(writing)),
             Some(Handle::Open(index)) => *index,
         };
-        let size = num::size(write.bytes.len());
-        let upload = &mut self.uploads.table[index];
-        upload.touched = self.now.elapsed;
-        if let Err(refusal) = upload.check_write(&write) {
-            return self.refuse(write.request, refusal);
+        let size = num::size(writing.bytes.len());
+        let upload = &mut self.table[index];
+        upload.touched = cx.elapsed();
+        if let Err(refusal) = upload.check(&writing) {
+            return cx.refuse(writing.asker, refusal);
         }
         if size == 0 {
-            return self.answer(write.request, Answer::Written);
+            return cx.tell(writing.asker, ());
         }
         // Of an announced size everything is promised already.
         let more = size.saturating_sub(upload.promised);
-        if !self.space.promise(more) {
-            upload.failure = Some(Refusal::Full);
-            return self.refuse(write.request, Refusal::Full);
+        if !cx.promise(more) {
+            upload.failure = Some(Unwritable::Full);
+            return cx.refuse(writing.asker, Unwritable::Full);
         }
         upload.promised = upload.promised - size.min(upload.promised);
         upload.accepted += size;
         upload.writing += 1;
         let operation = Operation::WriteAt {
             file: upload.file,
-            offset: HEADER_SIZE + write.offset,
-            bytes: write.bytes,
+            offset: HEADER_SIZE + writing.offset,
+            bytes: writing.bytes,
         };
-        let flight = Flight::Write(index, write.request, size);
-        self.start(StoreFlight::Upload(flight), operation);
-        self.measure_space_if_due();
+        self.start(cx, Step::Write(index, writing.asker, size), operation);
+        cx.measure_space_if_due();
     }
 
     pub(super) fn written(
         &mut self,
+        cx: &mut Context,
         index: usize,
-        request: RequestId,
+        asker: Asker<WriteUpload>,
         size: u64,
         completion: &Completion,
     ) {
-        self.space.keep(size);
-        let upload = &mut self.uploads.table[index];
+        cx.keep(size);
+        let upload = &mut self.table[index];
         upload.writing -= 1;
         match completion.result {
-            Ok(_) => self.answer(request, Answer::Written),
+            Ok(_) => cx.tell(asker, ()),
             Err(error) => {
                 let path = &upload.incoming;
                 tracing::warn!(%path, %error, "cannot write to an upload");
-                let refusal = refusal(error);
-                upload.failure = Some(refusal.clone());
-                self.refuse(request, refusal);
+                let refusal = unwritable(error);
+                upload.failure = Some(refusal);
+                cx.refuse(asker, refusal);
             }
         }
-        self.go_on_if_written(index);
+        self.continue_if_written(cx, index);
     }
 }
 
 impl Upload {
-    fn check_write(&self, write: &Write) -> Result<(), Refusal> {
-        let size = num::size(write.bytes.len());
+    fn check(&self, writing: &Writing) -> Result<(), WriteRefusal> {
+        let size = num::size(writing.bytes.len());
         let end = self.accepted.saturating_add(size);
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
+        if let Some(failure) = self.failure {
+            return Err(failure.into());
         }
-        if write.offset != self.accepted {
+        if writing.offset != self.accepted {
             let expected = self.accepted;
-            return Err(Refusal::Gap { expected });
+            return Err(WriteRefusal::Gap { expected });
         }
-        if write.bytes.len() > Limits::WRITE_LEN {
-            let limit = num::size(Limits::WRITE_LEN);
-            return Err(Refusal::TooLarge { limit });
+        if writing.bytes.len() > limits::WRITE_LEN {
+            let limit = limits::write_size();
+            return Err(WriteRefusal::TooLarge { limit });
         }
-        let limit = self.size.unwrap_or(Limits::SHARE_SIZE);
+        let limit = self.size.unwrap_or(limits::SHARE_SIZE);
         if end > limit {
-            return Err(Refusal::TooLarge { limit });
+            return Err(WriteRefusal::TooLarge { limit });
         }
         Ok(())
     }

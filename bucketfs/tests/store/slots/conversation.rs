@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bucketfs::{Answer, Extent, ReadTestWrite, Refusal, ShareChange};
+use bucketfs::{Extent, ReadTestWrite, ShareChange, SlotRefusal};
 use lafs::{ShareNumber, WriteEnabler};
 
 use super::{ask, bytes, is, read_and, refused, slots};
@@ -55,11 +55,11 @@ fn what_tahoe_answered_is_what_the_store_answers() {
             read: read.collect(),
             ..ask()
         };
-        let expected: Answer = match recorded.answer {
+        let expected = match recorded.answer {
             Some((success, read)) => read_and(success, read),
             None => {
                 request.write_enabler = WriteEnabler::new([0xc8; 32]);
-                refused(Refusal::WrongWriteEnabler)
+                refused(SlotRefusal::WrongWriteEnabler)
             }
         };
         assert_eq!(bench.change(request), expected, "{}", recorded.name);

@@ -1,4 +1,4 @@
-//! The ticket of an upload of parts: what must be known to go on with it after a restart.
+//! The ticket of a ranged upload: what must be known to resume it after a restart.
 //!
 //! It lies behind the container in the upload's own file, in two slots that are written in turn, so
 //! that one of them is always whole. The file ends with them:
@@ -31,7 +31,9 @@
 //!
 //! Integers are big-endian. A ticket is written together with the bytes that it speaks of and after
 //! them, and never synced: it need not survive a power cut, because the bytes would not either.
-//! Nobody outside can write one, since parts end before it does.
+//! Nobody outside can write one: a range ends before it does.
+
+mod ranges;
 
 use std::str::FromStr;
 
@@ -40,10 +42,11 @@ use blake2::{Blake2b, Digest};
 use lafs::{ShareNumber, StorageIndex, UploadSecret};
 use subtle::ConstantTimeEq;
 
-use super::ranges::Ranges;
 use crate::container::{Header, Lease, Version};
 use crate::layout::ShareKey;
-use crate::store::Limits;
+use crate::limits;
+
+pub(crate) use ranges::Ranges;
 
 /// Size of a slot: half a page.
 pub(crate) const SLOT_SIZE: u64 = 2048;
@@ -60,7 +63,7 @@ const VERSION: u32 = 1;
 const CHECKED_FROM: usize = 0x10;
 const RANGES_AT: usize = 0xb0;
 const RANGE_LEN: usize = 16;
-const _: () = assert!(RANGES_AT + Limits::RANGES * RANGE_LEN <= SLOT_LEN);
+const _: () = assert!(RANGES_AT + limits::RANGES * RANGE_LEN <= SLOT_LEN);
 
 /// Which boot of the kernel this is: what was written and not synced lasts as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +140,7 @@ impl Ticket {
     /// The bytes, and where in the file they go. The first ticket of a file fills both slots.
     pub(crate) fn encode(&self, boot: BootId) -> (u64, Vec<u8>) {
         let ranges = self.written.as_slice();
-        let count = u16::try_from(ranges.len()).expect("as many as Limits::RANGES at most");
+        let count = u16::try_from(ranges.len()).expect("as many as limits::RANGES at most");
         let version = u8::try_from(self.version.number()).expect("one or two");
         let mut bytes = Vec::with_capacity(RANGES_AT + ranges.len() * RANGE_LEN);
         bytes.extend_from_slice(MAGIC);
@@ -146,7 +149,7 @@ impl Ticket {
         bytes.extend_from_slice(&self.sequence.to_be_bytes());
         bytes.extend_from_slice(&boot.0);
         bytes.extend_from_slice(self.key.storage_index.as_bytes());
-        bytes.extend_from_slice(&[self.key.share.as_u8(), version]);
+        bytes.extend_from_slice(&[self.key.share_number.as_u8(), version]);
         bytes.extend_from_slice(&count.to_be_bytes());
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&self.size.to_be_bytes());
@@ -195,8 +198,8 @@ impl Ticket {
         let size = u64::from_be_bytes(fields.take()?);
         let secret = SecretHash(fields.take()?);
         let lease = Lease::parse(&fields.take()?);
-        let sound = known && same_boot && zero && count <= Limits::RANGES;
-        if !sound || size > Limits::SHARE_SIZE {
+        let sound = known && same_boot && zero && count <= limits::RANGES;
+        if !sound || size > limits::SHARE_SIZE {
             return None;
         }
         let mut ranges = Vec::with_capacity(count);
@@ -212,7 +215,7 @@ impl Ticket {
             sequence,
             key: ShareKey {
                 storage_index,
-                share: ShareNumber::new(share),
+                share_number: ShareNumber::new(share),
             },
             size,
             secret,
@@ -274,7 +277,7 @@ mod tests {
             sequence,
             key: ShareKey {
                 storage_index: StorageIndex::new([3; 16]),
-                share: ShareNumber::new(4),
+                share_number: ShareNumber::new(4),
             },
             size: 1000,
             secret: SecretHash::of(&UploadSecret::new([5; 32])),
@@ -349,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_ticket_with_a_flipped_bit_or_cut_short_is_none() {
-        let (_, bytes) = ticket(1, Limits::RANGES).encode(BOOT);
+        let (_, bytes) = ticket(1, limits::RANGES).encode(BOOT);
         assert!(Ticket::parse_slot(&bytes, BOOT).is_some());
         for bit in 0..bytes.len() * 8 {
             let mut bytes = bytes.clone();

@@ -1,6 +1,9 @@
-//! Uploads of parts: begun, gone on with in this life or the next, resent, aborted, left alone.
+//! Ranged uploads: begun, resumed in this life or the next, resent, aborted, left alone.
 
-use bucketfs::{Answer, Refusal, Request, ShareKey};
+use bucketfs::{
+    AbortRanged, AbortRangedRefusal, Allocate, Allocated, Answer, RangeWritten, ShareKey,
+    WriteRange, WriteRangeRefusal,
+};
 use bytes::Bytes;
 use lafs::ShareNumber;
 
@@ -52,9 +55,9 @@ impl Life<'_> {
         for key in shares_of(key) {
             *self.busy.entry(key).or_default() += 1;
         }
-        let request = Request::Allocate {
+        let request = Allocate {
             storage_index: bucket,
-            shares: vec![key.share],
+            share_numbers: vec![key.share_number],
             size: len as u64,
             secret: upload_secret(attempted.client),
             lease: secrets(attempted.client, bucket),
@@ -75,21 +78,21 @@ impl Life<'_> {
         for key in shares_of(key) {
             self.idle(key);
         }
-        let Answer::Allocated { held, allocated } = answer else {
+        let Answer::Allocate(Ok(Allocated { held, allocated })) = answer else {
             return Ok(());
         };
-        for share in held {
+        for share_number in held {
             let storage_index = key.storage_index;
             let key = ShareKey {
                 storage_index,
-                share,
+                share_number,
             };
             // On a disk that fails the share may be held without the lease.
             if !self.faulty {
                 self.ledger.leased(key, client, attempted.until)?;
             }
         }
-        if allocated == [key.share] {
+        if allocated == [key.share_number] {
             let len = self.ledger.bytes(attempted.attempt).len();
             let parts = PartsInProgress {
                 attempt: attempted.attempt,
@@ -153,9 +156,8 @@ impl Life<'_> {
             bytes[0] ^= 1;
         }
         *self.busy.entry(key).or_default() += 1;
-        let request = Request::WritePart {
-            storage_index: key.storage_index,
-            share: key.share,
+        let request = WriteRange {
+            key,
             secret: upload_secret(client),
             offset: begin as u64,
             bytes: Bytes::from(bytes),
@@ -178,7 +180,7 @@ impl Life<'_> {
         };
         parts.asked = false;
         match answer {
-            Answer::PartWritten { missing } if missing.is_empty() => {
+            Answer::WriteRange(Ok(RangeWritten::Complete)) => {
                 let (attempt, lease) = (parts.attempt, (parts.client, parts.until));
                 let whole = !parts.sent.contains(&false);
                 self.ledger.parts.remove(&key);
@@ -187,7 +189,7 @@ impl Life<'_> {
                 }
                 self.ledger.stored_or_held(key, attempt, lease)
             }
-            Answer::PartWritten { missing } => {
+            Answer::WriteRange(Ok(RangeWritten::Missing(missing))) => {
                 parts.answered[sent.begin..sent.end].fill(true);
                 // What was never answered may be there, what was answered must.
                 for (begin, end) in missing {
@@ -202,12 +204,16 @@ impl Life<'_> {
                 }
                 Ok(())
             }
-            Answer::Refused(Refusal::Conflict) if sent.differs => Ok(()),
-            Answer::Refused(Refusal::TooManyRanges { .. }) => Ok(()),
-            Answer::Refused(Refusal::UnknownUpload) if must_go_on && !self.faulty => {
+            Answer::WriteRange(Err(WriteRangeRefusal::Conflict)) if sent.differs => Ok(()),
+            Answer::WriteRange(Err(WriteRangeRefusal::TooManyRanges { .. })) => Ok(()),
+            Answer::WriteRange(Err(WriteRangeRefusal::UnknownUpload))
+                if must_go_on && !self.faulty =>
+            {
                 Err(Violation(format!("{key:?}: the upload is lost")))
             }
-            Answer::Refused(refusal) if self.faulty || refusal == Refusal::UnknownUpload => {
+            Answer::WriteRange(Err(refusal))
+                if self.faulty || refusal == WriteRangeRefusal::UnknownUpload =>
+            {
                 // The journal may have it, or the tree, and a crash may bring it about.
                 self.ledger.parts.remove(&key);
                 Ok(())
@@ -222,11 +228,7 @@ impl Life<'_> {
         parts.ending = true;
         let secret = upload_secret(parts.client);
         *self.busy.entry(key).or_default() += 1;
-        let request = Request::AbortParts {
-            storage_index: key.storage_index,
-            share: key.share,
-            secret,
-        };
+        let request = AbortRanged { key, secret };
         self.send(Asked::AbortParts(key), request);
     }
 
@@ -241,10 +243,14 @@ impl Life<'_> {
             self.ledger.parts.remove(&key);
         }
         match answer {
-            Answer::Aborted
-            | Answer::Refused(Refusal::UnknownUpload | Refusal::AlreadyHeld | Refusal::Disk(_)) => {
+            Answer::AbortRanged(
                 Ok(())
-            }
+                | Err(
+                    AbortRangedRefusal::UnknownUpload
+                    | AbortRangedRefusal::AlreadyHeld
+                    | AbortRangedRefusal::Disk(_),
+                ),
+            ) => Ok(()),
             answer => Err(Violation(format!("an abort was answered {answer:?}"))),
         }
     }
@@ -266,6 +272,6 @@ fn shares_of(key: ShareKey) -> impl Iterator<Item = ShareKey> {
     let storage_index = key.storage_index;
     (0..3).map(move |share| ShareKey {
         storage_index,
-        share: ShareNumber::new(share),
+        share_number: ShareNumber::new(share),
     })
 }

@@ -7,9 +7,9 @@ use lafs::StorageIndex;
 /// That a slot's number changes without the slot costs a reader a second try, and is rare; memory
 /// does not grow with the slots that were ever changed.
 #[derive(Debug)]
-pub(super) struct Versions(Vec<u64>);
+pub(super) struct SlotVersions(Vec<u64>);
 
-impl Versions {
+impl SlotVersions {
     pub(super) fn new() -> Self {
         Self(vec![0; PLACES])
     }

@@ -1,0 +1,566 @@
+//! What the machines of the store share, and all that they may do to each other's world.
+//!
+//! A machine can start an operation on the disk, have a record made durable, wait for a lock, use
+//! space, and answer who asked. It sees nothing of another machine but what an [`Event`] says.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use lafs::{StorageIndex, num};
+use rustix::io::Errno;
+use slab::Slab;
+
+use super::event::{Event, NotPublished, NotRenewed, Renewed, Waiter};
+use super::locks::{Granted, Locks, Owned, SlotOwned};
+use super::reply::{Asker, Lasting, LeaseProofs, ListsLeases, Passing, Replies};
+use super::slot_versions::SlotVersions;
+use super::space::{Measurement, SpaceAccount};
+use crate::container::Version;
+use crate::container::mutable::NodeId;
+use crate::disk::{Completion, Operation, OperationId, Outcome, StorePath};
+use crate::durable::{Durability, Durable, Waiver};
+use crate::error::DiskError;
+use crate::journal::format::Record;
+use crate::journal::log::{Appended, Counters, Failed, Hold, Log, Phase};
+use crate::layout::{self, ShareKey, Tree};
+use crate::refusal::Unwritable;
+use crate::request::{Ask, Now};
+use crate::ticket::BootId;
+
+/// What was chosen for this run of the store.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) engine: &'static str,
+    pub(super) tree: Tree,
+    /// Whether the operator takes no new shares.
+    pub(super) read_only: bool,
+    pub(super) durability: Durability,
+    /// Of containers that are made.
+    pub(super) container_version: Version,
+    pub(super) boot_id: BootId,
+    /// Recorded in new containers and leases of slots.
+    pub(super) node_id: NodeId,
+}
+
+/// What the machines share.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) settings: Settings,
+    now: Now,
+    shutting_down: bool,
+    awaited: Slab<Awaited>,
+    ready: VecDeque<(OperationId, Operation)>,
+    events: VecDeque<Event>,
+    replies: Replies,
+    log: Log<Waiter>,
+    locks: Locks<Waiter>,
+    /// Shares of which half a change was written and could not be taken back.
+    torn: HashSet<ShareKey>,
+    /// Shares that somebody is uploading, front to back or by ranges.
+    in_progress: HashSet<ShareKey>,
+    /// By which a reader tells that a slot has changed.
+    slot_versions: SlotVersions,
+    space: SpaceAccount,
+    /// Names the next file in incoming.
+    serial: u64,
+}
+
+/// By whom a completion is awaited.
+#[derive(Debug)]
+enum Awaited {
+    Machine(Waiter),
+    Journal(Phase),
+    Space(Measurement),
+    /// The removal of a file that nobody asks for any more.
+    CleanUp,
+}
+
+/// A machine: it is told what happened to its entries, and does what follows.
+///
+/// An index is that of the [`Waiter`] that the machine gave away. What a machine never waits for,
+/// it is never told.
+pub(super) trait Machinery {
+    fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion);
+
+    fn granted(&mut self, _: &mut Context, index: usize, owned: Owned) {
+        unreachable!("{index} did not wait for {owned:?}");
+    }
+
+    fn slot_granted(&mut self, _: &mut Context, index: usize, owned: SlotOwned) {
+        unreachable!("{index} did not wait for {owned:?}");
+    }
+
+    fn admitted(&mut self, _: &mut Context, index: usize) {
+        unreachable!("{index} neither reads nor changes");
+    }
+
+    fn recorded(&mut self, _: &mut Context, index: usize, _: Durable, _: Hold) {
+        unreachable!("{index} recorded nothing");
+    }
+
+    fn unrecorded(&mut self, _: &mut Context, index: usize) {
+        unreachable!("{index} recorded nothing");
+    }
+
+    fn renewed(&mut self, _: &mut Context, index: usize, _: Owned, _: Result<Renewed, NotRenewed>) {
+        unreachable!("{index} asked for no lease");
+    }
+
+    fn published(
+        &mut self,
+        _: &mut Context,
+        index: usize,
+        _: Owned,
+        _: Result<Durable, NotPublished>,
+    ) {
+        unreachable!("{index} publishes nothing");
+    }
+}
+
+// Time, settings, names.
+impl Context {
+    pub(super) fn new(settings: Settings, now: Now, log: Log<Waiter>, space: SpaceAccount) -> Self {
+        Self {
+            settings,
+            now,
+            shutting_down: false,
+            awaited: Slab::new(),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            replies: Replies::default(),
+            log,
+            locks: Locks::new(),
+            torn: HashSet::new(),
+            in_progress: HashSet::new(),
+            slot_versions: SlotVersions::new(),
+            space,
+            serial: 0,
+        }
+    }
+
+    pub(super) fn set_now(&mut self, now: Now) {
+        self.now = now;
+    }
+
+    /// Time on the clock of timeouts.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now.elapsed
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn unix(&self) -> u64 {
+        self.now.unix
+    }
+
+    pub(super) fn begin_shutting_down(&mut self) {
+        self.shutting_down = true;
+    }
+
+    pub(super) fn is_shutting_down(&self) -> bool {
+        self.shutting_down
+    }
+
+    /// Where a share lies.
+    pub(super) fn place(&self, key: ShareKey) -> StorePath {
+        self.settings.tree.share(key)
+    }
+
+    /// Where a bucket or slot lies.
+    pub(super) fn bucket(&self, storage_index: StorageIndex) -> StorePath {
+        self.settings.tree.bucket(storage_index)
+    }
+
+    pub(super) fn next_incoming(&mut self) -> StorePath {
+        layout::incoming(self.next_serial())
+    }
+
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// Serial numbers up to this one were used by an earlier run.
+    pub(super) fn skip_serials(&mut self, last: u64) {
+        self.serial = last;
+    }
+}
+
+// Operations and events.
+impl Context {
+    /// Has the disk do something, of which the machine is told the end.
+    pub(super) fn start(&mut self, waiter: Waiter, operation: Operation) {
+        self.submit(Awaited::Machine(waiter), operation);
+    }
+
+    /// Removes a file in incoming that came to nothing.
+    pub(super) fn clean_up(&mut self, path: StorePath) {
+        self.submit(Awaited::CleanUp, Operation::Remove { path, prune: 0 });
+    }
+
+    fn submit(&mut self, awaited: Awaited, operation: Operation) {
+        let id = OperationId(num::size(self.awaited.insert(awaited)));
+        self.ready.push_back((id, operation));
+    }
+
+    /// Asks whether a share is held; [`is_held`] reads the answer.
+    pub(super) fn probe(&self, key: ShareKey) -> Operation {
+        Operation::Read {
+            path: self.place(key),
+            ranges: Vec::new(),
+        }
+    }
+
+    /// Leaves something for another machine.
+    pub(super) fn send(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Takes the end of an operation; returns the machine that is to be told of it.
+    pub(super) fn completed(&mut self, completion: Completion) -> Option<(Waiter, Completion)> {
+        let index = usize::try_from(completion.id.0).expect("ids come from this table");
+        match self.awaited.remove(index) {
+            Awaited::Machine(waiter) => return Some((waiter, completion)),
+            Awaited::Journal(phase) => self.journal_completed(phase, completion),
+            Awaited::Space(measurement) => self.measured(measurement, &completion),
+            Awaited::CleanUp => cleaned_up(&completion),
+        }
+        None
+    }
+
+    /// Returns the next operation to perform.
+    ///
+    /// The journal's next batch is put together here, so that it holds whatever the driver
+    /// brought since the last one.
+    pub(super) fn poll_operation(&mut self) -> Option<(OperationId, Operation)> {
+        if self.ready.is_empty() {
+            if self.shutting_down && self.replies.none_pending() {
+                self.log.close();
+            }
+            if let Some((phase, operation)) = self.log.poll() {
+                self.submit(Awaited::Journal(phase), operation);
+            }
+        }
+        self.ready.pop_front()
+    }
+
+    /// Whether nothing is under way and nobody waits.
+    pub(super) fn is_idle(&self) -> bool {
+        let idle = self.awaited.is_empty() && self.replies.is_empty() && self.log.is_closed();
+        // Whoever holds a lock has an operation in flight or waits for the journal.
+        assert!(!idle || self.locks.is_empty());
+        idle
+    }
+}
+
+// Locks.
+impl Context {
+    /// Takes the lock of a share for the waiter, or puts it in line.
+    pub(super) fn acquire(&mut self, key: ShareKey, waiter: Waiter) {
+        let granted = self.locks.acquire(key, waiter);
+        self.grant(granted);
+    }
+
+    pub(super) fn release(&mut self, owned: Owned) {
+        let granted = self.locks.release(owned);
+        self.grant(granted);
+    }
+
+    /// Whether somebody owns the lock of a share, or that of its slot.
+    pub(super) fn is_owned(&self, key: ShareKey) -> bool {
+        self.locks.is_owned(key)
+    }
+
+    pub(super) fn acquire_slot(&mut self, storage_index: StorageIndex, waiter: Waiter) {
+        let granted = self.locks.acquire_slot(storage_index, waiter);
+        self.grant(granted);
+    }
+
+    pub(super) fn release_slot(&mut self, owned: SlotOwned) {
+        let granted = self.locks.release_slot(owned);
+        self.grant(granted);
+    }
+
+    /// Begins a read of a share, once no patch is being made.
+    pub(super) fn begin_read(&mut self, key: ShareKey, waiter: Waiter) {
+        let admitted = self.locks.begin_read(key, waiter);
+        self.admit(admitted);
+    }
+
+    pub(super) fn end_read(&mut self, key: ShareKey) {
+        let admitted = self.locks.end_read(key);
+        self.admit(admitted);
+    }
+
+    /// Begins a change of a share in place, once nobody reads it.
+    pub(super) fn begin_patch(&mut self, owned: &Owned, waiter: Waiter) {
+        let admitted = self.locks.begin_patch(owned, waiter);
+        self.admit(admitted);
+    }
+
+    pub(super) fn end_patch(&mut self, owned: &Owned) {
+        let admitted = self.locks.end_patch(owned);
+        self.admit(admitted);
+    }
+
+    /// Begins a read of any shares of a storage index, once its slot is not being changed.
+    pub(super) fn begin_slot_read(&mut self, storage_index: StorageIndex, waiter: Waiter) {
+        let admitted = self.locks.begin_slot_read(storage_index, waiter);
+        self.admit(admitted);
+    }
+
+    pub(super) fn end_slot_read(&mut self, storage_index: StorageIndex) {
+        let admitted = self.locks.end_slot_read(storage_index);
+        self.admit(admitted);
+    }
+
+    /// Begins a change of a slot, once nobody reads it.
+    pub(super) fn begin_slot_change(&mut self, owned: &SlotOwned, waiter: Waiter) {
+        let admitted = self.locks.begin_slot_change(owned, waiter);
+        self.admit(admitted);
+    }
+
+    /// Ends the owner's change: the slot has another state from now on.
+    pub(super) fn end_slot_change(&mut self, owned: &SlotOwned) {
+        self.slot_versions.change(owned.index());
+        let admitted = self.locks.end_slot_change(owned);
+        self.admit(admitted);
+    }
+
+    fn grant(&mut self, granted: impl IntoIterator<Item = Granted<Waiter>>) {
+        let events = granted.into_iter().map(|granted| match granted {
+            Granted::Share(owned, waiter) => Event::Granted(waiter, owned),
+            Granted::Slot(owned, waiter) => Event::SlotGranted(waiter, owned),
+        });
+        self.events.extend(events);
+    }
+
+    fn admit(&mut self, admitted: impl IntoIterator<Item = Waiter>) {
+        self.events
+            .extend(admitted.into_iter().map(Event::Admitted));
+    }
+}
+
+// What is known of shares.
+impl Context {
+    /// Whether half a change of the share was written.
+    pub(super) fn is_torn(&self, key: ShareKey) -> bool {
+        self.torn.contains(&key)
+    }
+
+    pub(super) fn tear(&mut self, keys: impl IntoIterator<Item = ShareKey>) {
+        self.torn.extend(keys);
+    }
+
+    /// The number of a slot's present state.
+    pub(super) fn slot_version(&self, storage_index: StorageIndex) -> u64 {
+        self.slot_versions.of(storage_index)
+    }
+
+    /// Whether somebody is uploading the share.
+    pub(super) fn is_in_progress(&self, key: ShareKey) -> bool {
+        self.in_progress.contains(&key)
+    }
+
+    pub(super) fn begin_progress(&mut self, key: ShareKey) {
+        let new = self.in_progress.insert(key);
+        assert!(new, "a share is in progress once");
+    }
+
+    pub(super) fn end_progress(&mut self, key: ShareKey) {
+        self.in_progress.remove(&key);
+        if self.in_progress.is_empty() {
+            // A burst is over; idle, the store takes little memory.
+            self.in_progress = HashSet::new();
+        }
+    }
+}
+
+// The journal.
+impl Context {
+    pub(super) fn waiver(&self) -> Option<Waiver> {
+        self.settings.durability.waiver()
+    }
+
+    /// Why nothing at all may be written, if so.
+    pub(super) fn write_refusal(&self) -> Option<Unwritable> {
+        self.log.has_failed().then_some(Unwritable::Failed)
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.log.has_failed()
+    }
+
+    pub(super) fn journal_counters(&self) -> Counters {
+        self.log.counters
+    }
+
+    /// Makes records durable, all in one batch: after a crash all of them are there, or none.
+    pub(super) fn record(&mut self, records: Vec<Record>, waiter: Waiter) {
+        if self.log.has_failed() {
+            return self.send(Event::Unrecorded(waiter));
+        }
+        self.log.append(records, waiter);
+    }
+
+    /// The tree has what a record says, or never will.
+    pub(super) fn release_hold(&mut self, hold: Hold) {
+        self.log.release(hold);
+    }
+
+    /// Stops writing: the tree lacks what a durable record says, or has half of it.
+    ///
+    /// What others would build on the share now, replay would take away from under them.
+    pub(super) fn give_up(&mut self, path: &StorePath, error: DiskError) {
+        tracing::error!(%path, %error, "cannot do what the journal says; the store only reads now");
+        let waiters = self.log.give_up();
+        self.events
+            .extend(waiters.into_iter().map(Event::Unrecorded));
+    }
+
+    fn journal_completed(&mut self, phase: Phase, completion: Completion) {
+        let failed = match phase {
+            Phase::Append => match self.log.appended(completion) {
+                Appended::Durable(waiters) => {
+                    let event = |(waiter, durable, hold)| Event::Recorded(waiter, durable, hold);
+                    return self.events.extend(waiters.into_iter().map(event));
+                }
+                Appended::Failed(failed) => failed,
+            },
+            Phase::Sync => match self.log.synced(&completion) {
+                Ok(next) => {
+                    if let Some((phase, operation)) = next {
+                        self.submit(Awaited::Journal(phase), operation);
+                    }
+                    return;
+                }
+                Err(failed) => failed,
+            },
+            Phase::Header => match self.log.retired(&completion) {
+                Ok(()) => return,
+                Err(failed) => failed,
+            },
+        };
+        let Failed { waiters, error } = failed;
+        let step = phase.name();
+        tracing::error!(%error, step, "the journal cannot be synced; the store only reads now");
+        self.events
+            .extend(waiters.into_iter().map(Event::Unrecorded));
+    }
+}
+
+// Space.
+impl Context {
+    pub(super) fn space(&self) -> &SpaceAccount {
+        &self.space
+    }
+
+    /// Promises so many bytes, or returns false if they are not there.
+    #[must_use]
+    pub(super) fn promise(&mut self, size: u64) -> bool {
+        self.space.promise(size)
+    }
+
+    /// Takes a promise back.
+    pub(super) fn cancel(&mut self, size: u64) {
+        self.space.cancel(size);
+    }
+
+    /// Turns a promise into bytes written.
+    pub(super) fn keep(&mut self, size: u64) {
+        self.space.keep(size);
+    }
+
+    pub(super) fn measure_space_if_due(&mut self) {
+        if let Some(measurement) = self.space.begin_if_due(self.now.elapsed) {
+            self.submit(Awaited::Space(measurement), Operation::FreeSpace);
+        }
+    }
+
+    /// Begins a measurement that a machine waits for, with [`Operation::FreeSpace`].
+    pub(super) fn begin_measurement(&self) -> Measurement {
+        self.space.begin()
+    }
+
+    pub(super) fn measured(&mut self, measurement: Measurement, completion: &Completion) {
+        let space = match &completion.result {
+            Ok(Outcome::Space(space)) => Some(*space),
+            Ok(outcome) => panic!("the free space was asked for, not {outcome:?}"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask for the free space");
+                None
+            }
+        };
+        self.space.end(measurement, space, self.now.elapsed);
+    }
+}
+
+// Answers.
+impl Context {
+    pub(super) fn replies(&self) -> &Replies {
+        &self.replies
+    }
+
+    pub(super) fn replies_mut(&mut self) -> &mut Replies {
+        &mut self.replies
+    }
+
+    /// Answers a request that changed nothing, or whose change is not promised to last.
+    pub(super) fn tell<A: Ask>(&mut self, asker: Asker<A>, success: impl Passing<A>) {
+        self.replies.tell(asker, success);
+    }
+
+    /// Answers a request that changed something for good.
+    pub(super) fn acknowledge<A: Ask>(
+        &mut self,
+        asker: Asker<A>,
+        success: impl Lasting<A>,
+        durable: Durable,
+    ) {
+        self.replies.acknowledge(asker, success, durable);
+    }
+
+    /// Answers a request that added or renewed so many leases.
+    pub(super) fn acknowledge_leases<A: Ask>(
+        &mut self,
+        asker: Asker<A>,
+        success: impl ListsLeases<A>,
+        proofs: LeaseProofs,
+    ) {
+        self.replies.acknowledge_leases(asker, success, proofs);
+    }
+
+    pub(super) fn refuse<A: Ask>(&mut self, asker: Asker<A>, refusal: impl Into<A::Refusal>) {
+        self.replies.refuse(asker, refusal);
+    }
+}
+
+/// Reads what [`Context::probe`] found.
+pub(super) fn is_held(completion: &Completion) -> Result<bool, DiskError> {
+    match &completion.result {
+        Ok(_) => Ok(true),
+        Err(error) if error.errno == Errno::NOENT => Ok(false),
+        Err(error) => Err(*error),
+    }
+}
+
+/// What a failure to write a new file means to whoever brought it.
+pub(super) fn unwritable(error: DiskError) -> Unwritable {
+    match error.errno {
+        Errno::NOSPC | Errno::DQUOT => Unwritable::Full,
+        _ => Unwritable::Disk(error),
+    }
+}
+
+/// Says what could not be removed.
+pub(super) fn cleaned_up(completion: &Completion) {
+    if let (Operation::Remove { path, .. }, Err(error)) =
+        (&completion.operation, &completion.result)
+    {
+        // It goes at the next start at the latest.
+        tracing::warn!(%path, %error, "cannot remove a file that came to nothing");
+    }
+}
