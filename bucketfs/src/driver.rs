@@ -37,9 +37,17 @@ pub fn open(
     engine: EngineChoice,
     config: &Config,
 ) -> Result<(StoreHandle, Driver), StartError> {
+    open_at(path, engine, config, Clock::start())
+}
+
+fn open_at(
+    path: &Path,
+    engine: EngineChoice,
+    config: &Config,
+    clock: Clock,
+) -> Result<(StoreHandle, Driver), StartError> {
     let root = Arc::new(Root::open(path)?);
     let mut engine = start_engine(&root, engine)?;
-    let clock = Clock::start();
     let store = Store::open(engine.as_mut(), config, clock.now())?;
     let (handle, inbox) = StoreHandle::new();
     let driver = Driver {
@@ -49,6 +57,7 @@ pub fn open(
         inbox,
         replies: HashMap::new(),
         completions: Vec::new(),
+        woken_by: None,
         left: Vec::new(),
         ending: None,
     };
@@ -75,6 +84,8 @@ pub struct Driver {
     /// Who asked.
     replies: HashMap<RequestId, oneshot::Sender<Answer>>,
     completions: Vec<Completion>,
+    /// What ended the last wait, to be taken next.
+    woken_by: Option<Message>,
     /// What nobody is there for any more, and the store has not been told so.
     left: Vec<Left>,
     /// Who wants to know when it has ended; `Some` once it is ending.
@@ -151,6 +162,10 @@ impl Driver {
             self.left.push(left);
             any = true;
         }
+        if let Some(message) = self.woken_by.take() {
+            self.take(now, message);
+            any = true;
+        }
         let mut emptied = false;
         while self.store.has_room() && !emptied {
             match self.inbox.messages.try_recv() {
@@ -197,7 +212,8 @@ impl Driver {
         self.ending.get_or_insert_default().extend(ended);
     }
 
-    /// Waits until there is something to carry.
+    /// Waits until there is something to carry, however long that is: whatever ended it is taken
+    /// later, when the clock has been read anew.
     async fn wait(&mut self, readiness: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
         let now = self.clock.now();
         let timeout = self.store.poll_timeout();
@@ -207,8 +223,8 @@ impl Driver {
         tokio::select! {
             ready = signal(readiness) => ready?,
             message = self.inbox.messages.recv(), if has_room && open => match message {
-                Some(message) => self.take(now, message),
-                None => self.end(now, None),
+                Some(message) => self.woken_by = Some(message),
+                None => self.end(self.clock.now(), None),
             },
             Some(left) = self.inbox.left.recv(), if open => self.left.push(left),
             () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {}
@@ -267,23 +283,86 @@ async fn signal(readiness: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
 }
 
 /// The two clocks that the store reckons by.
-#[derive(Debug)]
-struct Clock {
-    started: Instant,
-}
+struct Clock(Box<dyn Fn() -> Now + Send>);
 
 impl Clock {
     fn start() -> Self {
         let started = Instant::now();
-        Self { started }
+        Self(Box::new(move || {
+            let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            Now {
+                elapsed: started.elapsed(),
+                // A clock set before 1970 reads as 1970: leases never move back.
+                unix: unix.unwrap_or(Duration::ZERO).as_secs(),
+            }
+        }))
     }
 
     fn now(&self) -> Now {
-        let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        Now {
-            elapsed: self.started.elapsed(),
-            // A clock set before 1970 reads as 1970: leases never move back.
-            unix: unix.unwrap_or(Duration::ZERO).as_secs(),
-        }
+        (self.0)()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex};
+
+    use super::*;
+    use crate::container::{Container, expiration};
+    use crate::layout::{Layout, ShareKey, Tree};
+    use crate::request::{Put, Stored};
+
+    // The clock was read before the wait: the first request after 40 idle days made a lease that
+    // had ended when it was born.
+    #[test]
+    fn what_comes_after_a_long_wait_is_dated_by_when_it_came() {
+        let began = Now {
+            elapsed: Duration::ZERO,
+            unix: 1_700_000_000,
+        };
+        let now = Arc::new(Mutex::new(began));
+        let shown = Arc::clone(&now);
+        let clock = Clock(Box::new(move || *shown.lock().expect("nobody panics")));
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut config = Config::new([1; 32]);
+        config.journal_size = Config::JOURNAL_SIZE_MIN;
+        let (store, driver) = open_at(directory.path(), EngineChoice::Pool, &config, clock)
+            .expect("a new store opens");
+        let key = ShareKey {
+            storage_index: StorageIndex::new([1; 16]),
+            share_number: ShareNumber::new(0),
+        };
+        let put = Put {
+            key,
+            share: Bytes::from_static(b"share"),
+            lease: LeaseSecrets {
+                renew: RenewSecret::new([1; 32]),
+                cancel: CancelSecret::new([2; 32]),
+            },
+        };
+        let later = Now {
+            elapsed: Duration::from_secs(40 * 86_400),
+            unix: began.unix + 40 * 86_400,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().expect("a runtime");
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let driver = tokio::task::spawn_local(driver.run());
+            // Until the driver has nothing to carry, and waits.
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            *now.lock().expect("nobody panics") = later;
+            assert_eq!(store.ask(put).await, Ok(Stored::New));
+            store.shut_down().await;
+            driver.await.expect("it does not panic").expect("it ends");
+        });
+        let path = Tree::new(Layout::default()).share(key).to_string();
+        let file = std::fs::read(directory.path().join(path)).expect("the share's file");
+        let container = Container::parse(&file).expect("a container");
+        assert_eq!(container.leases[0].expiration, expiration(later.unix));
     }
 }
