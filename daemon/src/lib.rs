@@ -17,6 +17,7 @@ mod gbs;
 mod goodbye;
 mod identity;
 mod init;
+mod limits;
 pub mod log;
 mod patience;
 mod pipeline;

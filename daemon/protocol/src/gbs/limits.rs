@@ -46,9 +46,9 @@ pub const SECRET_VALUE_LEN_MAX: usize = 16_384;
 /// of it in memory. Tahoe says 2^48.
 pub const READ_TEST_WRITE_SIZE_MAX: u64 = 4 << 30;
 
-/// Most bytes of all specimens of one read-test-write together; they are kept in memory. Tahoe's
-/// client sends checkstrings: at most 57 bytes a share.
-pub const SPECIMENS_LEN_MAX: usize = 256 << 10;
+/// Most bytes of all specimens of one read-test-write together; they are kept in memory, and no
+/// more than the store compares. Tahoe's client sends checkstrings: at most 57 bytes a share.
+pub const SPECIMENS_LEN_MAX: usize = 64 << 10;
 
 /// Most writes in one read-test-write, all shares together. Tahoe's client sends one for each
 /// segment of 128 KiB and a few more: enough for a file of 2 GiB.
