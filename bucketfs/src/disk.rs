@@ -23,6 +23,7 @@ mod probe;
 mod program;
 mod ring;
 mod root;
+#[cfg(feature = "sim")]
 pub mod sim;
 mod step;
 mod syscall;

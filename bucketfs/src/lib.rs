@@ -12,8 +12,10 @@ pub mod disk;
 mod driver;
 mod durable;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod handle;
-pub mod journal;
+mod journal;
 mod layout;
 mod store;
 mod version;
@@ -26,5 +28,5 @@ pub use layout::{Layout, ShareKey};
 pub use store::{
     AdvisedKind, Answer, BootId, BootIdError, Config, Durability, Extent, Held, LeaseOwner, Limits,
     Now, Piece, ReadRequest, ReadTestWrite, Request, RequestId, Rest, ShareChange, ShareKind,
-    SlotWrite, Status, Store, Test, Wanted, fuzz_ticket,
+    SlotWrite, Status, Store, Test, Wanted,
 };

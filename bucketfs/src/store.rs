@@ -48,7 +48,9 @@ mod space;
 mod upload;
 
 pub use open::Config;
-pub use parts::ticket::{BootId, BootIdError, fuzz as fuzz_ticket};
+#[cfg(feature = "fuzzing")]
+pub(crate) use parts::ticket::fuzz as fuzz_ticket;
+pub use parts::ticket::{BootId, BootIdError};
 pub use request::{
     AdvisedKind, Answer, Durability, Extent, Held, LeaseOwner, Limits, Now, Piece, ReadRequest,
     Request, RequestId, Rest, ShareKind, Status, Wanted,

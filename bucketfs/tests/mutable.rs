@@ -4,9 +4,10 @@
 
 use bucketfs::container::mutable::{
     Container, Content, Header, Image, LeaseChange, LeaseSearch, Leases, NodeId, SHARE_SIZE_MAX,
-    Sizes, UncheckedHeader, fuzz, is_mutable,
+    Sizes, UncheckedHeader, is_mutable,
 };
 use bucketfs::container::{self, LEASES_MAX, Version};
+use bucketfs::fuzz::mutable_container as fuzz;
 use bucketfs::{Damage, Refusal};
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, WriteEnabler};
