@@ -36,7 +36,7 @@ pub fn open(
     engine: EngineChoice,
     config: &Config,
 ) -> Result<(StoreHandle, Driver), StartError> {
-    let root = Arc::new(Root::open(path)?);
+    let root = Arc::new(Root::open(path).map_err(OpenError::from)?);
     let mut engine = start_engine(&root, engine)?;
     let clock = Clock::start();
     let store = Store::open(engine.as_mut(), config, clock.now())?;

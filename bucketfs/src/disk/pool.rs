@@ -9,8 +9,7 @@ use super::files::{Files, Taken};
 use super::program;
 use super::syscall::{self, Syscalls};
 use super::workers::{Bell, Job, Workers};
-use super::{Completion, Engine, Operation, OperationId, Outcome, Root};
-use crate::error::DiskError;
+use super::{Completion, DiskError, Engine, Operation, OperationId, Outcome, Root};
 
 /// Performs operations in threads.
 pub struct Pool {

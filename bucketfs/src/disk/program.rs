@@ -13,8 +13,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::step::{Chain, Chunk, Handle, Link, Perform, Step, Target};
-use super::{Entry, Operation, Outcome, StorePath};
-use crate::error::DiskError;
+use super::{DiskError, Entry, Operation, Outcome, StorePath};
 
 mod chain;
 mod copy;

@@ -26,8 +26,7 @@ use super::files::Files;
 use super::step::{Chain, Link, Order, Step};
 use super::syscall::Syscalls;
 use super::workers::{Bell, Job, Workers};
-use super::{Completion, Engine, FLIGHT_MAX, Operation, OperationId, Root};
-use crate::error::DiskError;
+use super::{Completion, DiskError, Engine, FLIGHT_MAX, Operation, OperationId, Root};
 
 mod entry;
 #[expect(unsafe_code, reason = "takes back what the kernel was lent")]

@@ -39,8 +39,7 @@ use std::task::{Context, Poll, Waker};
 use rustix::io::Errno;
 
 use super::step::{Chain, Handle, Link, Order, Perform, Step, Target};
-use super::{Completion, Engine, FileId, Operation, OperationId, Outcome, program};
-use crate::error::DiskError;
+use super::{Completion, DiskError, Engine, FileId, Operation, OperationId, Outcome, program};
 
 mod medium;
 mod node;

@@ -10,8 +10,7 @@ use bytes::Bytes;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{Entry, EntryKind, Space, StorePath};
-use crate::error::DiskError;
+use super::{DiskError, Entry, EntryKind, Space, StorePath};
 
 /// Performs chains of steps; one for each operation in flight.
 ///

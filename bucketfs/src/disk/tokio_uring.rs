@@ -29,8 +29,7 @@ use super::step::{
 };
 use super::syscall::Syscalls;
 use super::workers::Bell;
-use super::{Completion, Engine, Operation, OperationId, Outcome, Root, StorePath};
-use crate::error::DiskError;
+use super::{Completion, DiskError, Engine, Operation, OperationId, Outcome, Root, StorePath};
 
 /// Performs operations through tokio-uring.
 pub struct TokioUring {

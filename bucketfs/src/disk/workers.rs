@@ -11,8 +11,7 @@ use std::thread::JoinHandle;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
-use super::Root;
-use crate::error::DiskError;
+use super::{DiskError, Root};
 
 /// Something a worker does; it blocks.
 pub(crate) trait Job: Send + 'static {

@@ -4,10 +4,9 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::super::step::{Chunk, Handle, Perform, Step};
-use super::super::{CopyRange, StorePath};
+use super::super::{CopyRange, DiskError, StorePath};
 use super::chain::{answered, one};
 use super::write;
-use crate::error::DiskError;
 
 /// Copies parts of a file into an open one.
 pub(super) async fn copy<P: Perform>(

@@ -5,11 +5,10 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::super::step::{Chain, Chunk, Handle, Link, Perform, Step};
-use super::super::{Existing, OpenMode, StorePath};
+use super::super::{DiskError, Existing, OpenMode, StorePath};
 use super::chain::one;
 use super::names::{below_directories, examine};
 use super::{is_left_open, without_chain, write};
-use crate::error::DiskError;
 
 /// Makes a file with these bytes.
 pub(super) async fn file<P: Perform>(

@@ -3,9 +3,8 @@
 use rustix::io::Errno;
 
 use super::super::step::{Chain, Link, Perform, Step, Target};
-use super::super::{EntryKind, StorePath};
+use super::super::{DiskError, EntryKind, StorePath};
 use super::chain::{answered, one, outcome, run};
-use crate::error::DiskError;
 
 /// Makes a name, and those of the directories above that are missing.
 ///

@@ -3,9 +3,8 @@
 use rustix::fs::OFlags;
 
 use super::super::step::{Chain, Handle, Link, Perform, Step};
-use super::super::{ByteRange, Outcome, StorePath};
+use super::super::{ByteRange, DiskError, Outcome, StorePath};
 use super::chain::{CHAIN_LEN_MAX, answered, finish, one, run};
-use crate::error::DiskError;
 
 /// Reads parts of a file, clipped to its end.
 pub(super) async fn read<P: Perform>(

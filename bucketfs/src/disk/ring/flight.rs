@@ -16,9 +16,8 @@ use rustix::io::Errno;
 use super::super::files::Taken;
 use super::super::program;
 use super::super::step::{Chain, Link, Order, Perform, Step};
-use super::super::{EntryKind, Operation, OperationId, Outcome};
+use super::super::{DiskError, EntryKind, Operation, OperationId, Outcome};
 use super::entry::Where;
-use crate::error::DiskError;
 
 /// One operation in flight.
 pub(super) struct Flight {

@@ -11,10 +11,10 @@ use io_uring::squeue::{self, Entry};
 use io_uring::{Builder, IoUring, cqueue, opcode};
 use rustix::io::Errno;
 
+use super::super::DiskError;
 use super::super::step::Step;
 use super::super::workers::Bell;
 use super::RingError;
-use crate::error::DiskError;
 
 /// An open ring.
 pub(super) struct Kernel {
