@@ -11,9 +11,11 @@ use std::os::fd::BorrowedFd;
 
 use bytes::Bytes;
 
+mod beneath;
 pub(crate) mod blocking;
 mod error;
 mod files;
+mod list;
 mod path;
 mod pool;
 mod probe;
@@ -240,6 +242,17 @@ pub enum Operation {
         /// The directory.
         path: StorePath,
     },
+    /// Lists a part of a directory: some [`LIST_PAGE_LEN`] entries, in any order.
+    ///
+    /// From [`ListCursor::Start`] on, each time from the cursor that the page before gave, until one
+    /// gives none: a name that is there all the while is told once, one that is made or taken away
+    /// meanwhile at most once. Fails with `STALE` if the cursor is of another directory.
+    ListPage {
+        /// The directory.
+        path: StorePath,
+        /// Where to begin.
+        after: ListCursor,
+    },
     /// Asks for the free space of the file system.
     FreeSpace,
 }
@@ -248,6 +261,30 @@ pub enum Operation {
 ///
 /// A bucket has at most 256 shares; the rest are foreign files, which only an operator can add.
 pub const LIST_ENTRIES_MAX: usize = 65_536;
+
+/// How many entries one [`Operation::ListPage`] gives, unless it is the last; a few more where the
+/// file system has one position for several names.
+pub const LIST_PAGE_LEN: usize = 4096;
+
+/// Where in a directory a listing goes on.
+///
+/// It may be kept, over restarts too, for as long as the directory is the same one: not when it was
+/// copied or restored. What it is made of depends on the file system; `list.rs` has which.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ListCursor {
+    /// At the beginning.
+    #[default]
+    Start,
+    /// At a position of the file system's.
+    Position {
+        /// The directory's.
+        inode: u64,
+        /// As `getdents64` gives it.
+        offset: u64,
+    },
+    /// Behind a name, in the order of the names' bytes.
+    Name(Vec<u8>),
+}
 
 /// What [`Operation::CreateFile`] does when the path exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +349,13 @@ pub enum Outcome {
     },
     /// Of [`Operation::List`].
     Listed(Vec<Entry>),
+    /// Of [`Operation::ListPage`].
+    Page {
+        /// Its entries.
+        entries: Vec<Entry>,
+        /// Where the next page begins; `None` after the last.
+        next: Option<ListCursor>,
+    },
     /// Of [`Operation::FreeSpace`].
     Space(Space),
 }

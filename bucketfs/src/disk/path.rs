@@ -50,6 +50,16 @@ impl StorePath {
         self.0.to_str().expect("made of text")
     }
 
+    /// The last name of the path, if all the others are those of `directory`.
+    pub(crate) fn name_in(&self, directory: &Self) -> Option<&CStr> {
+        let path = self.0.to_bytes_with_nul();
+        let rest = path.strip_prefix(directory.0.to_bytes())?;
+        let name = rest
+            .strip_prefix(b"/")
+            .filter(|name| !name.contains(&b'/'))?;
+        Some(CStr::from_bytes_with_nul(name).expect("the end of a C string is one"))
+    }
+
     /// The directory that holds this path's last name; the root has none.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
@@ -84,6 +94,23 @@ mod tests {
             .map(|path| path.to_string())
             .collect();
         assert_eq!(parents, ["shares/ab", "shares", "."]);
+    }
+
+    #[test]
+    fn a_name_is_in_no_directory_but_its_own() {
+        let path = StorePath::new("shares/ab/cd");
+        let name = |directory: &str| path.name_in(&StorePath::new(directory));
+        assert_eq!(name("shares/ab"), Some(c"cd"));
+        for directory in [
+            "shares",
+            "shares/a",
+            "shares/ab/cd",
+            "shares/abc",
+            "journal",
+        ] {
+            assert_eq!(name(directory), None, "{directory}");
+        }
+        assert_eq!(path.name_in(&StorePath::root()), None);
     }
 
     #[test]

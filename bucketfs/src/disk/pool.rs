@@ -111,7 +111,7 @@ impl Engine for Pool {
 impl Job for Whole {
     type Done = Performed;
 
-    fn perform(self, root: BorrowedFd<'_>) -> Performed {
+    fn perform(self, root: &Root) -> Performed {
         let mut on = Syscalls::new(root, self.taken.current);
         let program = program::perform(self.operation, self.taken.kept, &mut on);
         let (operation, result) = syscall::run(program);

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::beneath::Beneath;
+
 /// An open and locked store directory.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
     directory: OwnedFd,
+    has_openat2: bool,
     /// Open, hence locked; the kernel unlocks when the process ends, however it ends.
     _lock: OwnedFd,
 }
@@ -37,7 +40,8 @@ impl Root {
         if let Ok(above) = rustix::fs::openat(&directory, "..", flags, Mode::empty()) {
             rustix::fs::fsync(&above).map_err(|errno| environment(path, errno))?;
         }
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let lock = rustix::fs::openat(&directory, LOCK, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| environment(path, errno))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -45,11 +49,24 @@ impl Root {
             Err(Errno::WOULDBLOCK) => return Err(RootError::Locked { path: path.into() }),
             Err(errno) => return Err(environment(path, errno)),
         }
+        let has_openat2 = Beneath::probe(directory.as_fd());
+        if !has_openat2 {
+            tracing::info!("no openat2 here: paths in the store are walked name by name");
+        }
         Ok(Self {
             path: path.into(),
             directory,
+            has_openat2,
             _lock: lock,
         })
+    }
+
+    /// The directory, to open files beneath it.
+    pub(crate) fn beneath(&self) -> Beneath<'_> {
+        Beneath {
+            directory: self.as_fd(),
+            has_openat2: self.has_openat2,
+        }
     }
 
     /// The directory's path, as it was given.
