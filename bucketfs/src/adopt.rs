@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use rustix::fs::Access;
 
-use crate::disk::{EngineChoice, Root, start_engine};
+use crate::disk::{EngineChoice, Root, RootError, start_engine};
 use crate::error::{AdoptError, OpenError};
 use crate::layout::{Layout, SHARES, VERSION};
 use crate::store::{Config, Store};
@@ -30,7 +30,7 @@ use crate::store::{Config, Store};
 /// [`AdoptError`]; the directory still is what it was.
 pub fn adopt(path: &Path, layout: Layout, config: &Config) -> Result<(), AdoptError> {
     check(path)?;
-    let root = Arc::new(Root::open(path)?);
+    let root = Arc::new(Root::open(path).map_err(OpenError::from)?);
     let mut engine = start_engine(&root, EngineChoice::Pool)?;
     Store::adopt(engine.as_mut(), layout, config)
 }
@@ -43,7 +43,7 @@ fn check(path: &Path) -> Result<(), AdoptError> {
     };
     if !directory.is_dir() {
         let path = path.to_path_buf();
-        return Err(OpenError::NotADirectory { path }.into());
+        return Err(OpenError::from(RootError::NotADirectory { path }).into());
     }
     if fs::symlink_metadata(path.join(VERSION)).is_ok() {
         return Err(AdoptError::AlreadyAdopted);
@@ -60,16 +60,14 @@ fn check(path: &Path) -> Result<(), AdoptError> {
     }
     let wanted = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
     rustix::fs::access(&shares, wanted).map_err(|errno| {
-        AdoptError::Open(OpenError::NotWritable {
-            path: shares,
-            errno,
-        })
+        let path = shares;
+        OpenError::from(RootError::NotWritable { path, errno }).into()
     })
 }
 
 fn unreadable(path: &Path, error: io::Error) -> AdoptError {
     let path = path.to_path_buf();
-    AdoptError::Open(OpenError::Directory { path, error })
+    OpenError::from(RootError::Directory { path, error }).into()
 }
 
 #[cfg(test)]
@@ -152,8 +150,8 @@ mod tests {
         let (_directory, path) = with(&[SHARE]);
         let _root = Root::open(&path).unwrap();
         let error = adopt(&path, Layout::OneLevel, &config()).unwrap_err();
-        let locked = matches!(error, AdoptError::Open(OpenError::Locked { .. }));
-        assert!(locked, "{error}");
+        let locked = RootError::Locked { path };
+        assert_eq!(error.to_string(), locked.to_string());
     }
 
     // Syncs of the file system are asked for at the store directory.

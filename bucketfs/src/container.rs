@@ -217,7 +217,8 @@ impl<'a> Container<'a> {
 }
 
 /// Meets whatever bytes a fuzzer makes: nothing panics, and what parses prints as it was read.
-pub fn fuzz(bytes: &[u8]) {
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
     let Ok(container) = Container::parse(bytes) else {
         return;
     };

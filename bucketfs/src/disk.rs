@@ -7,22 +7,22 @@
 //!
 //! Paths are relative to the store directory. Offsets and sizes are `u64` on every target.
 
-use std::ffi::{CStr, CString};
-use std::fmt;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::error::DiskError;
-
+mod beneath;
 pub(crate) mod blocking;
+mod error;
 mod files;
+mod list;
+mod path;
 mod pool;
 mod probe;
 mod program;
 mod ring;
 mod root;
+#[cfg(feature = "sim")]
 pub mod sim;
 mod step;
 mod syscall;
@@ -30,10 +30,12 @@ mod syscall;
 mod tokio_uring;
 mod workers;
 
+pub use error::DiskError;
+pub use path::StorePath;
 pub use pool::Pool;
 pub use probe::{EngineChoice, EngineError, RingRefusal, UnknownEngine, start_engine};
 pub use ring::{Ring, RingError};
-pub use root::Root;
+pub use root::{Root, RootError};
 #[cfg(feature = "tokio-uring")]
 pub use tokio_uring::TokioUring;
 
@@ -240,6 +242,17 @@ pub enum Operation {
         /// The directory.
         path: StorePath,
     },
+    /// Lists a part of a directory: some [`LIST_PAGE_LEN`] entries, in any order.
+    ///
+    /// From [`ListCursor::Start`] on, each time from the cursor that the page before gave, until one
+    /// gives none: a name that is there all the while is told once, one that is made or taken away
+    /// meanwhile at most once. Fails with `STALE` if the cursor is of another directory.
+    ListPage {
+        /// The directory.
+        path: StorePath,
+        /// Where to begin.
+        after: ListCursor,
+    },
     /// Asks for the free space of the file system.
     FreeSpace,
 }
@@ -248,6 +261,30 @@ pub enum Operation {
 ///
 /// A bucket has at most 256 shares; the rest are foreign files, which only an operator can add.
 pub const LIST_ENTRIES_MAX: usize = 65_536;
+
+/// How many entries one [`Operation::ListPage`] gives, unless it is the last; a few more where the
+/// file system has one position for several names.
+pub const LIST_PAGE_LEN: usize = 4096;
+
+/// Where in a directory a listing goes on.
+///
+/// It may be kept, over restarts too, for as long as the directory is the same one: not when it was
+/// copied or restored. What it is made of depends on the file system; `list.rs` has which.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ListCursor {
+    /// At the beginning.
+    #[default]
+    Start,
+    /// At a position of the file system's.
+    Position {
+        /// The directory's.
+        inode: u64,
+        /// As `getdents64` gives it.
+        offset: u64,
+    },
+    /// Behind a name, in the order of the names' bytes.
+    Name(Vec<u8>),
+}
 
 /// What [`Operation::CreateFile`] does when the path exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,6 +349,13 @@ pub enum Outcome {
     },
     /// Of [`Operation::List`].
     Listed(Vec<Entry>),
+    /// Of [`Operation::ListPage`].
+    Page {
+        /// Its entries.
+        entries: Vec<Entry>,
+        /// Where the next page begins; `None` after the last.
+        next: Option<ListCursor>,
+    },
     /// Of [`Operation::FreeSpace`].
     Space(Space),
 }
@@ -343,97 +387,4 @@ pub struct Space {
     pub free: u64,
     /// All there is.
     pub total: u64,
-}
-
-/// A path below the store directory: relative, without `..` and without NUL.
-///
-/// Made by the crate's layout alone, so it cannot lead outside the store.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StorePath(Arc<CStr>);
-
-impl StorePath {
-    /// The store directory itself.
-    #[must_use]
-    pub fn root() -> Self {
-        Self(Arc::from(c"."))
-    }
-
-    /// Makes a path of names separated by `/`.
-    ///
-    /// # Panics
-    ///
-    /// If a name is empty, `.` or `..`, or holds NUL: paths come from the layout, never from outside.
-    #[must_use]
-    pub fn new(path: &str) -> Self {
-        assert!(
-            path.split('/').all(|name| !matches!(name, "" | "." | "..")),
-            "a store path is of plain names: {path:?}"
-        );
-        let path = CString::new(path).expect("a store path holds no NUL");
-        Self(Arc::from(path))
-    }
-
-    /// Whether this is the store directory itself.
-    #[must_use]
-    pub fn is_root(&self) -> bool {
-        &*self.0 == c"."
-    }
-
-    /// The path as the kernel takes it.
-    #[must_use]
-    pub fn as_c_str(&self) -> &CStr {
-        &self.0
-    }
-
-    /// The path as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.0.to_str().expect("made of text")
-    }
-
-    /// The directory that holds this path's last name; the root has none.
-    #[must_use]
-    pub fn parent(&self) -> Option<Self> {
-        match self.as_str().rsplit_once('/') {
-            Some((parent, _)) => Some(Self::new(parent)),
-            None if self.as_str() == "." => None,
-            None => Some(Self::root()),
-        }
-    }
-}
-
-impl fmt::Display for StorePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for StorePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parents_lead_up_to_the_root() {
-        let path = StorePath::new("shares/ab/cd");
-        let parents: Vec<_> = std::iter::successors(path.parent(), StorePath::parent)
-            .map(|path| path.to_string())
-            .collect();
-        assert_eq!(parents, ["shares/ab", "shares", "."]);
-    }
-
-    #[test]
-    fn paths_that_lead_outside_cannot_be_made() {
-        for path in ["", "/etc", "a//b", "../a", "a/..", "./a", "a/"] {
-            assert!(
-                std::panic::catch_unwind(|| StorePath::new(path)).is_err(),
-                "{path:?}"
-            );
-        }
-    }
 }

@@ -46,7 +46,7 @@ fn open_at(
     config: &Config,
     clock: Clock,
 ) -> Result<(StoreHandle, Driver), StartError> {
-    let root = Arc::new(Root::open(path)?);
+    let root = Arc::new(Root::open(path).map_err(OpenError::from)?);
     let mut engine = start_engine(&root, engine)?;
     let store = Store::open(engine.as_mut(), config, clock.now())?;
     let (handle, inbox) = StoreHandle::new();

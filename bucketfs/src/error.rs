@@ -1,22 +1,8 @@
 //! What can go wrong in a store, by what the caller can do about it.
 
-use std::io;
-use std::path::PathBuf;
-
-use rustix::io::Errno;
-
-use crate::disk::{EngineError, StorePath};
+pub use crate::disk::DiskError;
+use crate::disk::{EngineError, RootError, StorePath};
 use crate::layout::Layout;
-
-/// The environment failed: a system call on the store's disk did not do its work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{call}: {errno}")]
-pub struct DiskError {
-    /// The system call, as its manual page is named.
-    pub call: &'static str,
-    /// Why.
-    pub errno: Errno,
-}
 
 /// The bytes on disk are not what they must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,40 +26,9 @@ pub struct TooManyLeases;
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The path is of something else.
-    #[error("{} is not a directory; name one for the store, or a path where one can be made", path.display())]
-    NotADirectory {
-        /// The path given.
-        path: PathBuf,
-    },
-    /// The directory above does not exist.
-    #[error("the directory above {} does not exist; make it first", path.display())]
-    NoParent {
-        /// The path given.
-        path: PathBuf,
-    },
-    /// The directory cannot be written.
-    #[error("cannot write in {}: {errno}; check its owner and how its file system is mounted", path.display())]
-    NotWritable {
-        /// The path given.
-        path: PathBuf,
-        /// Why.
-        errno: Errno,
-    },
-    /// Another process has the store open.
-    #[error("the store {} is in use by another process; stop that one first", path.display())]
-    Locked {
-        /// The path given.
-        path: PathBuf,
-    },
-    /// The directory cannot be opened.
-    #[error("cannot open the store directory {}: {error}", path.display())]
-    Directory {
-        /// The path given.
-        path: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
+    /// The directory cannot be a store's.
+    #[error(transparent)]
+    Root(#[from] RootError),
     /// The store is of a format that came after this program.
     #[error(
         "the store has format version {found}, this program knows up to {known}; use a newer one"

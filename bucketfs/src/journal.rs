@@ -12,5 +12,3 @@
 pub(crate) mod format;
 pub(crate) mod log;
 pub(crate) mod replay;
-
-pub use format::fuzz;

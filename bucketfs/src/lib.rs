@@ -12,8 +12,10 @@ pub mod disk;
 mod driver;
 mod durable;
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod handle;
-pub mod journal;
+mod journal;
 mod layout;
 pub mod limits;
 mod refusal;
@@ -42,4 +44,4 @@ pub use request::{
     WriteRange, WriteSpool, WriteUpload,
 };
 pub use store::{Config, Store};
-pub use ticket::{BootId, BootIdError, fuzz as fuzz_ticket};
+pub use ticket::{BootId, BootIdError};

@@ -246,7 +246,8 @@ impl Fields<'_> {
 }
 
 /// Meets whatever bytes a fuzzer makes: nothing panics, and what parses is written the same way.
-pub fn fuzz(bytes: &[u8]) {
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
     let boot = BootId([0; 16]);
     let Some(ticket) = Ticket::parse_slot(bytes, boot) else {
         return;

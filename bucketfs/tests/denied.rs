@@ -3,7 +3,6 @@
 //! Each test denies it to its own thread, with a seccomp filter that cannot be taken off again.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::thread;
 
@@ -13,6 +12,11 @@ use bucketfs::disk::{
 };
 use bytes::Bytes;
 use rustix::io::Errno;
+
+#[path = "support/deny.rs"]
+mod deny;
+
+use deny::deny;
 
 // Docker answers EPERM, older container runtimes ENOSYS; a filter written by hand may forget some of
 // the three calls.
@@ -80,34 +84,3 @@ fn the_ring_is_chosen_where_it_works() {
 const SETUP: u32 = 425;
 const ENTER: u32 = 426;
 const REGISTER: u32 = 427;
-
-/// Makes system calls fail in this thread, and in those that it starts.
-#[expect(unsafe_code, reason = "seccomp has no safe interface")]
-fn deny(calls: RangeInclusive<u32>, errno: Errno) {
-    let (first, last) = calls.into_inner();
-    let statement = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter {
-        code: u16::try_from(code).unwrap(),
-        jt,
-        jf,
-        k,
-    };
-    let answer = libc::SECCOMP_RET_ERRNO | u32::try_from(errno.raw_os_error()).unwrap();
-    let mut program = [
-        // The call's number is the first word of what the filter sees.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
-        statement(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, first, 0, 2),
-        statement(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, last, 1, 0),
-        statement(libc::BPF_RET | libc::BPF_K, answer, 0, 0),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
-    ];
-    let filter = libc::sock_fprog {
-        len: u16::try_from(program.len()).unwrap(),
-        filter: program.as_mut_ptr(),
-    };
-    // SAFETY: sets a flag of this thread.
-    let done = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(done, 0, "no_new_privs");
-    // SAFETY: the kernel copies the program, which lives until this returns.
-    let done = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &filter) };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
-}

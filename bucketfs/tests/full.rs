@@ -1,4 +1,4 @@
-//! A disk that is full, for real: a small tmpfs in a mount namespace of the test's own thread.
+//! Disks that are full, or cannot sync, for real: mounted in a namespace of the test's own thread.
 //!
 //! Writes on it are cut short before they fail, which on the ring severs a chain in its middle.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -155,6 +155,23 @@ fn why_a_directory_cannot_be_made_is_told() {
         assert!(directory.join("incoming/1").exists());
         let operation = create("x/y/z/1", 10, None);
         assert_eq!(errno(engine, operation), Errno::NOSPC);
+    });
+}
+
+// io_uring lets a chain go on after a sync that failed. Taken for a success, it would be
+// acknowledged. (A directory of /proc cannot be synced; what is behind it in the chain succeeds.)
+#[test]
+fn a_sync_that_fails_in_the_middle_of_a_chain_is_told() {
+    on_small_disks("size=1m", |engine, directory| {
+        let proc = directory.join("proc");
+        fs::create_dir(&proc).unwrap();
+        let target = CString::new(proc.as_os_str().as_bytes()).unwrap();
+        call_mount(Some(c"proc"), &target, 0, None).unwrap();
+        let paths = vec![StorePath::root(), StorePath::new("proc")];
+        let error = perform(engine, Operation::SyncDirectories { paths });
+        unmount(&proc);
+        let (call, errno) = ("fsync", Errno::INVAL);
+        assert_eq!(error, Err(DiskError { call, errno }));
     });
 }
 

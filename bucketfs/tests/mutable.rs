@@ -4,10 +4,11 @@
 
 use bucketfs::container::mutable::{
     Container, Content, Header, Image, LeaseChange, LeaseSearch, Leases, NodeId, SHARE_SIZE_MAX,
-    Sizes, UncheckedHeader, fuzz, is_mutable,
+    Sizes, UncheckedHeader, is_mutable,
 };
 use bucketfs::container::mutable::{LeasesError, ShareTooLarge};
 use bucketfs::container::{self, LEASES_MAX, Version};
+use bucketfs::fuzz::mutable_container as fuzz;
 use bucketfs::{Damage, TooManyLeases};
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, WriteEnabler};

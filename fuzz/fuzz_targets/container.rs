@@ -1,4 +1,4 @@
 //! Whatever parses as a container is written the same way.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bucketfs::container::fuzz(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bucketfs::fuzz::container(bytes));

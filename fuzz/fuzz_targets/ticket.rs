@@ -1,4 +1,4 @@
 //! Whatever parses as the ticket of an upload is written the same way.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bucketfs::fuzz_ticket(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bucketfs::fuzz::ticket(bytes));

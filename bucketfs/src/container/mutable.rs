@@ -299,7 +299,8 @@ impl<'a> Container<'a> {
 
 /// Meets whatever bytes a fuzzer makes: nothing panics, what parses prints as it was read, and the
 /// container that a change makes of it parses.
-pub fn fuzz(bytes: &[u8]) {
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
     let Ok(container) = Container::parse(bytes) else {
         return;
     };

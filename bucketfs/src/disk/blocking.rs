@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Completion, Engine, FLIGHT_MAX, Operation, OperationId, Outcome};
-use crate::error::DiskError;
+use super::{Completion, DiskError, Engine, FLIGHT_MAX, Operation, OperationId, Outcome};
 
 /// Performs operations and waits for them.
 pub(crate) struct Blocking<'a> {

@@ -9,8 +9,7 @@ use super::files::{Files, Taken};
 use super::program;
 use super::syscall::{self, Syscalls};
 use super::workers::{Bell, Job, Workers};
-use super::{Completion, Engine, Operation, OperationId, Outcome, Root};
-use crate::error::DiskError;
+use super::{Completion, DiskError, Engine, Operation, OperationId, Outcome, Root};
 
 /// Performs operations in threads.
 pub struct Pool {
@@ -112,7 +111,7 @@ impl Engine for Pool {
 impl Job for Whole {
     type Done = Performed;
 
-    fn perform(self, root: BorrowedFd<'_>) -> Performed {
+    fn perform(self, root: &Root) -> Performed {
         let mut on = Syscalls::new(root, self.taken.current);
         let program = program::perform(self.operation, self.taken.kept, &mut on);
         let (operation, result) = syscall::run(program);

@@ -8,10 +8,9 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::{
-    ByteRange, Engine, Existing, Operation, OperationId, Outcome, Pool, Ring, RingError, Root,
-    StorePath,
+    ByteRange, DiskError, Engine, Existing, Operation, OperationId, Outcome, Pool, Ring, RingError,
+    Root, StorePath,
 };
-use crate::error::DiskError;
 
 /// What an operator may ask for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

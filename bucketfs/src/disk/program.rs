@@ -9,12 +9,11 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::beneath::How;
 use super::step::{Chain, Chunk, Handle, Link, Perform, Step, Target};
-use super::{Entry, Operation, Outcome, StorePath};
-use crate::error::DiskError;
+use super::{DiskError, Entry, EntryKind, Existing, ListCursor, Operation, Outcome, StorePath};
 
 mod chain;
 mod copy;
@@ -23,7 +22,7 @@ mod names;
 mod read;
 
 use chain::{answered, one, outcome, run};
-use names::below_directories;
+use names::{below_directories, in_its_directory};
 
 /// Performs an operation; `kept` is the file it names, if it names an open one.
 ///
@@ -43,14 +42,8 @@ pub(crate) async fn perform<P: Perform>(
             path,
             bytes,
             existing,
-            unless: None,
-        } => create::file(on, path, bytes, *existing).await.map(done),
-        Operation::CreateFile {
-            path,
-            bytes,
-            existing,
-            unless: Some(unless),
-        } => create::file_unless(on, path, bytes, *existing, unless)
+            unless,
+        } => create_file(on, path, bytes, *existing, unless.as_ref())
             .await
             .map(done),
         Operation::Preallocate { path, size } => {
@@ -92,9 +85,29 @@ pub(crate) async fn perform<P: Perform>(
         }
         Operation::Remove { path, prune } => names::remove(on, path, *prune).await.map(done),
         Operation::List { path } => list(on, path).await.map(Outcome::Listed),
+        Operation::ListPage { path, after } => list_page(on, path, after).await,
         Operation::FreeSpace => free_space(on).await,
     };
     (operation, result)
+}
+
+async fn create_file<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+    bytes: &Bytes,
+    existing: Existing,
+    unless: Option<&StorePath>,
+) -> Result<(), DiskError> {
+    match (existing, unless) {
+        (Existing::Refuse, None) => create::file(on, path, bytes).await,
+        (Existing::Refuse, Some(unless)) => create::file_unless(on, path, bytes, unless).await,
+        (Existing::Overwrite, None) => create::file_anew(on, path, bytes).await,
+        (Existing::Overwrite, Some(unless)) => match names::examine(on, unless).await {
+            Ok(kind) => Err(create::taken_by(kind)),
+            Err(error) if error.errno == Errno::NOENT => create::file_anew(on, path, bytes).await,
+            Err(error) => Err(error),
+        },
+    }
 }
 
 async fn append<P: Perform>(
@@ -136,30 +149,48 @@ async fn publish<P: Perform>(
             target: target.clone(),
             existing: Target::Keep,
         };
-        vec![rename.into()]
+        in_its_directory(target, rename)
     };
     let error = match below_directories(on, target, new, rename).await {
         Ok(_) => return Ok(()),
         Err((_, error)) => error,
     };
-    if !matches!(error.errno, Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) {
-        return Err(error);
+    match error.errno {
+        Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => {}
+        Errno::EXIST => return Err(taken(on, target, error).await),
+        _ => return Err(error),
     }
     // No RENAME_NOREPLACE here. A second name cannot replace one either.
     let link = || {
         let (source, target) = (source.clone(), target.clone());
-        vec![Step::Link { source, target }.into()]
+        in_its_directory(
+            &target,
+            Step::Link {
+                source,
+                target: target.clone(),
+            },
+        )
     };
-    without_chain(below_directories(on, target, new, link).await)?;
-    let path = source.clone();
-    one(on, Step::Unlink { path }).await
+    match below_directories(on, target, new, link).await {
+        Ok(_) => names::unlink(on, source).await,
+        Err((_, error)) if error.errno == Errno::EXIST => Err(taken(on, target, error).await),
+        Err((_, error)) => Err(error),
+    }
+}
+
+/// Tells a file that has the name already from something that is no file.
+async fn taken<P: Perform>(on: &mut P, target: &StorePath, error: DiskError) -> DiskError {
+    match names::examine(on, target).await {
+        Ok(EntryKind::File) | Err(_) => error,
+        Ok(kind) => create::taken_by(kind),
+    }
 }
 
 async fn sync_directories<P: Perform>(on: &mut P, paths: &[StorePath]) -> Result<(), DiskError> {
     for path in paths {
         let path = path.clone();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let open = Step::Open { path, flags };
+        let how = How::Directory;
+        let open = Step::Open { path, how };
         let sync = Step::Sync {
             file: Handle::Current,
             data_only: false,
@@ -178,10 +209,9 @@ async fn patch<P: Perform>(
     size: Option<u64>,
     sync: bool,
 ) -> Result<(), DiskError> {
-    let path = path.clone();
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW;
+    create::open_existing(on, path).await?;
     let file = Handle::Current;
-    let mut links = vec![Step::Open { path, flags }.into()];
+    let mut links = Vec::with_capacity(writes.len() + 3);
     links.extend(writes.iter().map(|(offset, bytes)| {
         let bytes = Chunk::Shared(bytes.clone());
         Link::from(write(file.clone(), *offset, bytes))
@@ -191,7 +221,16 @@ async fn patch<P: Perform>(
     links.extend(sync.then(|| Link::from(sync_data(Handle::Current))));
     links.push(Step::Close.into());
     let chain = run(on, Chain::linked(links)).await;
-    whole_or_closed(on, chain).await
+    match outcome(chain) {
+        Ok(_) => Ok(()),
+        Err((chain, error)) => {
+            if !is_closed(&chain.links) {
+                // The first failure is the one to tell.
+                let _ = one(on, Step::Close).await;
+            }
+            Err(error)
+        }
+    }
 }
 
 async fn list<P: Perform>(on: &mut P, path: &StorePath) -> Result<Vec<Entry>, DiskError> {
@@ -201,6 +240,25 @@ async fn list<P: Perform>(on: &mut P, path: &StorePath) -> Result<Vec<Entry>, Di
     };
     match answered(on, step).await? {
         (_, Step::List { entries, .. }) => Ok(entries),
+        _ => unreachable!("a step comes back as what it was"),
+    }
+}
+
+async fn list_page<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+    after: &ListCursor,
+) -> Result<Outcome, DiskError> {
+    let step = Step::ListPage {
+        path: path.clone(),
+        after: after.clone(),
+        page: (Vec::new(), None),
+    };
+    match answered(on, step).await? {
+        (_, Step::ListPage { page, .. }) => {
+            let (entries, next) = page;
+            Ok(Outcome::Page { entries, next })
+        }
         _ => unreachable!("a step comes back as what it was"),
     }
 }
@@ -226,9 +284,13 @@ async fn whole_or_closed<P: Perform>(on: &mut P, chain: Chain) -> Result<(), Dis
 
 /// Whether links that begin with an open left the file open.
 fn is_left_open(links: &[Link]) -> bool {
-    let opened = matches!(links[0].result, Some(Ok(_)));
-    let closed = |link: &Link| matches!(link.step, Step::Close) && link.result.is_some();
-    opened && !links.iter().any(closed)
+    matches!(links[0].result, Some(Ok(_))) && !is_closed(links)
+}
+
+/// Whether the current file was closed by one of these links.
+fn is_closed(links: &[Link]) -> bool {
+    let mut closes = links.iter().filter(|link| matches!(link.step, Step::Close));
+    closes.any(|link| link.result.is_some())
 }
 
 fn without_chain(result: Result<Chain, (Chain, DiskError)>) -> Result<(), DiskError> {

@@ -13,11 +13,15 @@
 //!
 //! Steps that io_uring has no opcode for go to helper threads, one step at a time. Reads and
 //! listings of what the kernel has in memory go neither way: they are done when they are submitted.
+//!
+//! A kernel short of memory may refuse the queue. It is offered again, with pauses; after half a
+//! minute what it has not taken is taken back, and from then on every step goes to the helpers.
 
 use std::collections::VecDeque;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use io_uring::squeue::{Entry, Flags};
 use slab::Slab;
@@ -25,19 +29,20 @@ use slab::Slab;
 use super::files::Files;
 use super::step::{Chain, Link, Order, Step};
 use super::syscall::Syscalls;
-use super::workers::{Bell, Job, Workers};
-use super::{Completion, Engine, FLIGHT_MAX, Operation, OperationId, Root};
-use crate::error::DiskError;
+use super::workers::{Bell, Job, STACK_SIZE, Workers};
+use super::{Completion, DiskError, Engine, FLIGHT_MAX, Operation, OperationId, Root};
 
 mod entry;
 #[expect(unsafe_code, reason = "takes back what the kernel was lent")]
 mod flight;
 #[expect(unsafe_code, reason = "hands pointers to the kernel")]
 mod kernel;
+mod patience;
 
-use entry::{Place, Where, entry};
-use flight::{Current, Flight, Plan};
+use entry::{Place, Where, enter, entry};
+use flight::{Flight, Plan};
 use kernel::{Handed, Kernel, SLOTS};
+use patience::{PAUSE, Patience};
 
 /// Performs operations through io_uring.
 ///
@@ -47,8 +52,14 @@ pub struct Ring {
     flights: Slab<Flight>,
     /// Flights whose chain, or the next step of it, waits to be pushed.
     waiting: VecDeque<usize>,
-    /// How many flights the kernel has something of.
+    /// How many flights the kernel has something of, or will have once the queue is handed over.
     aloft: usize,
+    /// The flights of the queue that the kernel has not taken yet, as far as is known, and how many
+    /// entries each has in it.
+    queued: VecDeque<(usize, usize)>,
+    patience: Patience,
+    /// Somebody is about to ring the bell, so that the queue is offered again.
+    is_pausing: Arc<AtomicBool>,
     files: Files,
     helpers: Workers<Errand>,
     returned: Vec<Errand>,
@@ -96,6 +107,9 @@ impl Ring {
             flights: Slab::new(),
             waiting: VecDeque::new(),
             aloft: 0,
+            queued: VecDeque::new(),
+            patience: Patience::default(),
+            is_pausing: Arc::default(),
             files: Files::default(),
             helpers,
             returned: Vec::new(),
@@ -136,8 +150,10 @@ impl Ring {
             if self.perform_if_cached(key, index) {
                 continue;
             }
-            match &self.flights[key].chain.links[index].step {
-                Step::Size { .. } | Step::Release => self.perform_here(key, index),
+            match &self.flights[key].chain().links[index].step {
+                Step::MustBeFile { .. } | Step::Size { .. } | Step::Release => {
+                    self.perform_here(key, index);
+                }
                 step if self.kernel.supports(step) => return self.waiting.push_back(key),
                 _ => return self.send_errand(key, index),
             }
@@ -146,7 +162,7 @@ impl Ring {
 
     /// Decides how a new chain goes to the kernel.
     fn plan(&mut self, key: usize) {
-        let Chain { links, order } = &self.flights[key].chain;
+        let Chain { links, order } = self.flights[key].chain();
         let supported = links.iter().all(|link| self.kernel.supports(&link.step));
         let has_slot = u32::try_from(key).is_ok_and(|key| key < SLOTS);
         self.flights[key].plan = match order {
@@ -163,9 +179,9 @@ impl Ring {
     /// Performs a step that never blocks.
     fn perform_here(&mut self, key: usize, index: usize) {
         let flight = &mut self.flights[key];
-        let mut here = Syscalls::new(self.root.as_fd(), flight.current.take_descriptor());
-        here.step(&mut flight.chain.links[index]);
-        flight.current = here.current.into();
+        let mut here = Syscalls::new(&self.root, flight.take_current());
+        here.step(flight.link_mut(index));
+        flight.put_current(here.current);
         flight.step_on(index);
     }
 
@@ -173,12 +189,12 @@ impl Ring {
     /// ring, or a helper, needs a trip through the event queue, which costs several times as much.
     fn perform_if_cached(&mut self, key: usize, index: usize) -> bool {
         let flight = &mut self.flights[key];
-        if matches!(flight.current, Current::Slot(_)) {
+        if matches!(flight.place(), Where::Slot(_)) {
             return false;
         }
-        let mut here = Syscalls::new(self.root.as_fd(), flight.current.take_descriptor());
-        let done = here.step_if_cached(&mut flight.chain.links[index]);
-        flight.current = here.current.into();
+        let mut here = Syscalls::new(&self.root, flight.take_current());
+        let done = here.step_if_cached(flight.link_mut(index));
+        flight.put_current(here.current);
         if done {
             flight.step_on(index);
         }
@@ -188,8 +204,8 @@ impl Ring {
     fn send_errand(&mut self, key: usize, index: usize) {
         let flight = &mut self.flights[key];
         let absent = Link::from(Step::Close);
-        let link = std::mem::replace(&mut flight.chain.links[index], absent);
-        let current = flight.current.take_descriptor();
+        let link = std::mem::replace(flight.link_mut(index), absent);
+        let current = flight.take_current();
         self.helpers.give(Errand {
             key,
             index,
@@ -201,7 +217,7 @@ impl Ring {
     fn finish(&mut self, key: usize, ended: flight::Ended) {
         let mut flight = self.flights.remove(key);
         let (operation, result) = ended;
-        self.files.put(&operation, flight.current.take_descriptor());
+        self.files.put(&operation, flight.take_current());
         self.finished.push(Completion {
             id: flight.id,
             operation,
@@ -216,39 +232,146 @@ impl Ring {
         let flight = &mut self.flights[key];
         let index = match flight.plan {
             Plan::Single { index } => index..index + 1,
-            Plan::Whole | Plan::Together { .. } => 0..flight.chain.links.len(),
+            Plan::Whole | Plan::Together { .. } => 0..flight.chain().links.len(),
             Plan::Landed => unreachable!("a flight waits with a chain to be pushed"),
         };
+        let in_chain = flight.plan == Plan::Whole;
+        let root = self.root.as_fd().as_raw_fd();
+        let current = match flight.place() {
+            Where::Nowhere if flight.uses_slot() => Where::Slot(slot(key)),
+            current => current,
+        };
         self.entries.clear();
+        // Every entry but the last is linked to the next one.
+        let mut before: Option<(Entry, Flags)> = None;
         for index in index {
-            let current = match flight.current.place() {
-                Where::Nowhere if flight.uses_slot() => Where::Slot(slot(key)),
-                current => current,
+            let tag = tag(key, index, flight.generation);
+            let link = flight.link_mut(index);
+            let flags = match in_chain {
+                true => link_flags(link),
+                false => Flags::empty(),
             };
-            let link = &mut flight.chain.links[index];
-            if matches!(link.step, Step::Examine { .. }) {
-                flight.status = Some(Box::new(MaybeUninit::zeroed()));
+            let (first, second) = match &link.step {
+                Step::Enter { directory } if in_chain => {
+                    let [open, close] = enter(directory, root, slot(key));
+                    (open, Some(close))
+                }
+                _ => (entry(&mut link.step, Place { root, current }), None),
+            };
+            for entry in [Some(first), second].into_iter().flatten() {
+                let before = before.replace((entry.user_data(tag), flags));
+                self.entries
+                    .extend(before.map(|(entry, flags)| entry.flags(flags)));
             }
-            let status = flight.status.as_mut();
-            let place = Place {
-                root: self.root.as_fd().as_raw_fd(),
-                current,
-                status: status.map_or(std::ptr::null_mut(), |status| status.as_mut_ptr()),
-            };
-            let entry = entry(&mut link.step, place);
-            let entry = entry.user_data(tag(key, index, flight.generation));
-            let flags = link_flags(link);
-            self.entries.push(match flight.plan {
-                Plan::Whole if index + 1 < flight.chain.links.len() => entry.flags(flags),
-                _ => entry,
-            });
         }
-        // SAFETY: the entries point into the flight's chain and status, which stay as they are
-        // until `land` has said that the kernel is done with them; `drop` waits for that too.
+        self.entries.extend(before.map(|(entry, _)| entry));
+        // SAFETY: the entries point into the flight's chain, and to what lasts as long as the
+        // program. From `lend` to the `land` that says that the kernel is done with the chain, or to
+        // `take_back` if it never had it, the flight lets nobody at it; `drop` waits for that too.
         #[expect(unsafe_code, reason = "hands the flight's pointers to the kernel")]
         let pushed = unsafe { self.kernel.push(&self.entries) };
-        self.aloft += usize::from(pushed);
+        if pushed {
+            flight.lend();
+            self.queued.push_back((key, self.entries.len()));
+            self.aloft += 1;
+        }
         pushed
+    }
+
+    /// Hands the kernel what waits; what it refuses is offered again, or taken back in the end.
+    fn offer(&mut self, clock: impl FnOnce() -> Instant) {
+        let before = self.kernel.left();
+        let mut pushed = 0;
+        let mut handed = Handed::All;
+        while let Some(key) = self.waiting.front().copied() {
+            if self.push(key) {
+                self.waiting.pop_front();
+                pushed += self.entries.len();
+                continue;
+            }
+            handed = self.kernel.hand_over();
+            if handed == Handed::Later {
+                break;
+            }
+        }
+        if handed == Handed::All {
+            handed = self.kernel.hand_over();
+        }
+        if handed == Handed::All {
+            self.queued.clear();
+            return self.patience.renew();
+        }
+        let left = self.forget_taken();
+        if left < before + pushed {
+            self.patience.renew();
+        }
+        match self.patience.is_at_end(clock()) {
+            true => self.give_up(left),
+            false => self.pause(),
+        }
+    }
+
+    /// Strikes what the kernel has taken, whole or in part, off the queue; returns how many entries
+    /// are left in it.
+    fn forget_taken(&mut self) -> usize {
+        let left = self.kernel.left();
+        let mut entries: usize = self.queued.iter().map(|(_, entries)| entries).sum();
+        while let Some((_, first)) = self.queued.front() {
+            entries -= first;
+            if entries < left {
+                break;
+            }
+            self.queued.pop_front();
+        }
+        left
+    }
+
+    /// Has the bell rung in a moment.
+    fn pause(&self) {
+        if self.is_pausing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (bell, is_pausing) = (Arc::clone(&self.bell), Arc::clone(&self.is_pausing));
+        let over = move || {
+            is_pausing.store(false, Ordering::Release);
+            bell.ring();
+        };
+        let after = over.clone();
+        let thread = std::thread::Builder::new().name("store-pause".into());
+        let thread = thread.stack_size(STACK_SIZE).spawn(move || {
+            std::thread::sleep(PAUSE);
+            after();
+        });
+        if thread.is_err() {
+            // Then without a pause.
+            over();
+        }
+    }
+
+    /// Goes over to the helper threads, with all that the kernel has not taken.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel has taken a part of a chain: nobody would know when that part has ended.
+    fn give_up(&mut self, left: usize) {
+        let kept: usize = self.queued.iter().map(|(_, entries)| entries).sum();
+        assert_eq!(
+            kept, left,
+            "the kernel takes no more, and has a part of a chain"
+        );
+        tracing::error!(
+            operations = self.flights.len(),
+            "io_uring takes nothing more; the store's I/O goes on in a few threads"
+        );
+        self.kernel.give_up();
+        let queued = std::mem::take(&mut self.queued);
+        self.aloft -= queued.len();
+        let queued = queued.into_iter().map(|(key, _)| key);
+        let keys: Vec<_> = queued.chain(std::mem::take(&mut self.waiting)).collect();
+        for key in keys {
+            self.flights[key].take_back();
+            self.proceed(key);
+        }
     }
 
     /// Matches one completion with its flight, which may thereby have landed or not.
@@ -285,8 +408,8 @@ impl Ring {
         let mut returned = std::mem::take(&mut self.returned);
         for errand in returned.drain(..) {
             let flight = &mut self.flights[errand.key];
-            flight.chain.links[errand.index] = errand.link;
-            flight.current = errand.current.into();
+            *flight.link_mut(errand.index) = errand.link;
+            flight.put_current(errand.current);
             flight.step_on(errand.index);
             self.proceed(errand.key);
         }
@@ -308,17 +431,7 @@ impl Engine for Ring {
     }
 
     fn flush(&mut self) {
-        while let Some(key) = self.waiting.front().copied() {
-            if self.push(key) {
-                self.waiting.pop_front();
-            } else if self.kernel.hand_over() == Handed::Later {
-                break;
-            }
-        }
-        // With nothing aloft no completion will bring us back here, so the kernel must take it now.
-        while self.kernel.hand_over() == Handed::Later && self.aloft == 0 {
-            std::thread::yield_now();
-        }
+        self.offer(Instant::now);
     }
 
     fn reap(&mut self, completions: &mut Vec<Completion>) {
@@ -333,7 +446,8 @@ impl Engine for Ring {
             if !self.finished.is_empty() || self.flights.is_empty() {
                 return;
             }
-            if self.waiting.is_empty() {
+            // Refused, the ring has somebody ring the bell.
+            if self.waiting.is_empty() || self.is_pausing.load(Ordering::Acquire) {
                 self.bell.wait();
             }
         }
@@ -368,7 +482,7 @@ impl Drop for Ring {
 impl Job for Errand {
     type Done = Self;
 
-    fn perform(mut self, root: BorrowedFd<'_>) -> Self {
+    fn perform(mut self, root: &Root) -> Self {
         let mut here = Syscalls::new(root, self.current);
         here.step(&mut self.link);
         self.current = here.current;
@@ -414,3 +528,140 @@ const INDEX_BITS: u32 = 8;
 const HELPERS_MAX: usize = 2;
 
 const _: () = assert!(FLIGHT_MAX <= SLOTS as usize);
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::super::{Existing, FileId, OpenMode, Outcome, StorePath};
+    use super::patience::PATIENCE;
+    use super::*;
+
+    fn ring() -> (Ring, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        (Ring::new(Arc::new(root)).unwrap(), directory)
+    }
+
+    fn create(path: &str) -> Operation {
+        Operation::CreateFile {
+            path: StorePath::new(path),
+            bytes: bytes::Bytes::from_static(b"bytes"),
+            existing: Existing::Refuse,
+            unless: None,
+        }
+    }
+
+    /// One of each way to the kernel: a chain, a single step, steps together behind another.
+    fn submit_some(ring: &mut Ring) {
+        let file = FileId(0);
+        let path = StorePath::new("journal");
+        let mode = OpenMode::New;
+        ring.submit(OperationId(0), create("dir/a"));
+        ring.submit(OperationId(1), Operation::Open { file, path, mode });
+        ring.submit(OperationId(2), create("b"));
+    }
+
+    fn all_done(ring: &mut Ring) -> Vec<u64> {
+        let mut completions = Vec::new();
+        while ring.in_flight() > 0 {
+            ring.wait();
+            ring.reap(&mut completions);
+        }
+        for completion in &completions {
+            assert_eq!(completion.result, Ok(Outcome::Done), "{completion:?}");
+        }
+        let mut ids: Vec<_> = completions.iter().map(|done| done.id.0).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn refusing(errno: i32) -> io::Result<usize> {
+        Err(io::Error::from_raw_os_error(errno))
+    }
+
+    // Kernels before 6.14 say ENOMEM when there is little memory at the moment. That ended the
+    // daemon, with everything in flight.
+    #[test]
+    fn what_the_kernel_refuses_is_offered_again() {
+        let refusals: [fn(&io_uring::IoUring) -> io::Result<usize>; 4] = [
+            |_| refusing(libc::ENOMEM),
+            |_| refusing(libc::EAGAIN),
+            |_| refusing(libc::EBUSY),
+            |_| refusing(libc::EINTR),
+        ];
+        for refuse in refusals {
+            let (mut ring, directory) = ring();
+            let taking = std::mem::replace(&mut ring.kernel.submit, refuse);
+            submit_some(&mut ring);
+            let start = Instant::now();
+            for millis in [0, 10, 20, 29_999] {
+                ring.offer(|| start + Duration::from_millis(millis));
+                assert_eq!(ring.in_flight(), 3);
+                // Whoever waits for the engine is to come back, whether it has completed anything.
+                ring.bell.wait();
+            }
+            ring.kernel.submit = taking;
+            assert_eq!(all_done(&mut ring), [0, 1, 2]);
+            assert!(directory.path().join("dir/a").exists());
+            // Half a minute begins anew with the next refusal.
+            ring.kernel.submit = refuse;
+            ring.submit(OperationId(3), create("c"));
+            ring.offer(|| start + PATIENCE + PATIENCE);
+            assert_eq!(ring.in_flight(), 1);
+            ring.kernel.submit = taking;
+            assert_eq!(all_done(&mut ring), [3]);
+        }
+    }
+
+    // Nothing that was submitted may be lost, nor done twice, nor be looked at by the kernel when
+    // its buffers are gone.
+    #[test]
+    fn after_half_a_minute_of_refusals_the_helpers_do_what_was_refused() {
+        let (mut ring, directory) = ring();
+        ring.submit(OperationId(9), create("before"));
+        assert_eq!(all_done(&mut ring), [9]);
+        ring.kernel.submit = |_| refusing(libc::ENOMEM);
+        submit_some(&mut ring);
+        // More than the queue has room for.
+        for id in 10..310 {
+            ring.submit(OperationId(id), create(&format!("many/{id}")));
+        }
+        let start = Instant::now();
+        ring.offer(|| start);
+        ring.offer(|| start + PATIENCE);
+        let ids: Vec<_> = (0..3).chain(10..310).collect();
+        assert_eq!(all_done(&mut ring), ids);
+        for name in ["dir/a", "b", "many/10", "many/309"] {
+            let bytes = std::fs::read(directory.path().join(name)).unwrap();
+            assert_eq!(bytes, b"bytes", "{name}");
+        }
+        let append = Operation::Append {
+            file: FileId(0),
+            offset: 0,
+            bytes: b"entry".to_vec(),
+            sync: true,
+        };
+        ring.submit(OperationId(4), append);
+        ring.submit(OperationId(5), create("after"));
+        assert_eq!(all_done(&mut ring), [4, 5]);
+        drop(ring);
+        let bytes = std::fs::read(directory.path().join("journal")).unwrap();
+        assert_eq!(bytes, b"entry");
+    }
+
+    // What the kernel has taken before it refuses the rest it completes in its own time.
+    #[test]
+    fn what_the_kernel_took_before_it_refused_comes_back_from_it() {
+        let (mut ring, _directory) = ring();
+        submit_some(&mut ring);
+        ring.offer(Instant::now);
+        ring.kernel.submit = |_| refusing(libc::ENOMEM);
+        ring.submit(OperationId(3), create("c"));
+        let start = Instant::now();
+        ring.offer(|| start);
+        ring.offer(|| start + PATIENCE);
+        assert_eq!(all_done(&mut ring), [0, 1, 2, 3]);
+    }
+}

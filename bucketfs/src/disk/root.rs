@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::OpenError;
+use super::beneath::Beneath;
 
 /// An open and locked store directory.
 #[derive(Debug)]
 pub struct Root {
     path: PathBuf,
     directory: OwnedFd,
+    has_openat2: bool,
     /// Open, hence locked; the kernel unlocks when the process ends, however it ends.
     _lock: OwnedFd,
 }
@@ -25,8 +26,8 @@ impl Root {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] if it is no directory, cannot be written, or is in use.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    /// [`RootError`] if it is no directory, cannot be written, or is in use.
+    pub fn open(path: &Path) -> Result<Self, RootError> {
         match rustix::fs::mkdir(path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(environment(path, errno)),
@@ -39,19 +40,33 @@ impl Root {
         if let Ok(above) = rustix::fs::openat(&directory, "..", flags, Mode::empty()) {
             rustix::fs::fsync(&above).map_err(|errno| environment(path, errno))?;
         }
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let lock = rustix::fs::openat(&directory, LOCK, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| environment(path, errno))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(OpenError::Locked { path: path.into() }),
+            Err(Errno::WOULDBLOCK) => return Err(RootError::Locked { path: path.into() }),
             Err(errno) => return Err(environment(path, errno)),
+        }
+        let has_openat2 = Beneath::probe(directory.as_fd());
+        if !has_openat2 {
+            tracing::info!("no openat2 here: paths in the store are walked name by name");
         }
         Ok(Self {
             path: path.into(),
             directory,
+            has_openat2,
             _lock: lock,
         })
+    }
+
+    /// The directory, to open files beneath it.
+    pub(crate) fn beneath(&self) -> Beneath<'_> {
+        Beneath {
+            directory: self.as_fd(),
+            has_openat2: self.has_openat2,
+        }
     }
 
     /// The directory's path, as it was given.
@@ -68,17 +83,56 @@ impl AsFd for Root {
 }
 
 /// Names the ways in which a directory cannot be a store's, by what the operator can do.
-fn environment(path: &Path, errno: Errno) -> OpenError {
+fn environment(path: &Path, errno: Errno) -> RootError {
     let path = path.to_path_buf();
     match errno {
-        Errno::NOTDIR => OpenError::NotADirectory { path },
-        Errno::NOENT => OpenError::NoParent { path },
-        Errno::ACCESS | Errno::PERM | Errno::ROFS => OpenError::NotWritable { path, errno },
-        errno => OpenError::Directory {
+        Errno::NOTDIR => RootError::NotADirectory { path },
+        Errno::NOENT => RootError::NoParent { path },
+        Errno::ACCESS | Errno::PERM | Errno::ROFS => RootError::NotWritable { path, errno },
+        errno => RootError::Directory {
             path,
             error: io::Error::from(errno),
         },
     }
+}
+
+/// Why a directory cannot be a store's.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// The path is of something else.
+    #[error("{} is not a directory; name one for the store, or a path where one can be made", path.display())]
+    NotADirectory {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The directory above does not exist.
+    #[error("the directory above {} does not exist; make it first", path.display())]
+    NoParent {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The directory cannot be written.
+    #[error("cannot write in {}: {errno}; check its owner and how its file system is mounted", path.display())]
+    NotWritable {
+        /// The path given.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+    /// Another process has the store open.
+    #[error("the store {} is in use by another process; stop that one first", path.display())]
+    Locked {
+        /// The path given.
+        path: PathBuf,
+    },
+    /// The directory cannot be opened.
+    #[error("cannot open the store directory {}: {error}", path.display())]
+    Directory {
+        /// The path given.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
 }
 
 /// The lock file's name in the store directory.
@@ -94,14 +148,14 @@ mod tests {
         let path = directory.path().join("file");
         std::fs::write(&path, b"").unwrap();
         let error = Root::open(&path).unwrap_err();
-        assert!(matches!(error, OpenError::NotADirectory { .. }), "{error}");
+        assert!(matches!(error, RootError::NotADirectory { .. }), "{error}");
     }
 
     #[test]
     fn a_store_below_a_missing_directory_is_not_made() {
         let directory = tempfile::tempdir().unwrap();
         let error = Root::open(&directory.path().join("missing/store")).unwrap_err();
-        assert!(matches!(error, OpenError::NoParent { .. }), "{error}");
+        assert!(matches!(error, RootError::NoParent { .. }), "{error}");
     }
 
     // Two daemons would each believe that nobody else writes into a bucket.
@@ -111,7 +165,7 @@ mod tests {
         let path = directory.path().join("store");
         let first = Root::open(&path).unwrap();
         let error = Root::open(&path).unwrap_err();
-        assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+        assert!(matches!(error, RootError::Locked { .. }), "{error}");
         drop(first);
         Root::open(&path).unwrap();
     }
@@ -123,13 +177,13 @@ mod tests {
         assert!(
             matches!(
                 error,
-                OpenError::NoParent { .. } | OpenError::NotWritable { .. }
+                RootError::NoParent { .. } | RootError::NotWritable { .. }
             ),
             "{error}"
         );
         for errno in [Errno::ACCESS, Errno::ROFS] {
             let error = environment(path, errno);
-            assert!(matches!(error, OpenError::NotWritable { .. }), "{error}");
+            assert!(matches!(error, RootError::NotWritable { .. }), "{error}");
         }
     }
 }

@@ -7,11 +7,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::{Entry, EntryKind, Space, StorePath};
-use crate::error::DiskError;
+use super::beneath::How;
+use super::{DiskError, Entry, EntryKind, ListCursor, Space, StorePath};
 
 /// Performs chains of steps; one for each operation in flight.
 ///
@@ -58,12 +57,25 @@ pub(crate) enum Step {
     MakeDirectory {
         path: StorePath,
     },
-    /// Opens the current file. The flags are completed by [`open_flags`].
+    /// Opens the current file.
     Open {
         path: StorePath,
-        flags: OFlags,
+        how: How,
     },
-    /// Gives the size of a file as its result.
+    /// Fails unless the directory is there and no symbolic link leads to it.
+    ///
+    /// Steps that name something in it come right behind, as no system call looks for itself. In a
+    /// thread they then work in the very directory that was found. On a ring they take the path
+    /// from the top: between the two steps only a program that changes the store itself could put a
+    /// link there, and the store has one daemon.
+    Enter {
+        directory: StorePath,
+    },
+    /// Fails unless the file is a regular one.
+    MustBeFile {
+        file: Handle,
+    },
+    /// Gives the size of a file as its result; fails unless it is a regular one.
     Size {
         file: Handle,
     },
@@ -114,7 +126,7 @@ pub(crate) enum Step {
     RemoveDirectory {
         path: StorePath,
     },
-    /// Fails with `NOENT` if there is no such name; symbolic links are not followed.
+    /// Fails with `NOENT` if there is no such name. It ends its chain.
     Examine {
         path: StorePath,
         kind: Option<EntryKind>,
@@ -123,11 +135,19 @@ pub(crate) enum Step {
         path: StorePath,
         entries: Vec<Entry>,
     },
+    ListPage {
+        path: StorePath,
+        after: ListCursor,
+        page: Page,
+    },
     FreeSpace {
         space: Option<Space>,
     },
     SyncFileSystem,
 }
+
+/// A part of a directory, and where the next one begins.
+pub(crate) type Page = (Vec<Entry>, Option<ListCursor>);
 
 /// What a rename does with a target that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,17 +177,8 @@ pub(crate) enum Chunk {
 /// Most bytes of one read or write: the kernel takes no more than 2 GiB less a page at a time.
 pub(crate) const TRANSFER_LEN_MAX: usize = 1 << 30;
 
-/// Share containers may hold lease secrets in the clear (version 1), so others get nothing.
-pub(crate) const FILE_MODE: u32 = 0o640;
-/// As [`FILE_MODE`], searchable.
+/// Share containers may hold lease secrets in the clear, so others get nothing.
 pub(crate) const DIRECTORY_MODE: u32 = 0o750;
-
-/// Completes the flags of an open.
-///
-/// The kernel forces `O_LARGEFILE` for a ring only where it is 64 bits itself, so it is always said.
-pub(crate) fn open_flags(flags: OFlags) -> OFlags {
-    flags | OFlags::LARGEFILE | OFlags::CLOEXEC | OFlags::NOCTTY
-}
 
 impl Chain {
     /// One step after the other.
@@ -225,8 +236,8 @@ impl Step {
     pub(crate) fn call(&self) -> &'static str {
         match self {
             Self::MakeDirectory { .. } => "mkdir",
-            Self::Open { .. } => "open",
-            Self::Size { .. } => "fstat",
+            Self::Open { .. } | Self::Enter { .. } | Self::Examine { .. } => "open",
+            Self::MustBeFile { .. } | Self::Size { .. } => "fstat",
             Self::Read { .. } => "pread",
             Self::Write { .. } => "pwrite",
             Self::Allocate { .. } => "fallocate",
@@ -240,8 +251,7 @@ impl Step {
             Self::Link { .. } => "link",
             Self::Unlink { .. } => "unlink",
             Self::RemoveDirectory { .. } => "rmdir",
-            Self::Examine { .. } => "statx",
-            Self::List { .. } => "getdents",
+            Self::List { .. } | Self::ListPage { .. } => "getdents",
             Self::FreeSpace { .. } => "statvfs",
             Self::SyncFileSystem => "syncfs",
         }

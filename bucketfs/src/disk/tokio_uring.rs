@@ -2,35 +2,30 @@
 //!
 //! A thread of its own runs the crate's runtime, as nothing else in a daemon should: it ends the
 //! process where io_uring is denied, and loses a descriptor with each open that is given up. So no
-//! operation is ever given up here. What the crate does not offer (renaming without replacing,
-//! all that io_uring has no opcode for) is a plain system call in that thread.
+//! operation is ever given up here. What the crate does not offer (opening beneath a directory,
+//! renaming without replacing, all that io_uring has no opcode for) is a plain system call in that thread.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_uring::buf::BoundedBuf;
-use tokio_uring::fs::{DirBuilder, File, OpenOptions};
+use tokio_uring::fs::{DirBuilder, File};
 
 use super::files::{Files, Taken};
 use super::program;
-use super::step::{
-    Chain, Chunk, DIRECTORY_MODE, FILE_MODE, Handle, Link, Order, Perform, Step, open_flags,
-};
+use super::step::{Chain, Chunk, DIRECTORY_MODE, Handle, Link, Order, Perform, Step};
 use super::syscall::Syscalls;
 use super::workers::Bell;
-use super::{Completion, Engine, Operation, OperationId, Outcome, Root, StorePath};
-use crate::error::DiskError;
+use super::{Completion, DiskError, Engine, Operation, OperationId, Outcome, Root, StorePath};
 
 /// Performs operations through tokio-uring.
 pub struct TokioUring {
@@ -220,19 +215,6 @@ impl Steps<'_> {
                 let path = self.path(path);
                 builder.mode(DIRECTORY_MODE).create(path).await.map(done)
             }
-            Step::Open { path, flags } => {
-                let writes = flags.contains(OFlags::WRONLY);
-                let rest = open_flags(*flags).difference(OPTIONS);
-                let mut options = OpenOptions::new();
-                options.mode(FILE_MODE);
-                options.custom_flags(i32::try_from(rest.bits()).expect("below the sign bit"));
-                options.read(!writes).write(writes);
-                options.create_new(flags.contains(OFlags::EXCL));
-                options.create(flags.contains(OFlags::CREATE));
-                options.truncate(flags.contains(OFlags::TRUNC));
-                self.current = Some(options.open(self.path(path)).await?);
-                Ok(0)
-            }
             Step::Read {
                 file,
                 offset,
@@ -303,7 +285,7 @@ impl Steps<'_> {
             Some(file) => Some(borrow(file).try_clone_to_owned()?),
         };
         let had = current.is_some();
-        let mut calls = Syscalls::new(self.root.as_fd(), current);
+        let mut calls = Syscalls::new(self.root, current);
         calls.step(link);
         if !had {
             self.current = calls.current.map(own);
@@ -380,9 +362,3 @@ fn lock(done: &Mutex<Vec<Performed>>) -> std::sync::MutexGuard<'_, Vec<Performed
     // The list is whole between any two statements, whoever panicked.
     done.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Flags that the crate's options have methods for.
-const OPTIONS: OFlags = OFlags::ACCMODE
-    .union(OFlags::CREATE)
-    .union(OFlags::EXCL)
-    .union(OFlags::TRUNC);

@@ -11,8 +11,7 @@ use std::thread::JoinHandle;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
-use super::Root;
-use crate::error::DiskError;
+use super::{DiskError, Root};
 
 /// Something a worker does; it blocks.
 pub(crate) trait Job: Send + 'static {
@@ -20,7 +19,7 @@ pub(crate) trait Job: Send + 'static {
     type Done: Send + 'static;
 
     /// Does it, with the store directory at hand.
-    fn perform(self, root: BorrowedFd<'_>) -> Self::Done;
+    fn perform(self, root: &Root) -> Self::Done;
 }
 
 /// The threads and their queue.
@@ -119,7 +118,7 @@ impl<J: Job> Drop for Workers<J> {
 impl<J: Job> Shared<J> {
     fn work(&self) {
         while let Some(job) = self.next() {
-            let done = job.perform(self.root.as_fd());
+            let done = job.perform(&self.root);
             self.lock().done.push(done);
             self.bell.ring();
         }
@@ -192,4 +191,4 @@ impl AsFd for Bell {
 }
 
 /// System calls with small buffers, the deepest a directory listing.
-const STACK_SIZE: usize = 128 << 10;
+pub(crate) const STACK_SIZE: usize = 128 << 10;

@@ -434,7 +434,8 @@ impl<'a> Fields<'a> {
 }
 
 /// Meets whatever bytes a fuzzer makes: nothing panics, and records that parse print as read.
-pub fn fuzz(bytes: &[u8]) {
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(bytes: &[u8]) {
     // Whatever the file's size really is; the comparison is a line of its own.
     let _ = FileHeader::parse(bytes, BLOCK);
     if let Some(batch) = UncheckedBatch::parse(bytes, 0) {

@@ -17,7 +17,8 @@ use crate::container::Version;
 use crate::container::mutable::NodeId;
 use crate::disk::blocking::Blocking;
 use crate::disk::{
-    ByteRange, Engine, EntryKind, Existing, OpenMode, Operation, Outcome, Space, StorePath,
+    ByteRange, Engine, Entry, EntryKind, Existing, ListCursor, OpenMode, Operation, Outcome, Space,
+    StorePath,
 };
 use crate::durable::Durability;
 use crate::error::{DiskError, OpenError};
@@ -324,12 +325,27 @@ impl Opening<'_> {
         self.disk.perform(operation(path.clone())).map_err(at(path))
     }
 
+    /// All names of a directory.
     fn list(&mut self, path: &StorePath) -> Result<Vec<(Vec<u8>, EntryKind)>, OpenError> {
-        match self.perform(path, |path| Operation::List { path })? {
-            Outcome::Listed(entries) => Ok(entries
-                .into_iter()
-                .map(|entry| (entry.name, entry.kind))
-                .collect()),
+        let mut names = Vec::new();
+        let mut after = Some(ListCursor::Start);
+        while let Some(cursor) = after {
+            let (entries, next) = self.page(path, cursor)?;
+            let named = entries.into_iter().map(|entry| (entry.name, entry.kind));
+            names.extend(named);
+            after = next;
+        }
+        Ok(names)
+    }
+
+    /// Some names of a directory, and where the next ones are.
+    fn page(
+        &mut self,
+        path: &StorePath,
+        after: ListCursor,
+    ) -> Result<(Vec<Entry>, Option<ListCursor>), OpenError> {
+        match self.perform(path, |path| Operation::ListPage { path, after })? {
+            Outcome::Page { entries, next } => Ok((entries, next)),
             outcome => panic!("a listing gave {outcome:?}"),
         }
     }

@@ -99,6 +99,24 @@ fn an_adopted_store_is_served_as_it_lies_and_lies_as_tahoe_has_it() {
     }
 }
 
+// More names than one listing gave hid in which layout a store of the oldest kind lies: it is read
+// page by page.
+#[test]
+fn a_flat_store_of_very_many_buckets_is_seen_for_what_it_is() {
+    let mut medium = Medium::new(1 << 28);
+    for number in 0..2 * bucketfs::disk::LIST_PAGE_LEN {
+        // Somebody else's directories come first, as they may.
+        medium.plant(&format!("shares/0-{number}/note"), b"");
+    }
+    medium.plant(&path_in(Layout::Flat, 0), FIXTURE);
+    match adopt(medium.clone(), Layout::OneLevel).unwrap_err() {
+        AdoptError::OtherLayout { found, .. } => assert_eq!(found, Layout::Flat),
+        error => panic!("{error}"),
+    }
+    let mut bench = Bench::on(adopt(medium, Layout::Flat).unwrap(), &config()).unwrap();
+    assert_eq!(bench.put(0, b"new"), Ok(Stored::AlreadyHeld));
+}
+
 #[test]
 fn what_cannot_be_adopted_is_said_and_left_alone() {
     let unchanged = |medium: &Medium, layout| {

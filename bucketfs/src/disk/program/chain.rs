@@ -2,8 +2,8 @@
 
 use rustix::io::Errno;
 
+use super::super::DiskError;
 use super::super::step::{Chain, Link, Order, Perform, Step};
-use crate::error::DiskError;
 
 /// Runs a chain to its end: what the engine leaves undone is then asked for step by step.
 ///

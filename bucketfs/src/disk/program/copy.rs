@@ -1,13 +1,13 @@
 //! Parts of one file copied into another.
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::super::beneath::How;
 use super::super::step::{Chunk, Handle, Perform, Step};
-use super::super::{CopyRange, StorePath};
+use super::super::{CopyRange, DiskError, StorePath};
 use super::chain::{answered, one};
+use super::create::must_be_file;
 use super::write;
-use crate::error::DiskError;
 
 /// Copies parts of a file into an open one.
 pub(super) async fn copy<P: Perform>(
@@ -17,8 +17,9 @@ pub(super) async fn copy<P: Perform>(
     ranges: &[CopyRange],
 ) -> Result<(), DiskError> {
     let path = source.clone();
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW;
-    one(on, Step::Open { path, flags }).await?;
+    let how = How::Read;
+    one(on, Step::Open { path, how }).await?;
+    must_be_file(on).await?;
     let result = copy_current(on, target, ranges).await;
     one(on, Step::Release).await?;
     result

@@ -1,24 +1,22 @@
 //! Files made: whole, opened to be written, or filled with zeros.
 
 use bytes::Bytes;
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use super::super::beneath::How;
 use super::super::step::{Chain, Chunk, Handle, Link, Perform, Step};
-use super::super::{Existing, OpenMode, StorePath};
-use super::chain::one;
-use super::names::{below_directories, examine};
-use super::{is_left_open, without_chain, write};
-use crate::error::DiskError;
+use super::super::{DiskError, EntryKind, OpenMode, StorePath};
+use super::chain::{one, outcome, run};
+use super::names::{below_directories, examine, unlink};
+use super::{is_closed, is_left_open, without_chain, write};
 
 /// Makes a file with these bytes.
 pub(super) async fn file<P: Perform>(
     on: &mut P,
     path: &StorePath,
     bytes: &Bytes,
-    existing: Existing,
 ) -> Result<(), DiskError> {
-    let steps = || create_steps(path, bytes, existing);
+    let steps = || create_steps(path, bytes);
     match below_directories(on, path, 0, steps).await {
         Ok(_) => Ok(()),
         Err((chain, error)) => {
@@ -35,11 +33,10 @@ pub(super) async fn file_unless<P: Perform>(
     on: &mut P,
     path: &StorePath,
     bytes: &Bytes,
-    existing: Existing,
     unless: &StorePath,
 ) -> Result<(), DiskError> {
     let steps = || {
-        let mut links = create_steps(path, bytes, existing);
+        let mut links = create_steps(path, bytes);
         links.push(Link::optional(Step::Examine {
             path: unless.clone(),
             kind: None,
@@ -47,21 +44,53 @@ pub(super) async fn file_unless<P: Perform>(
         links
     };
     let (chain, error) = match below_directories(on, path, 0, steps).await {
-        Ok(chain) => {
-            let examined = chain.links.last().expect("it was asked for");
-            match examined.failure() {
-                Some(error) if error.errno == Errno::NOENT => return Ok(()),
-                Some(error) => (chain, error),
-                None => (chain, EXISTS),
+        Ok(chain) => match chain.links.last() {
+            Some(Link {
+                step: Step::Examine {
+                    kind: Some(kind), ..
+                },
+                ..
+            }) => {
+                let error = taken_by(*kind);
+                (chain, error)
             }
-        }
+            examined => match examined.and_then(Link::failure) {
+                Some(error) if error.errno != Errno::NOENT => (chain, error),
+                _ => return Ok(()),
+            },
+        },
         Err((chain, error)) => match examine(on, unless).await {
-            Ok(_) => (chain, EXISTS),
+            Ok(kind) => (chain, taken_by(kind)),
             Err(_) => (chain, error),
         },
     };
     undo(on, path, &chain).await;
     Err(error)
+}
+
+/// Makes a file of these bytes, whatever was in it.
+pub(super) async fn file_anew<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+    bytes: &Bytes,
+) -> Result<(), DiskError> {
+    let open = || {
+        let (path, how) = (path.clone(), How::Anew);
+        vec![Step::Open { path, how }.into()]
+    };
+    without_chain(below_directories(on, path, 0, open).await)?;
+    must_be_file(on).await?;
+    let write = write(Handle::Current, 0, Chunk::Shared(bytes.clone()));
+    let chain = run(on, Chain::linked(vec![write.into(), Step::Close.into()])).await;
+    if let Err((chain, error)) = outcome(chain) {
+        if !is_closed(&chain.links) {
+            // The first failure is the one to tell.
+            let _ = one(on, Step::Close).await;
+        }
+        let _ = unlink(on, path).await;
+        return Err(error);
+    }
+    Ok(())
 }
 
 /// Opens a file for writing and leaves it open.
@@ -70,17 +99,37 @@ pub(super) async fn open<P: Perform>(
     path: &StorePath,
     mode: OpenMode,
 ) -> Result<(), DiskError> {
-    let open = |flags| Step::Open {
+    let open = |how| Step::Open {
         path: path.clone(),
-        flags,
+        how,
     };
     match mode {
         OpenMode::New => {
-            let steps = || vec![open(NEW_FILE).into()];
+            let steps = || vec![open(How::New).into()];
             without_chain(below_directories(on, path, 0, steps).await)
         }
-        OpenMode::Existing => one(on, open(OFlags::WRONLY | OFlags::NOFOLLOW)).await,
+        OpenMode::Existing => open_existing(on, path).await,
     }
+}
+
+/// Opens a file that exists for writing, if it is one.
+pub(super) async fn open_existing<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+) -> Result<(), DiskError> {
+    let (path, how) = (path.clone(), How::Write);
+    one(on, Step::Open { path, how }).await?;
+    must_be_file(on).await
+}
+
+/// Closes the current file again if it is no regular one.
+pub(super) async fn must_be_file<P: Perform>(on: &mut P) -> Result<(), DiskError> {
+    let file = Handle::Current;
+    let result = one(on, Step::MustBeFile { file }).await;
+    if result.is_err() {
+        one(on, Step::Release).await?;
+    }
+    result
 }
 
 /// Makes a file of zeros, its space allocated and written.
@@ -94,7 +143,7 @@ pub(super) async fn preallocated<P: Perform>(
     let closed = one(on, Step::Close).await;
     let result = filled.and(closed);
     if result.is_err() {
-        unlink(on, path).await;
+        let _ = unlink(on, path).await;
     }
     result
 }
@@ -122,13 +171,9 @@ async fn fill_with_zeros<P: Perform>(on: &mut P, size: u64) -> Result<(), DiskEr
     Ok(())
 }
 
-fn create_steps(path: &StorePath, bytes: &Bytes, existing: Existing) -> Vec<Link> {
-    let path = path.clone();
-    let flags = match existing {
-        Existing::Refuse => NEW_FILE,
-        Existing::Overwrite => ANY_FILE,
-    };
-    let open = Step::Open { path, flags };
+fn create_steps(path: &StorePath, bytes: &Bytes) -> Vec<Link> {
+    let (path, how) = (path.clone(), How::New);
+    let open = Step::Open { path, how };
     let write = write(Handle::Current, 0, Chunk::Shared(bytes.clone()));
     vec![open.into(), write.into(), Step::Close.into()]
 }
@@ -140,31 +185,18 @@ async fn undo<P: Perform>(on: &mut P, path: &StorePath, chain: &Chain) {
         let _ = one(on, Step::Close).await;
     }
     if matches!(chain.links[0].result, Some(Ok(_))) {
-        unlink(on, path).await;
+        // If it stays, the store finds it among the incoming at its next start.
+        let _ = unlink(on, path).await;
     }
 }
 
-async fn unlink<P: Perform>(on: &mut P, path: &StorePath) {
-    let path = path.clone();
-    // If it stays, the store finds it among the incoming at its next start.
-    let _ = one(on, Step::Unlink { path }).await;
+/// What is told of a name that is taken: that the file exists, or that it is none.
+pub(super) fn taken_by(kind: EntryKind) -> DiskError {
+    DiskError {
+        call: "open",
+        errno: kind.must_be_file().err().unwrap_or(Errno::EXIST),
+    }
 }
-
-const NEW_FILE: OFlags = OFlags::WRONLY
-    .union(OFlags::CREATE)
-    .union(OFlags::EXCL)
-    .union(OFlags::NOFOLLOW);
-
-const ANY_FILE: OFlags = OFlags::WRONLY
-    .union(OFlags::CREATE)
-    .union(OFlags::TRUNC)
-    .union(OFlags::NOFOLLOW);
-
-/// That the other file exists.
-const EXISTS: DiskError = DiskError {
-    call: "statx",
-    errno: Errno::EXIST,
-};
 
 /// Bytes of one write of zeros.
 const ZEROS_LEN: usize = 1 << 20;

@@ -1,16 +1,18 @@
-//! Names made in directories that may have to be made first.
+//! Names made and taken away, in directories that may have to be made first.
+//!
+//! Every directory is entered before something in it is named: so no symbolic link is followed.
 
 use rustix::io::Errno;
 
 use super::super::step::{Chain, Link, Perform, Step, Target};
-use super::super::{EntryKind, StorePath};
-use super::chain::{answered, one, outcome, run};
-use crate::error::DiskError;
+use super::super::{DiskError, EntryKind, StorePath};
+use super::chain::{answered, outcome, run};
 
 /// Makes a name, and those of the directories above that are missing.
 ///
-/// `steps` begin with the one that makes the name `path`. The `expected` directories above it that
-/// are probably missing are made in the same chain; the others only if it turns out that they are.
+/// `steps` make the name `path`, and enter its directory first unless they open it. The `expected`
+/// directories above it that are probably missing are made in the same chain; the others only if it
+/// turns out that they are.
 /// A directory that somebody removes meanwhile is made again, a bounded number of times.
 pub(super) async fn below_directories<P: Perform>(
     on: &mut P,
@@ -22,13 +24,19 @@ pub(super) async fn below_directories<P: Perform>(
     above.reverse();
     let mut made = &above[above.len().saturating_sub(expected)..];
     for attempt in 0.. {
-        let makes = made.iter().cloned().map(make);
-        let links = makes.chain(steps()).collect();
-        let mut ran = run(on, Chain::linked(links)).await;
-        ran.links.drain(..made.len());
-        let ran = match outcome(ran) {
-            Err((ran, error)) if error.errno == Errno::NOENT && attempt < ATTEMPTS_MAX => ran,
-            result => return result,
+        let mut links: Vec<_> = made.iter().flat_map(make).collect();
+        let makes = links.len();
+        links.extend(steps());
+        let without_makes = |mut ran: Chain| {
+            ran.links.drain(..makes);
+            ran
+        };
+        let ran = match outcome(run(on, Chain::linked(links)).await) {
+            Ok(ran) => return Ok(without_makes(ran)),
+            Err((ran, error)) => match error.errno {
+                Errno::NOENT if attempt < ATTEMPTS_MAX => without_makes(ran),
+                _ => return Err((without_makes(ran), error)),
+            },
         };
         if attempt == 0 {
             made = &above;
@@ -45,8 +53,7 @@ pub(super) async fn below_directories<P: Perform>(
 /// Makes directories one by one, the topmost first, where they are missing.
 async fn make_each<P: Perform>(on: &mut P, paths: &[StorePath]) -> Result<(), DiskError> {
     for path in paths {
-        let path = path.clone();
-        match one(on, Step::MakeDirectory { path }).await {
+        match each(on, make(path)).await {
             Err(error) if !matches!(error.errno, Errno::EXIST | Errno::NOENT) => return Err(error),
             _ => {}
         }
@@ -60,7 +67,7 @@ pub(super) async fn make_directories<P: Perform>(
     path: &StorePath,
 ) -> Result<(), DiskError> {
     let step = || Step::MakeDirectory { path: path.clone() };
-    let made = below_directories(on, path, 0, || vec![step().into()]).await;
+    let made = below_directories(on, path, 0, || in_its_directory(path, step())).await;
     match made {
         Ok(_) => Ok(()),
         Err((_, error)) if error.errno == Errno::EXIST => must_be_directory(on, path, error).await,
@@ -74,9 +81,12 @@ async fn must_be_directory<P: Perform>(
     error: DiskError,
 ) -> Result<(), DiskError> {
     match examine(on, path).await? {
+        EntryKind::Directory => Ok(()),
         EntryKind::File => Err(error),
-        // A symbolic link may lead to one; an operator may have moved the shares to another disk.
-        EntryKind::Directory | EntryKind::Other => Ok(()),
+        EntryKind::Other => Err(DiskError {
+            errno: Errno::NOTDIR,
+            ..error
+        }),
     }
 }
 
@@ -103,13 +113,20 @@ pub(super) async fn remove<P: Perform>(
     path: &StorePath,
     prune: u8,
 ) -> Result<(), DiskError> {
-    one(on, Step::Unlink { path: path.clone() }).await?;
+    unlink(on, path).await?;
     for path in above(path).take(usize::from(prune)) {
-        if one(on, Step::RemoveDirectory { path }).await.is_err() {
+        let step = Step::RemoveDirectory { path: path.clone() };
+        if each(on, in_its_directory(&path, step)).await.is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// Takes a file's name away.
+pub(super) async fn unlink<P: Perform>(on: &mut P, path: &StorePath) -> Result<(), DiskError> {
+    let step = Step::Unlink { path: path.clone() };
+    each(on, in_its_directory(path, step)).await
 }
 
 /// Gives a file the name of another, which is replaced; with `spare` it keeps its own.
@@ -129,7 +146,7 @@ pub(super) async fn replace<P: Perform>(
             target: target.clone(),
             existing: Target::Replace,
         };
-        vec![rename.into()]
+        in_its_directory(target, rename)
     };
     match below_directories(on, target, 0, rename).await {
         Ok(_) => Ok(()),
@@ -143,15 +160,14 @@ async fn second_name<P: Perform>(
     source: &StorePath,
     spare: &StorePath,
 ) -> Result<(), DiskError> {
-    let link = || Step::Link {
-        source: source.clone(),
-        target: spare.clone(),
+    let link = || {
+        let (source, target) = (source.clone(), spare.clone());
+        in_its_directory(spare, Step::Link { source, target })
     };
-    match one(on, link()).await {
+    match each(on, link()).await {
         Err(error) if error.errno == Errno::EXIST => {
-            let path = spare.clone();
-            one(on, Step::Unlink { path }).await?;
-            one(on, link()).await
+            unlink(on, spare).await?;
+            each(on, link()).await
         }
         result => result,
     }
@@ -162,8 +178,30 @@ fn above(path: &StorePath) -> impl Iterator<Item = StorePath> {
     std::iter::successors(path.parent(), StorePath::parent).take_while(|path| !path.is_root())
 }
 
-fn make(path: StorePath) -> Link {
-    Link::optional(Step::MakeDirectory { path })
+/// A step that names `path`, behind one that enters the directory it is in.
+pub(super) fn in_its_directory(path: &StorePath, step: impl Into<Link>) -> Vec<Link> {
+    let directory = path.parent().filter(|directory| !directory.is_root());
+    let enter = directory.map(|directory| Link::from(Step::Enter { directory }));
+    enter.into_iter().chain([step.into()]).collect()
+}
+
+/// Makes a directory; that it cannot be made does not end the chain.
+fn make(path: &StorePath) -> Vec<Link> {
+    let path_made = path.clone();
+    in_its_directory(
+        path,
+        Link::optional(Step::MakeDirectory { path: path_made }),
+    )
+}
+
+/// Runs steps to the first that fails, optional or not.
+async fn each<P: Perform>(on: &mut P, links: Vec<Link>) -> Result<(), DiskError> {
+    let chain = run(on, Chain::linked(links)).await;
+    chain
+        .links
+        .iter()
+        .find_map(Link::failure)
+        .map_or(Ok(()), Err)
 }
 
 /// How often a name is tried that other operations take the directory away from.

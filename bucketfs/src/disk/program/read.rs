@@ -1,11 +1,9 @@
 //! Parts of a file, read from one open.
 
-use rustix::fs::OFlags;
-
+use super::super::beneath::How;
 use super::super::step::{Chain, Handle, Link, Perform, Step};
-use super::super::{ByteRange, Outcome, StorePath};
+use super::super::{ByteRange, DiskError, Outcome, StorePath};
 use super::chain::{CHAIN_LEN_MAX, answered, finish, one, run};
-use crate::error::DiskError;
 
 /// Reads parts of a file, clipped to its end.
 pub(super) async fn read<P: Perform>(
@@ -14,8 +12,8 @@ pub(super) async fn read<P: Perform>(
     ranges: &[ByteRange],
 ) -> Result<Outcome, DiskError> {
     let path = path.clone();
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW;
-    one(on, Step::Open { path, flags }).await?;
+    let how = How::Read;
+    one(on, Step::Open { path, how }).await?;
     let result = read_current(on, ranges).await;
     one(on, Step::Release).await?;
     result

@@ -1,16 +1,18 @@
 //! A step as the kernel takes it: one submission queue entry.
 //!
-//! Entries hold pointers into the step; building one is safe, handing it over is not.
+//! Entries hold pointers into the step; building one is safe, handing it over is not. What the
+//! kernel is to know of an open lies in tables that last as long as the program.
 
-use std::ffi::CStr;
 use std::os::fd::{AsRawFd, RawFd};
 
 use io_uring::opcode;
 use io_uring::squeue::{Entry, Flags};
-use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags};
+use io_uring::types::{DestinationSlot, Fd, Fixed, FsyncFlags, OpenHow};
 use rustix::fs::OFlags;
 
-use super::super::step::{DIRECTORY_MODE, FILE_MODE, Handle, Step, open_flags};
+use super::super::StorePath;
+use super::super::beneath::{How, RESOLVE};
+use super::super::step::{DIRECTORY_MODE, Handle, Step};
 use super::super::syscall::rename_flags;
 
 /// What a step needs beside itself to become an entry.
@@ -20,8 +22,6 @@ pub(super) struct Place {
     pub(super) root: RawFd,
     /// Where the current file is, or where an open is to put it.
     pub(super) current: Where,
-    /// Room for the answer of an `Examine`.
-    pub(super) status: *mut libc::statx,
 }
 
 /// Where a file is.
@@ -48,7 +48,10 @@ pub(super) fn entry(step: &mut Step, place: Place) -> Entry {
         Step::MakeDirectory { path } => opcode::MkDirAt::new(root, path.as_c_str().as_ptr())
             .mode(DIRECTORY_MODE)
             .build(),
-        Step::Open { path, flags } => open(place, path.as_c_str(), *flags),
+        Step::Open { path, how } => open(place, path, *how),
+        // What is found is a descriptor, closed as soon as it is heard of.
+        Step::Enter { directory } => found(root, directory, How::Enter),
+        Step::Examine { path, .. } => found(root, path, How::Look),
         Step::Close => close(place.current),
         Step::Read {
             file,
@@ -111,37 +114,67 @@ pub(super) fn entry(step: &mut Step, place: Place) -> Entry {
         Step::RemoveDirectory { path } => opcode::UnlinkAt::new(root, path.as_c_str().as_ptr())
             .flags(libc::AT_REMOVEDIR)
             .build(),
-        Step::Examine { path, .. } => {
-            opcode::Statx::new(root, path.as_c_str().as_ptr(), place.status.cast())
-                .flags(libc::AT_SYMLINK_NOFOLLOW)
-                .mask(libc::STATX_TYPE)
-                .build()
-        }
-        Step::Size { .. }
+        Step::MustBeFile { .. }
+        | Step::Size { .. }
         | Step::Release
         | Step::List { .. }
+        | Step::ListPage { .. }
         | Step::FreeSpace { .. }
         | Step::SyncFileSystem => unreachable!("io_uring has no opcode for {}", step.call()),
     }
 }
 
-fn open(place: Place, path: &CStr, flags: OFlags) -> Entry {
-    let mut flags = open_flags(flags);
-    let slot = match place.current {
+/// Makes the entries of an `Enter` within a chain: an open into the slot, and its close.
+///
+/// The open ends the chain if it fails. That is all that is wanted of it.
+pub(super) fn enter(directory: &StorePath, root: RawFd, slot: u32) -> [Entry; 2] {
+    let place = Place {
+        root,
+        current: Where::Slot(slot),
+    };
+    [open(place, directory, How::Enter), close(Where::Slot(slot))]
+}
+
+fn open(place: Place, path: &StorePath, how: How) -> Entry {
+    let (hows, slot) = match place.current {
         Where::Slot(slot) => {
-            // A slot is no descriptor that a child could inherit, and the kernel refuses the flag.
-            flags.remove(OFlags::CLOEXEC);
-            Some(DestinationSlot::try_from_slot_target(slot).expect("slots are few"))
+            let slot = DestinationSlot::try_from_slot_target(slot).expect("slots are few");
+            (&IN_SLOT, Some(slot))
         }
-        Where::Nowhere => None,
+        Where::Nowhere => (&AS_DESCRIPTOR, None),
         Where::Descriptor(_) => unreachable!("a program closes a file before it opens the next"),
     };
-    let flags = i32::try_from(flags.bits()).expect("open flags are below the sign bit");
-    opcode::OpenAt::new(Fd(place.root), path.as_ptr())
-        .flags(flags)
-        .mode(FILE_MODE)
+    let path = path.as_c_str().as_ptr();
+    opcode::OpenAt2::new(Fd(place.root), path, &hows[how as usize])
         .file_index(slot)
         .build()
+}
+
+fn found(root: Fd, path: &StorePath, how: How) -> Entry {
+    let path = path.as_c_str().as_ptr();
+    opcode::OpenAt2::new(root, path, &AS_DESCRIPTOR[how as usize]).build()
+}
+
+/// How files are opened, by [`How`].
+static AS_DESCRIPTOR: [OpenHow; How::ALL.len()] = hows(OFlags::CLOEXEC);
+
+/// The same for a slot of the ring: that is no descriptor which a child could inherit, and the
+/// kernel refuses the flag.
+static IN_SLOT: [OpenHow; How::ALL.len()] = hows(OFlags::empty());
+
+const fn hows(flags: OFlags) -> [OpenHow; How::ALL.len()] {
+    let mut hows = [OpenHow::new(); How::ALL.len()];
+    let mut index = 0;
+    while index < hows.len() {
+        let how = How::ALL[index];
+        assert!(how as usize == index);
+        hows[index] = OpenHow::new()
+            .flags(how.flags().union(flags).bits() as u64)
+            .mode(how.mode() as u64)
+            .resolve(RESOLVE.bits());
+        index += 1;
+    }
+    hows
 }
 
 fn close(file: Where) -> Entry {

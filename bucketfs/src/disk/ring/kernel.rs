@@ -11,10 +11,11 @@ use io_uring::squeue::{self, Entry};
 use io_uring::{Builder, IoUring, cqueue, opcode};
 use rustix::io::Errno;
 
+use super::super::DiskError;
 use super::super::step::Step;
 use super::super::workers::Bell;
 use super::RingError;
-use crate::error::DiskError;
+use super::patience::{PATIENCE, PAUSE};
 
 /// An open ring.
 pub(super) struct Kernel {
@@ -22,14 +23,20 @@ pub(super) struct Kernel {
     opcodes: Probe,
     /// Whether files can be opened into slots of the ring and chains complete as one.
     pub(super) chains: bool,
+    /// Hands the queue over. Tests put one here that the kernel refuses.
+    pub(super) submit: Submit,
+    /// Nothing is handed over any more.
+    has_given_up: bool,
 }
+
+type Submit = fn(&IoUring) -> io::Result<usize>;
 
 /// What came of handing the queue over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Handed {
     /// The kernel has it all.
     All,
-    /// The kernel is short of memory, or wants completions reaped first.
+    /// The kernel is short of memory, or wants completions reaped first. It may have taken some.
     Later,
 }
 
@@ -60,6 +67,8 @@ impl Kernel {
             ring,
             opcodes,
             chains: false,
+            submit: |ring| ring.submit(),
+            has_given_up: false,
         };
         kernel.chains = skips && slots && kernel.a_failed_chain_completes_once()?;
         Ok(kernel)
@@ -67,9 +76,12 @@ impl Kernel {
 
     /// Whether the kernel can perform a step without a thread of ours.
     pub(super) fn supports(&self, step: &Step) -> bool {
+        if self.has_given_up {
+            return false;
+        }
         let code = match step {
             Step::MakeDirectory { .. } => opcode::MkDirAt::CODE,
-            Step::Open { .. } => opcode::OpenAt::CODE,
+            Step::Open { .. } | Step::Enter { .. } | Step::Examine { .. } => opcode::OpenAt2::CODE,
             Step::Read { .. } => opcode::Read::CODE,
             Step::Write { .. } => opcode::Write::CODE,
             Step::Allocate { .. } => opcode::Fallocate::CODE,
@@ -79,10 +91,11 @@ impl Kernel {
             Step::Rename { .. } => opcode::RenameAt::CODE,
             Step::Link { .. } => opcode::LinkAt::CODE,
             Step::Unlink { .. } | Step::RemoveDirectory { .. } => opcode::UnlinkAt::CODE,
-            Step::Examine { .. } => opcode::Statx::CODE,
-            Step::Size { .. }
+            Step::MustBeFile { .. }
+            | Step::Size { .. }
             | Step::Release
             | Step::List { .. }
+            | Step::ListPage { .. }
             | Step::FreeSpace { .. }
             | Step::SyncFileSystem => return false,
         };
@@ -106,17 +119,31 @@ impl Kernel {
     /// The kernel may have taken entries even when the call fails; nobody may conclude otherwise
     /// from an error. It is called again until the queue is empty.
     pub(super) fn hand_over(&mut self) -> Handed {
-        while !self.ring.submission().is_empty() {
-            match self.ring.submit() {
-                Ok(_) => {}
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR) => {}
-                    Some(libc::EAGAIN | libc::EBUSY) => return Handed::Later,
-                    _ => panic!("io_uring_enter on a ring of ours: {error}"),
-                },
+        let mut interruptions = 0;
+        while !self.has_given_up && self.left() > 0 {
+            let Err(error) = (self.submit)(&self.ring) else {
+                continue;
+            };
+            match error.raw_os_error() {
+                Some(libc::EINTR) if interruptions < INTERRUPTIONS_MAX => interruptions += 1,
+                Some(errno) if passes(errno) => return Handed::Later,
+                _ => panic!("io_uring_enter on a ring of ours: {error}"),
             }
         }
         Handed::All
+    }
+
+    /// How many entries in the queue the kernel has not taken.
+    pub(super) fn left(&mut self) -> usize {
+        self.ring.submission().len()
+    }
+
+    /// Never hands over what is left in the queue, nor takes anything else.
+    ///
+    /// What the kernel has taken it completes as ever. What it has not it will not look at: it reads
+    /// the queue in `io_uring_enter` alone, as far as it is told to.
+    pub(super) fn give_up(&mut self) {
+        self.has_given_up = true;
     }
 
     /// Blocks until there is a completion to reap.
@@ -125,17 +152,33 @@ impl Kernel {
     ///
     /// As `io_uring_enter`, if waiting is impossible.
     pub(super) fn wait(&mut self) -> io::Result<()> {
+        let mut refusals = 0;
         while self.ring.completion().is_empty() {
-            match self.ring.submit_and_wait(1) {
+            let waited = match self.has_given_up {
+                false => self.ring.submit_and_wait(1),
+                true => self.enter_empty_handed(1),
+            };
+            match waited {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN | libc::EBUSY) => std::thread::yield_now(),
+                    Some(errno) if passes(errno) && refusals < REFUSALS_MAX => {
+                        refusals += 1;
+                        std::thread::sleep(PAUSE);
+                    }
                     _ => return Err(error),
                 },
             }
         }
         Ok(())
+    }
+
+    /// Lets the kernel complete things, and waits for that, without handing anything over.
+    fn enter_empty_handed(&self, completions: u32) -> io::Result<usize> {
+        let submitter = self.ring.submitter();
+        let nothing = None::<&libc::sigset_t>;
+        // SAFETY: with no entry handed over the kernel looks at none, and there is no argument.
+        unsafe { submitter.enter(0, completions, ENTER_GETEVENTS, nothing) }
     }
 
     /// Takes the next completion: the entry's user data and result.
@@ -152,7 +195,10 @@ impl Kernel {
     /// Lets the kernel move completions that it had to keep back.
     pub(super) fn take_overflow(&mut self) {
         // Failing is no loss: the completions stay where they are until the next try.
-        let _ = self.ring.submit();
+        let _ = match self.has_given_up {
+            false => self.ring.submit(),
+            true => self.enter_empty_handed(0),
+        };
     }
 
     /// Whether a linked chain that fails in the middle gives exactly the failed step's completion.
@@ -193,7 +239,7 @@ impl Kernel {
 /// The first opcode that every upload needs and this kernel has not.
 fn missing_opcode(opcodes: &Probe) -> Option<&'static str> {
     let wanted = [
-        ("openat", opcode::OpenAt::CODE),
+        ("openat2", opcode::OpenAt2::CODE),
         ("read", opcode::Read::CODE),
         ("write", opcode::Write::CODE),
         ("fsync", opcode::Fsync::CODE),
@@ -206,6 +252,15 @@ fn missing_opcode(opcodes: &Probe) -> Option<&'static str> {
         .into_iter()
         .find(|(_, code)| !opcodes.is_supported(*code));
     missing.map(|(name, _)| name)
+}
+
+/// Whether `io_uring_enter` may succeed later: the kernel has too little memory at the moment (which
+/// before Linux 6.14 it also says with `ENOMEM`), wants completions reaped, or heard a signal.
+fn passes(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::EAGAIN | libc::EBUSY | libc::ENOMEM | libc::EINTR
+    )
 }
 
 fn refused(call: &'static str, error: &io::Error) -> RingError {
@@ -235,6 +290,15 @@ fn with_sizes(
     builder.setup_cqsize(COMPLETIONS_LEN)
 }
 
+/// How often a signal may get in the way of one call before others have a turn.
+const INTERRUPTIONS_MAX: usize = 16;
+
+/// How often waiting is tried again, with a pause each time.
+const REFUSALS_MAX: u128 = PATIENCE.as_millis() / PAUSE.as_millis();
+
+/// `IORING_ENTER_GETEVENTS` of `linux/io_uring.h`.
+const ENTER_GETEVENTS: u32 = 1;
+
 /// Entries handed over in one system call at most.
 const QUEUE_LEN: u32 = 256;
 
@@ -255,7 +319,6 @@ const WORKERS_MAX: u32 = 4;
 const _: () = {
     assert!(size_of::<squeue::Entry>() == 64);
     assert!(size_of::<cqueue::Entry>() == 16);
-    assert!(size_of::<libc::statx>() == 256);
     assert!(size_of::<io_uring::types::OpenHow>() == 24);
     assert!(size_of::<io_uring::types::Timespec>() == 16);
 };

@@ -8,7 +8,10 @@ use rustix::io::Errno;
 
 use super::node::{Change, Directory, File, Node, NodeId};
 use super::{Random, SyncKind};
-use crate::disk::{Entry, EntryKind, Space, StorePath};
+use crate::disk::step::Page;
+use crate::disk::{
+    Entry, EntryKind, LIST_ENTRIES_MAX, LIST_PAGE_LEN, ListCursor, Space, StorePath,
+};
 
 /// What space is given out in.
 const BLOCK: u64 = 4096;
@@ -218,12 +221,36 @@ impl Medium {
     }
 
     pub(super) fn list(&self, path: &StorePath) -> Result<Vec<Entry>, Errno> {
+        let entries = self.names(path)?;
+        match entries.len() > LIST_ENTRIES_MAX {
+            true => Err(Errno::OVERFLOW),
+            false => Ok(entries),
+        }
+    }
+
+    fn names(&self, path: &StorePath) -> Result<Vec<Entry>, Errno> {
         let entries = self.directory(self.find(path)?)?.seen.iter();
         let entry = |(name, node): (&String, &NodeId)| Entry {
             name: name.clone().into_bytes(),
             kind: self.kind(*node),
         };
         Ok(entries.map(entry).collect())
+    }
+
+    /// The names behind the one that the cursor has, which come in their order.
+    pub(super) fn list_page(&self, path: &StorePath, after: &ListCursor) -> Result<Page, Errno> {
+        let after: &[u8] = match after {
+            ListCursor::Start => b"",
+            ListCursor::Name(name) => name,
+            ListCursor::Position { .. } => return Err(Errno::STALE),
+        };
+        let mut entries = self.names(path)?;
+        entries.retain(|entry| entry.name.as_slice() > after);
+        let has_more = entries.len() > LIST_PAGE_LEN;
+        entries.truncate(LIST_PAGE_LEN);
+        let last = entries.last().filter(|_| has_more);
+        let next = last.map(|last| ListCursor::Name(last.name.clone()));
+        Ok((entries, next))
     }
 
     fn kind(&self, node: NodeId) -> EntryKind {

@@ -1,9 +1,7 @@
 //! A store that another program made: given its version file and its journal.
 
-use rustix::io::Errno;
-
 use super::{Config, Opening, at};
-use crate::disk::{ByteRange, Engine, EntryKind, StorePath};
+use crate::disk::{ByteRange, Engine, EntryKind, ListCursor, StorePath};
 use crate::error::{AdoptError, OpenError};
 use crate::journal::format::{BLOCK, BLOCK_LEN, UncheckedBatch};
 use crate::journal::replay;
@@ -55,40 +53,44 @@ impl Opening<'_> {
 
     /// In which layout shares lie here, if there are any.
     fn evident_layout(&mut self) -> Result<Option<Layout>, OpenError> {
-        let is_bucket =
-            |layout, path: &StorePath| matches!(Tree::new(layout).locate(path), Located::Bucket(_));
-        let is_above = |layout, path: &StorePath| Tree::new(layout).locate(path) == Located::Above;
-        for path in self.directories(&StorePath::new(SHARES))? {
-            if is_bucket(Layout::Flat, &path) {
+        self.find_directory(&StorePath::new(SHARES), |opening, path| {
+            if is_bucket(Layout::Flat, path) {
                 return Ok(Some(Layout::Flat));
             }
-            if !is_above(Layout::OneLevel, &path) {
-                continue;
+            if !is_above(Layout::OneLevel, path) {
+                return Ok(None);
             }
-            for below in self.directories(&path)? {
-                if is_bucket(Layout::OneLevel, &below) {
-                    return Ok(Some(Layout::OneLevel));
-                }
-                if is_above(Layout::TwoLevel, &below) {
-                    return Ok(Some(Layout::TwoLevel));
-                }
-            }
-        }
-        Ok(None)
+            opening.find_directory(path, |_, path| {
+                Ok(if is_bucket(Layout::OneLevel, path) {
+                    Some(Layout::OneLevel)
+                } else {
+                    is_above(Layout::TwoLevel, path).then_some(Layout::TwoLevel)
+                })
+            })
+        })
     }
 
-    fn directories(&mut self, path: &StorePath) -> Result<Vec<StorePath>, OpenError> {
-        let entries = match self.list(path) {
-            // More buckets in one directory than are ever listed: they are there.
-            Err(OpenError::Disk { error, .. }) if error.errno == Errno::OVERFLOW => Vec::new(),
-            listed => listed?,
-        };
-        let named = |(name, kind): (Vec<u8>, EntryKind)| {
-            let name = String::from_utf8(name).ok()?;
-            let is_directory = kind == EntryKind::Directory;
-            is_directory.then(|| StorePath::new(&format!("{path}/{name}")))
-        };
-        Ok(entries.into_iter().filter_map(named).collect())
+    /// The first that is found among the directories in one, which may be very many.
+    fn find_directory<T>(
+        &mut self,
+        path: &StorePath,
+        find: impl Fn(&mut Self, &StorePath) -> Result<Option<T>, OpenError>,
+    ) -> Result<Option<T>, OpenError> {
+        let mut after = Some(ListCursor::Start);
+        while let Some(cursor) = after {
+            let (entries, next) = self.page(path, cursor)?;
+            for entry in entries {
+                let name = String::from_utf8(entry.name).ok();
+                let Some(name) = name.filter(|_| entry.kind == EntryKind::Directory) else {
+                    continue;
+                };
+                if let Some(found) = find(self, &StorePath::new(&format!("{path}/{name}")))? {
+                    return Ok(Some(found));
+                }
+            }
+            after = next;
+        }
+        Ok(None)
     }
 
     /// Whether a journal file holds anything; one that was only made does not.
@@ -101,4 +103,12 @@ impl Opening<'_> {
         let (_, front) = replay::read(&mut self.disk, path, range).map_err(at(path))?;
         Ok(UncheckedBatch::parse(&front, header.salt).is_some())
     }
+}
+
+fn is_bucket(layout: Layout, path: &StorePath) -> bool {
+    matches!(Tree::new(layout).locate(path), Located::Bucket(_))
+}
+
+fn is_above(layout: Layout, path: &StorePath) -> bool {
+    Tree::new(layout).locate(path) == Located::Above
 }
