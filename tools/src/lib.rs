@@ -16,6 +16,7 @@ pub mod local;
 pub mod output;
 pub mod placement;
 pub mod upload;
+pub mod wording;
 
 pub use error::Error;
 pub use exit::Exit;

@@ -11,7 +11,7 @@ use std::process::Command;
 use daemon::Directory;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
 
-use crate::error::LocalGridError;
+use super::error::LocalGridError;
 
 /// How long a daemon is to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
