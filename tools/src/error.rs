@@ -27,7 +27,7 @@ pub enum Error {
     /// The configuration directory.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// A number or combination of options that cannot be meant.
+    /// Options that make no sense together.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// Encoding parameters that the format does not have.

@@ -11,7 +11,7 @@ pub enum Exit {
     Done,
     /// The command worked and its answer is no: two files differ, a check found damage.
     No,
-    /// The command line cannot be meant.
+    /// The command line makes no sense.
     Usage,
     /// It could not be done: configuration, servers, disk, network.
     CouldNot,

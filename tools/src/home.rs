@@ -261,9 +261,10 @@ impl Home {
         if mode & 0o077 != 0 {
             return Err(HomeError::Exposed { path, mode });
         }
-        let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(read)?;
-        Ok(text)
+        let mut bytes = Zeroizing::new(Vec::new());
+        file.read_to_end(&mut bytes).map_err(read)?;
+        // What is no text is none of what is kept here either, and is refused as such.
+        Ok(Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()))
     }
 }
 

@@ -53,7 +53,7 @@ impl LocalGrid {
     ///
     /// # Errors
     ///
-    /// [`LocalGridError`], with the last words of a daemon that did not start.
+    /// [`LocalGridError`], with the last line that a daemon wrote which did not start.
     pub async fn start(count: u16) -> Result<Self, LocalGridError> {
         let directory = tempfile::Builder::new()
             .prefix("tahoectl-try-")

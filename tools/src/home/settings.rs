@@ -109,7 +109,7 @@ impl Choice {
     ///
     /// # Errors
     ///
-    /// [`SettingsError::Encoding`] if what was said cannot be meant, whatever the rest is.
+    /// [`SettingsError::Encoding`] if what was said does not go together, whatever the rest is.
     pub fn for_grid(self, servers: usize) -> Result<Encoding, SettingsError> {
         let usual = Encoding::for_grid(servers);
         let asked = self.needed.max(self.happy).unwrap_or(usual.total);
@@ -138,7 +138,7 @@ impl Encoding {
         total: 10,
     };
 
-    /// Checks that the three numbers can be meant.
+    /// Checks that the three numbers go together.
     ///
     /// # Errors
     ///
@@ -229,7 +229,7 @@ impl Settings {
             happy: count(text, "happy", file.upload.happy, usual.happy)?,
             total: count(text, "total", file.upload.total, usual.total)?,
         };
-        // What cannot be meant on any grid is said now, and not by every upload.
+        // What would fail on every grid is said now, and not by every upload.
         encoding.for_grid(usize::from(COUNT_MAX))?;
         Ok(Self { encoding })
     }

@@ -210,7 +210,7 @@ pub(crate) struct Try {
 }
 
 impl Arguments {
-    /// Whether the command line asks for JSON, also where it cannot be meant otherwise.
+    /// Whether the command line asks for JSON, even if the rest of it makes no sense.
     pub(crate) fn ask_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
         arguments
             .take_while(|argument| argument != "--")

@@ -49,14 +49,14 @@ fn main() -> ExitCode {
         }
         // The panic has printed where.
         Err(_) => {
-            report.note("this is a mistake in tahoectl; please report it with the lines above");
+            report.bug();
             Exit::Bug
         }
     };
     exit.into()
 }
 
-/// Answers a command line that cannot be meant, or asks for help.
+/// Answers a command line that makes no sense, or asks for help.
 fn misused(error: &clap::Error) -> Exit {
     let is_help = !error.use_stderr();
     if is_help || !Arguments::ask_for_json(std::env::args_os().skip(1)) {

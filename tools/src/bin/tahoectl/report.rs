@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use tools::Error;
 use tools::wording::{printable, quoted_path};
+use tools::{Error, Exit};
 
 use crate::object::Object;
 
@@ -84,6 +84,20 @@ impl Report {
         }
         if let Some(hint) = hint {
             complain(&format!("hint: {hint}"));
+        }
+    }
+
+    /// Says that this program is wrong.
+    pub(crate) fn bug(&self) {
+        let text = "this is a mistake in tahoectl; please report it with the lines above";
+        if self.json {
+            let object = Object::new("error")
+                .with("kind", "bug")
+                .with("error", text)
+                .with("exit", Exit::Bug.code());
+            self.object(&object);
+        } else {
+            complain(&format!("tahoectl: {text}"));
         }
     }
 

@@ -169,7 +169,7 @@ async fn fetch(
 ) -> Result<Returned, Error> {
     let copy = directory.join("copy");
     let target = Target::file(&copy)?;
-    // That servers are down is no news here.
+    // We stopped the servers ourselves, and need not say that they are down.
     let progress = Progress::new(&Report::silent(), Work::DOWNLOAD);
     let begun = Instant::now();
     let downloaded = download(grid, &sent.uploaded.cap, Span::Whole, target, &progress).await?;
