@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +16,10 @@ use lafs::nurl::NurlError;
 use protocol::{Farewell, Refusal, Violation};
 
 use crate::exit::Exit;
+use crate::file_kind::FileKind;
 use crate::home::{HomeError, SettingsError};
 use crate::local::LocalGridError;
-use crate::wording::quoted;
+use crate::wording::{quoted, quoted_path};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +40,7 @@ pub enum Error {
     #[error("the system gives no random bytes: {0}")]
     Random(io::Error),
     /// A capability that does not parse.
-    #[error("this is not a capability: {0}")]
+    #[error(transparent)]
     Capability(#[from] CapError),
     /// A NURL that does not parse.
     #[error("this is not a NURL: {0}")]
@@ -175,7 +175,7 @@ impl Error {
             } => {
                 return Some(format!(
                     "name a file in it: -o {}",
-                    quoted(&format!("{target}/NAME"))
+                    quoted_path(&Path::new(target).join("NAME"))
                 ));
             }
             Self::NotWritable { .. } => "write it somewhere else",
@@ -262,43 +262,6 @@ impl InputError {
             Self::Read { .. } | Self::TooLarge { .. } => return None,
         };
         Some(hint)
-    }
-}
-
-/// What a name can lead to, other than a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A directory.
-    Directory,
-    /// A socket.
-    Socket,
-    /// A block or character device.
-    Device,
-}
-
-impl FileKind {
-    /// What stands there; `None` for files and named pipes, which have content in order.
-    #[must_use]
-    pub fn of(kind: std::fs::FileType) -> Option<Self> {
-        if kind.is_dir() {
-            Some(Self::Directory)
-        } else if kind.is_socket() {
-            Some(Self::Socket)
-        } else if kind.is_file() || kind.is_fifo() {
-            None
-        } else {
-            Some(Self::Device)
-        }
-    }
-}
-
-impl fmt::Display for FileKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Directory => "a directory",
-            Self::Socket => "a socket",
-            Self::Device => "a device",
-        })
     }
 }
 

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use lafs::num;
 
-use crate::error::{FileKind, InputError};
+use crate::error::InputError;
+use crate::file_kind::FileKind;
 
 mod map;
 mod stream;

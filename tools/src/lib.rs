@@ -8,6 +8,7 @@ pub mod download;
 pub mod durable;
 pub mod error;
 pub mod exit;
+pub mod file_kind;
 pub mod grid;
 pub mod home;
 pub mod input;

@@ -7,7 +7,8 @@ use std::path::Path;
 use tokio::io::{AsyncWriteExt, Stdout};
 
 use crate::durable::{Audience, Pending};
-use crate::error::{Error, FileKind};
+use crate::error::Error;
+use crate::file_kind::FileKind;
 
 mod place;
 mod text;

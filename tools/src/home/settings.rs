@@ -273,7 +273,7 @@ impl SettingsError {
         let before = text.as_bytes().get(..start).unwrap_or_default();
         Self::Toml {
             line: line_count(before),
-            reason: excerpt(error.message()),
+            reason: excerpt(&error.message().replace("unknown field", "unknown key")),
         }
     }
 }
@@ -406,7 +406,7 @@ mod tests {
         // A misspelled key must not silently leave the default in force.
         let unknown = said("version = 1\n[upload]\nhapy = 5");
         assert!(
-            unknown.starts_with("line 3: unknown field `hapy`"),
+            unknown.starts_with("line 3: unknown key `hapy`"),
             "{unknown}"
         );
         let kind = said("version = 1\nupload = 5");

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FsWord, OFlags, fcntl_getfl, major, minor, statfs};
 
-use crate::error::{FileKind, InputError};
+use crate::error::InputError;
+use crate::file_kind::FileKind;
 
 /// How something that was named can be read.
 pub enum Look {

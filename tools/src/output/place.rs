@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::FileKind;
+use crate::file_kind::FileKind;
 
 /// What is at the end of a name.
 #[derive(Debug)]

@@ -178,3 +178,59 @@ fn hints_about_grids_on_this_machine_help() {
     fs::write(&config, good).unwrap();
     works(user, "tahoectl grid up grid");
 }
+
+// What is printed as a next step is typed as it stands.
+#[test]
+fn the_next_steps_that_are_printed_work() {
+    let user = User::new();
+    user.write("FILE", b"hello");
+    let output = user.shell("tahoectl grid up 'a grid' --servers 1");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let export = String::from_utf8(output.stdout).unwrap();
+    let steps = said.lines().filter_map(|line| {
+        let start = line.find("tahoectl ")?;
+        Some(&line[start..])
+    });
+    let steps: Vec<_> = steps.collect();
+    assert_eq!(
+        steps,
+        ["tahoectl upload FILE", "tahoectl grid down 'a grid'"]
+    );
+    for step in steps {
+        works(&user, &format!("{export}{step}"));
+    }
+
+    let user = configured();
+    let output = user.shell("tahoectl grid remove nobody:1");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    works(&user, &commands(&said)[0]);
+    let output = user.shell("tahoectl --json upload");
+    let error: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    let commands = commands(error["hint"].as_str().unwrap());
+    assert_eq!(commands, ["tahoectl help", "tahoectl COMMAND --help"]);
+    works(&user, &commands[0]);
+    works(&user, &commands[1].replace("COMMAND", "upload"));
+}
+
+#[test]
+fn a_warning_that_no_upload_can_succeed_names_what_mends_it() {
+    let grid = RunningGrid::start(1);
+    let nurl = &grid.nurls()[0];
+    let user = User::new();
+    let file = user.write("file", &[1; 900]);
+    works(&user, "tahoectl init -k 1 -n 10 --happy 7");
+    let output = user.shell(&format!("tahoectl grid add '{nurl}'"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let warning = said
+        .lines()
+        .find(|line| line.starts_with("warning: "))
+        .unwrap();
+    let config = user.home().join("config.toml");
+    assert!(warning.contains("fewer than 7 servers"), "{warning}");
+    assert!(warning.ends_with(&format!("lower `happy` in {}", config.display())));
+    user.failed(3, &["upload", &file]);
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("happy = 7", "happy = 1")).unwrap();
+    user.done(&["upload", &file]);
+}

@@ -42,7 +42,7 @@ fn a_configuration_is_for_its_owner_alone_and_never_made_twice() {
 }
 
 #[test]
-fn a_configuration_that_cannot_be_meant_is_named_with_what_to_try() {
+fn a_configuration_that_makes_no_sense_is_named_with_what_to_try() {
     let user = User::new();
     let file = user.write("file", &[7; 100]);
     assert!(user.failed(3, &["upload", &file]).contains("tahoectl init"));
