@@ -159,15 +159,7 @@ impl Error {
         let hint = match self {
             Self::Home(error) => return error.hint(),
             Self::LocalGrid(error) => return error.hint(),
-            Self::Input(error) => return error.hint(),
-            Self::NoServers { .. } => {
-                "add servers: `tahoectl grid add NURL`, where NURL is what `tahoed nurl DIR` prints \
-                 on a server. For a grid to try things on: `tahoectl grid up DIR`"
-            }
-            Self::Capability(_) => "check that the capability was copied whole, in one piece",
-            Self::Nurl(_) => {
-                "a NURL looks like pb://HASH@host:port/SWISSNUM#v=1; `tahoed nurl DIR` prints it"
-            }
+            Self::Input(error) => return input_hint(error),
             Self::OutputExists { .. } => "`--force` replaces it",
             Self::NotWritable {
                 target,
@@ -181,6 +173,14 @@ impl Error {
             Self::NotWritable { .. } => "write it somewhere else",
             Self::BinaryToTerminal => "save it: `-o FILE`; or print it all the same: `-o -`",
             Self::VerifyOnly => "reading takes the capability that `tahoectl upload` printed",
+            Self::NoServers { .. } => {
+                "add servers: `tahoectl grid add NURL`, where NURL is what `tahoed nurl DIR` prints \
+                 on a server. For a grid to try things on: `tahoectl grid up DIR`"
+            }
+            Self::Capability(_) => "check that the capability was copied whole, in one piece",
+            Self::Nurl(_) => {
+                "a NURL looks like pb://HASH@host:port/SWISSNUM#v=1; `tahoed nurl DIR` prints it"
+            }
             Self::Unhappy(_) => {
                 "mend or add servers, or accept fewer with --happy (less loss is then survived)"
             }
@@ -202,6 +202,26 @@ impl Error {
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
     }
+}
+
+/// What to try with the input of an upload.
+fn input_hint(error: &InputError) -> Option<String> {
+    let hint = match error {
+        InputError::NotAFile { name, kind } => match kind {
+            FileKind::Directory => format!("name the files in it: {}/*", quoted(name)),
+            FileKind::Device => {
+                let name = quoted(name);
+                format!("to store what it gives: `tahoectl upload - < {name}`")
+            }
+            FileKind::Socket => "a socket has no content of its own".to_owned(),
+        },
+        InputError::Closed => "give the command something to read: add `< FILE`".to_owned(),
+        InputError::Changed { .. } => {
+            "upload a copy of it, or a snapshot, that nothing writes to".to_owned()
+        }
+        InputError::Read { .. } | InputError::TooLarge { .. } => return None,
+    };
+    Some(hint)
 }
 
 /// What is wrong with the input of an upload.
@@ -238,31 +258,6 @@ pub enum InputError {
         /// The file, or "standard input".
         name: String,
     },
-}
-
-impl InputError {
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::NotAFile {
-                name,
-                kind: FileKind::Directory,
-            } => format!("name the files in it: {}/*", quoted(name)),
-            Self::NotAFile {
-                name,
-                kind: FileKind::Device,
-            } => format!(
-                "to store what it gives: `tahoectl upload - < {}`",
-                quoted(name)
-            ),
-            Self::NotAFile { .. } => "a socket has no content of its own".to_owned(),
-            Self::Closed => "give the command something to read: add `< FILE`".to_owned(),
-            Self::Changed { .. } => {
-                "upload a copy of it, or a snapshot, that nothing writes to".to_owned()
-            }
-            Self::Read { .. } | Self::TooLarge { .. } => return None,
-        };
-        Some(hint)
-    }
 }
 
 /// Why one server did not do what was asked of it.
