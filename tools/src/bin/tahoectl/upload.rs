@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tools::grid::{Grid, Patience, Stored};
 use tools::home::{Choice, Home};
@@ -62,13 +63,18 @@ pub(crate) async fn run(
     let mut waiting = sources.into_iter().enumerate();
     let mut running = JoinSet::new();
     let running_max = running_max(servers.len());
+    let streams = Rc::new(Semaphore::new(STREAMS_MAX));
     let is_interrupted = loop {
         while running.len() < running_max {
             let Some((index, source)) = waiting.next() else {
                 break;
             };
-            let uploader = uploader.clone();
+            let (uploader, streams) = (uploader.clone(), streams.clone());
             running.spawn_local(async move {
+                let _permit = match source {
+                    Ok(Source::Stream(..)) => Some(streams.acquire().await),
+                    _ => None,
+                };
                 let uploaded = match source {
                     Ok(source) => uploader.upload(source).await,
                     Err(error) => Err(error),
@@ -278,6 +284,9 @@ fn object(path: &Path, uploaded: &Uploaded, crowded: Option<&Crowded>) -> Object
         .with("round_trips", uploaded.round_trips)
         .failures(&uploaded.failures)
 }
+
+/// Streams at once: each is read into memory as far as a small file goes, before its size is known.
+const STREAMS_MAX: usize = 8;
 
 /// Uploads at once: more than one flight of small shares to a server takes in.
 const RUNNING_MAX: usize = 1024;
