@@ -243,7 +243,7 @@ pub enum InputError {
         /// What it is.
         kind: FileKind,
     },
-    /// The shell was told to give no standard input.
+    /// There is no standard input: see [`crate::input::standard_input`].
     #[error("standard input is closed")]
     Closed,
     /// It changed while it was uploaded: what would be stored never existed.

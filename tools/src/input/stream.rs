@@ -59,7 +59,8 @@ pub fn standard_input() -> Result<File, InputError> {
 }
 
 /// Whether this is what Rust's start-up puts in the place of a closed standard input: `/dev/null`,
-/// opened for reading and for writing. What a shell opens with `</dev/null` is for reading alone.
+/// opened for reading and for writing. What a shell opens with `</dev/null` is for reading alone. Some
+/// languages open it as Rust does for the programs they run, which likewise say that there is nothing.
 fn stands_in(input: &File) -> bool {
     let Ok(metadata) = input.metadata() else {
         return true;

@@ -79,6 +79,40 @@ fn waiting_for_nurls_is_interrupted_too() {
     assert!(!running.0.wait().unwrap().success());
 }
 
+// A server that takes the connection and says nothing keeps a download waiting.
+#[test]
+fn an_interrupted_download_leaves_no_file() {
+    let user = User::new();
+    user.done(&["init"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    user.done(&[
+        "grid",
+        "add",
+        &NURL_OF_NOBODY.replace("127.0.0.1:9", &address),
+    ]);
+    let (key, hash) = ("a".repeat(52), "a".repeat(52));
+    let cap = format!("URI:TLN1:{key}:{hash}:1:1:1000:262144");
+    let copy = user.path("copy");
+    let child = user
+        .command(&["download", &cap, "-o", copy.to_str().unwrap()])
+        .stderr(Stdio::null())
+        .spawn();
+    let mut running = Running(child.unwrap());
+    let copies = || {
+        let entries = fs::read_dir(user.directory.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        names
+            .filter(|name| name.to_string_lossy().contains("copy"))
+            .count()
+    };
+    until("the download begins", || copies() == 1);
+    send(&running.0, Signal::INT);
+    until("it ends", || is_gone(&mut running.0));
+    assert_eq!(running.0.wait().unwrap().code(), Some(3));
+    assert_eq!(copies(), 0);
+}
+
 // The thread that listens to the signals is kept by a write that nobody takes; the second one ends it.
 #[test]
 fn a_command_whose_results_nobody_takes_ends_at_the_second_signal() {
