@@ -6,6 +6,7 @@
 #[cfg(feature = "jemalloc")]
 mod allocator;
 mod arguments;
+mod crowded;
 mod download;
 mod given;
 mod grid;
