@@ -100,6 +100,9 @@ pub(crate) async fn run(
     progress.finish();
     if is_interrupted {
         // What is stored is not lost because a file before it was not.
+        while let Some(Ok((index, uploaded))) = running.try_join_next() {
+            printer.take(index, uploaded);
+        }
         printer.print_all()?;
     } else {
         grid.close().await;
