@@ -44,6 +44,22 @@ fn the_manual_has_the_numbers_that_are_chosen() {
     }
 }
 
+// Programs are written against these words.
+#[test]
+fn the_manual_names_every_word_that_programs_branch_on() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tahoectl.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let source = include_str!("object.rs");
+    let words: Vec<_> = source
+        .lines()
+        .filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","))
+        .collect();
+    assert!(words.len() > 30, "{words:?}");
+    for word in words {
+        assert!(text.contains(&format!("`{word}`")), "{word}");
+    }
+}
+
 fn describe(command: &mut Command, name: &str, text: &mut String) {
     let help = command.render_long_help().to_string();
     let help: Vec<_> = help.lines().map(str::trim_end).collect();
