@@ -265,7 +265,7 @@ impl<'a> Client<'a> {
     pub fn download(&self, capability: &str, target: &Path) -> io::Result<Cost> {
         let mut command = self.command();
         command
-            .args(["download", capability, "-o"])
+            .args(["download", "--force", capability, "-o"])
             .arg(target)
             .stdout(Stdio::null());
         process::run(&mut command, LIMIT, |command| {

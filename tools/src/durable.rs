@@ -2,8 +2,11 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Gid, RenameFlags, Uid, fchown, renameat_with};
+use rustix::io::Errno;
 
 /// Who may read what is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,14 +15,53 @@ pub enum Audience {
     Owner,
     /// Whom the umask lets.
     Umask,
+    /// Whoever may read the file that is replaced: its mode, and its owner and group where the system
+    /// lets us give files away.
+    Same {
+        /// Permission bits.
+        mode: u32,
+        /// User.
+        owner: u32,
+        /// Group.
+        group: u32,
+    },
 }
 
 impl Audience {
-    fn mode(self) -> u32 {
+    /// Whoever may read a file that this is about.
+    #[must_use]
+    pub fn same(metadata: &fs::Metadata) -> Self {
+        Self::Same {
+            mode: metadata.mode() & 0o777,
+            owner: metadata.uid(),
+            group: metadata.gid(),
+        }
+    }
+
+    fn mode_at_birth(self) -> u32 {
         match self {
-            Self::Owner => 0o600,
+            // Nobody opens it before its own mode is set.
+            Self::Owner | Self::Same { .. } => 0o600,
             Self::Umask => 0o666,
         }
+    }
+
+    /// Lets in, before there is anything to read, whom a file was born without.
+    fn admit(self, file: &File) -> io::Result<()> {
+        let Self::Same { mode, owner, group } = self else {
+            return Ok(());
+        };
+        let ours = file.metadata()?;
+        if (ours.uid(), ours.gid()) != (owner, group) {
+            // Only root may give a file to another user; to a group of one's own anybody may.
+            let (owner, group) = (Uid::from_raw(owner), Gid::from_raw(group));
+            let _ =
+                fchown(file, Some(owner), Some(group)).or_else(|_| fchown(file, None, Some(group)));
+        }
+        // A group that it did not get must not lend its rights to another.
+        let is_same_group = file.metadata()?.gid() == group;
+        let mode = if is_same_group { mode } else { mode & !0o070 };
+        file.set_permissions(fs::Permissions::from_mode(mode))
     }
 }
 
@@ -52,17 +94,19 @@ impl Pending {
             let created = OpenOptions::new()
                 .write(true)
                 .create_new(true)
-                .mode(audience.mode())
+                .mode(audience.mode_at_birth())
                 .open(&temporary);
             match created {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 created => {
-                    return Ok(Self {
+                    let pending = Self {
                         file: created?,
                         temporary,
                         target: target.to_owned(),
                         committed: false,
-                    });
+                    };
+                    audience.admit(&pending.file)?;
+                    return Ok(pending);
                 }
             }
         }
@@ -91,10 +135,23 @@ impl Pending {
     /// # Errors
     ///
     /// As for [`Pending::commit`].
-    pub fn commit_new(self) -> io::Result<()> {
+    pub fn commit_new(mut self) -> io::Result<()> {
         self.file.sync_all()?;
-        // A link, unlike a rename, never replaces; dropping takes the temporary name away.
-        fs::hard_link(&self.temporary, &self.target)?;
+        match renameat_with(
+            CWD,
+            &self.temporary,
+            CWD,
+            &self.target,
+            RenameFlags::NOREPLACE,
+        ) {
+            Ok(()) => self.committed = true,
+            // Not every file system can do it.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                // A link, unlike a rename, never replaces; dropping takes the temporary name away.
+                fs::hard_link(&self.temporary, &self.target)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
         sync_directory_of(&self.target)
     }
 }
@@ -150,8 +207,6 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     fn names(directory: &Path) -> Vec<String> {
@@ -169,11 +224,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("secret");
         let pending = Pending::create(&target, Audience::Owner).unwrap();
-        let mode = fs::metadata(&pending.temporary)
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&pending.temporary).unwrap().mode() & 0o777,
+            0o600
+        );
         pending.commit().unwrap();
         assert_eq!(names(directory.path()), ["secret"]);
     }
@@ -188,6 +242,24 @@ mod tests {
         drop(pending);
         assert_eq!(fs::read(&target).unwrap(), b"old");
         assert_eq!(names(directory.path()), ["file"]);
+    }
+
+    // What was for the owner alone must not be for everybody because it was written again.
+    #[test]
+    fn a_file_that_replaces_another_is_for_the_same_people_from_its_first_moment() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("file");
+        for mode in [0o600, 0o640, 0o400, 0o755] {
+            let _ = fs::remove_file(&target);
+            fs::write(&target, "old").unwrap();
+            fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
+            let audience = Audience::same(&fs::metadata(&target).unwrap());
+            let pending = Pending::create(&target, audience).unwrap();
+            let born = fs::metadata(&pending.temporary).unwrap().mode();
+            assert_eq!(born & 0o777, mode);
+            pending.commit().unwrap();
+            assert_eq!(fs::metadata(&target).unwrap().mode() & 0o777, mode);
+        }
     }
 
     // A convergence secret overwritten is every deduplication lost.

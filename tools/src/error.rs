@@ -16,7 +16,10 @@ use lafs::nurl::NurlError;
 use protocol::{Farewell, Refusal, Violation};
 
 use crate::exit::Exit;
-use crate::home::HOME_VARIABLE;
+use crate::file_kind::FileKind;
+use crate::home::{HomeError, SettingsError};
+use crate::local::LocalGridError;
+use crate::wording::{quoted, quoted_path};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +27,7 @@ pub enum Error {
     /// The configuration directory.
     #[error(transparent)]
     Home(#[from] HomeError),
-    /// A number or combination of options that cannot be meant.
+    /// Options that make no sense together.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// Encoding parameters that the format does not have.
@@ -53,6 +56,23 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The output file is there already, and was not to be replaced.
+    #[error("{target} exists already")]
+    OutputExists {
+        /// The file.
+        target: String,
+    },
+    /// The output is nothing that a file can be written to.
+    #[error("{target} is {kind}, not a file")]
+    NotWritable {
+        /// What was given.
+        target: String,
+        /// What it is.
+        kind: FileKind,
+    },
+    /// What would be printed would be taken for commands by the terminal.
+    #[error("the file is not text, and could garble this terminal")]
+    BinaryToTerminal,
     /// The range is not within the file.
     #[error("the range starts at byte {start}, the file has {size} bytes")]
     Span {
@@ -68,7 +88,7 @@ pub enum Error {
     #[error(transparent)]
     Inconsistent(#[from] encoder::native::Inconsistent),
     /// No server is configured.
-    #[error("no server is configured in {path}")]
+    #[error("no server is configured in {}", .path.display())]
     NoServers {
         /// The configuration directory.
         path: PathBuf,
@@ -109,15 +129,19 @@ impl Error {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Home(_)
-            | Self::Settings(_)
+            Self::Settings(_)
             | Self::Parameters(_)
             | Self::Capability(_)
             | Self::Nurl(_)
             | Self::Span { .. }
-            | Self::VerifyOnly
-            | Self::NoServers { .. } => Exit::Usage,
-            Self::Input(_)
+            | Self::BinaryToTerminal
+            | Self::VerifyOnly => Exit::Usage,
+            Self::Output { .. } if self.is_broken_pipe() => Exit::BrokenPipe,
+            Self::Home(_)
+            | Self::NoServers { .. }
+            | Self::OutputExists { .. }
+            | Self::NotWritable { .. }
+            | Self::Input(_)
             | Self::Random(_)
             | Self::Runtime(_)
             | Self::Output { .. }
@@ -134,17 +158,29 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Home(error) => return error.hint(),
+            Self::LocalGrid(error) => return error.hint(),
+            Self::Input(error) => return input_hint(error),
+            Self::OutputExists { .. } => "`--force` replaces it",
+            Self::NotWritable {
+                target,
+                kind: FileKind::Directory,
+            } => {
+                return Some(format!(
+                    "name a file in it: -o {}",
+                    quoted_path(&Path::new(target).join("NAME"))
+                ));
+            }
+            Self::NotWritable { .. } => "write it somewhere else",
+            Self::BinaryToTerminal => "save it: `-o FILE`; or print it all the same: `-o -`",
+            Self::VerifyOnly => "reading takes the capability that `tahoectl upload` printed",
             Self::NoServers { .. } => {
-                "add servers with `tahoectl grid add NURL`; `tahoed nurl DIR` prints a server's. \
-                 For a grid to try things on: `tahoectl grid up DIR`"
+                "add servers: `tahoectl grid add NURL`, where NURL is what `tahoed nurl DIR` prints \
+                 on a server. For a grid to try things on: `tahoectl grid up DIR`"
             }
             Self::Capability(CapError::Tahoe(_) | CapError::Path) => return None,
             Self::Capability(_) => "check that the capability was copied whole, in one piece",
             Self::Nurl(_) => {
                 "a NURL looks like pb://HASH@host:port/SWISSNUM#v=1; `tahoed nurl DIR` prints it"
-            }
-            Self::Input(InputError::Changed { .. }) => {
-                "upload a copy of it, or a snapshot, that nothing writes to"
             }
             Self::Unhappy(_) => {
                 "mend or add servers, or accept fewer with --happy (less loss is then survived)"
@@ -154,12 +190,9 @@ impl Error {
             | Self::Parameters(_)
             | Self::Random(_)
             | Self::Runtime(_)
-            | Self::Input(_)
             | Self::Output { .. }
             | Self::Span { .. }
-            | Self::VerifyOnly
             | Self::Inconsistent(_)
-            | Self::LocalGrid(_)
             | Self::Interrupted => return None,
         };
         Some(hint.to_owned())
@@ -172,123 +205,24 @@ impl Error {
     }
 }
 
-/// What is wrong with the configuration directory.
-#[derive(Debug, thiserror::Error)]
-pub enum HomeError {
-    /// Neither option, variable nor home directory say where it is.
-    #[error("there is no home directory to hold a configuration")]
-    Nowhere,
-    /// `init` on a directory that is configured already.
-    #[error("{path} is configured already")]
-    AlreadyThere {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// A file of it does not exist.
-    #[error("{path} does not exist")]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file of it cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A file or directory of it cannot be written.
-    #[error("cannot write {path}: {source}")]
-    Write {
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// Others can read a secret.
-    #[error("{path} holds a secret and is open to others (mode {mode:03o})")]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A secret file that holds no secret.
-    #[error("{path} does not hold 32 bytes in base32")]
-    Secret {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The settings.
-    #[error("{path}: {source}")]
-    Settings {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: SettingsError,
-    },
-    /// A line of the list of servers.
-    #[error("{path}, line {line}: {source}")]
-    Server {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        source: NurlError,
-    },
-}
-
-impl HomeError {
-    pub(crate) fn write(path: &Path, source: io::Error) -> Self {
-        Self::Write {
-            path: path.to_owned(),
-            source,
+/// What to try with the input of an upload.
+fn input_hint(error: &InputError) -> Option<String> {
+    let hint = match error {
+        InputError::NotAFile { name, kind } => match kind {
+            FileKind::Directory => format!("name the files in it: {}/*", quoted(name)),
+            FileKind::Device => {
+                let name = quoted(name);
+                format!("to store what it gives: `tahoectl upload - < {name}`")
+            }
+            FileKind::Socket => "a socket has no content of its own".to_owned(),
+        },
+        InputError::Closed => "give the command something to read: add `< FILE`".to_owned(),
+        InputError::Changed { .. } => {
+            "upload a copy of it, or a snapshot, that nothing writes to".to_owned()
         }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Nowhere => format!("set {HOME_VARIABLE} to a directory"),
-            Self::AlreadyThere { .. } => {
-                "its secrets are never replaced; to begin anew, move it away first".to_owned()
-            }
-            Self::Missing { .. } => {
-                format!("run `tahoectl init`, or set {HOME_VARIABLE} to where the configuration is")
-            }
-            Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
-            _ => return None,
-        };
-        Some(hint)
-    }
-}
-
-/// What is wrong with a setting.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// Not TOML, or a key that does not exist.
-    #[error("{0}")]
-    Toml(#[from] toml::de::Error),
-    /// Written by a newer program.
-    #[error("version {version} of this file is not known here; this program knows version 1")]
-    Version {
-        /// What the file says.
-        version: u32,
-    },
-    /// Needed, happy and total do not fit each other.
-    #[error(
-        "{needed} needed, {happy} happy, {total} total cannot be meant: \
-         needed and happy are between 1 and total, total is at most 256"
-    )]
-    Encoding {
-        /// Shares that bring the file back.
-        needed: u16,
-        /// Servers that must hold a share.
-        happy: u16,
-        /// Shares made.
-        total: u16,
-    },
+        InputError::Read { .. } | InputError::TooLarge { .. } => return None,
+    };
+    Some(hint)
 }
 
 /// What is wrong with the input of an upload.
@@ -303,11 +237,16 @@ pub enum InputError {
         source: io::Error,
     },
     /// A directory, a socket, a device.
-    #[error("{name} is not a file")]
+    #[error("{name} is {kind}, not a file")]
     NotAFile {
         /// What was given.
         name: String,
+        /// What it is.
+        kind: FileKind,
     },
+    /// There is no standard input: see [`crate::input::standard_input`].
+    #[error("standard input is closed")]
+    Closed,
     /// It changed while it was uploaded: what would be stored never existed.
     #[error("{name} changed while it was being uploaded")]
     Changed {
@@ -469,69 +408,5 @@ impl fmt::Display for Listed<'_> {
         self.0
             .iter()
             .try_for_each(|failure| write!(f, "\n  {failure}"))
-    }
-}
-
-/// What went wrong with a grid on this machine.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalGridError {
-    /// A file of it could not be made or read.
-    #[error("cannot use {path}: {source}")]
-    File {
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A daemon could not be started.
-    #[error("cannot start {program}: {source}")]
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A daemon ended or did not say that it is ready.
-    #[error("the daemon in {path} did not become ready: {said}")]
-    NotReady {
-        /// Its directory.
-        path: PathBuf,
-        /// The last line that it wrote, or how it ended.
-        said: String,
-    },
-    /// The directory of a daemon could not be made.
-    #[error(transparent)]
-    Init(#[from] daemon::InitError),
-    /// The directory of a daemon cannot be used.
-    #[error(transparent)]
-    Directory(#[from] daemon::DirectoryError),
-    /// A daemon could not run.
-    #[error(transparent)]
-    Daemon(#[from] daemon::RunError),
-    /// Another command is at work there.
-    #[error("another `tahoectl grid up` or `grid down` is at work in {path}")]
-    Busy {
-        /// The grid's directory.
-        path: PathBuf,
-    },
-    /// A daemon is still there after it was killed.
-    #[error("a daemon of {path} does not end: its disk may be stuck")]
-    Unstoppable {
-        /// The grid's directory.
-        path: PathBuf,
-    },
-    /// `grid down` where no grid is running.
-    #[error("no grid is running in {path}")]
-    NotRunning {
-        /// The grid's directory.
-        path: PathBuf,
-    },
-}
-
-impl LocalGridError {
-    /// Makes the error of using the file or directory `path`.
-    pub(crate) fn file(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { path, source }
     }
 }

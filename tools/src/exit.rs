@@ -11,12 +11,14 @@ pub enum Exit {
     Done,
     /// The command worked and its answer is no: two files differ, a check found damage.
     No,
-    /// The command line or the configuration cannot be meant.
+    /// The command line makes no sense.
     Usage,
-    /// It could not be done: servers, disk, network.
+    /// It could not be done: configuration, servers, disk, network.
     CouldNot,
     /// This program is wrong.
     Bug,
+    /// Nobody reads what is written any more.
+    BrokenPipe,
 }
 
 impl Exit {
@@ -30,6 +32,8 @@ impl Exit {
             Self::CouldNot => 3,
             // EX_SOFTWARE of sysexits.h.
             Self::Bug => 70,
+            // What a shell says of a program that ended by SIGPIPE: 128 and the signal's number.
+            Self::BrokenPipe => 128 + 13,
         }
     }
 

@@ -13,10 +13,13 @@ use std::path::{Path, PathBuf};
 use lafs::num;
 
 use crate::error::InputError;
+use crate::file_kind::FileKind;
 
 mod map;
+mod stream;
 
 use map::Mapping;
+pub use stream::{Look, look, standard_input};
 
 /// Files up to this size are read into memory, where a window would cost more than it saves.
 pub const SMALL_LEN_MAX: usize = 256 << 10;
@@ -62,9 +65,11 @@ impl InputFile {
             source,
         };
         // The type is looked at first: opening a named pipe would wait for its writer.
-        if !path.metadata().map_err(read)?.is_file() {
+        let kind = path.metadata().map_err(read)?.file_type();
+        if !kind.is_file() {
             return Err(InputError::NotAFile {
                 name: path.display().to_string(),
+                kind: FileKind::of(kind).unwrap_or(FileKind::Device),
             });
         }
         let file = File::open(path).map_err(read)?;

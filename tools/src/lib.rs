@@ -8,6 +8,7 @@ pub mod download;
 pub mod durable;
 pub mod error;
 pub mod exit;
+pub mod file_kind;
 pub mod grid;
 pub mod home;
 pub mod input;
@@ -16,6 +17,7 @@ pub mod local;
 pub mod output;
 pub mod placement;
 pub mod upload;
+pub mod wording;
 
 pub use error::Error;
 pub use exit::Exit;

@@ -10,7 +10,14 @@
 //!
 //! [`LocalGrid`] lives as long as its value, in a temporary directory; its daemons do not outlive
 //! this process, even if it is killed. [`up`] and [`down`] keep one that runs on its own.
+//!
+//! Only here does the client link the server in, so that one program is enough to try things:
+//! `tahoectl try` works where no `tahoed` is installed. This executable then becomes the daemon by
+//! the code linked in ([`launch()`]), and the directories of servers are made and read by the code
+//! that owns their format instead of by a second description of it. The rest of the client knows
+//! servers by their protocol alone.
 
+mod error;
 mod keep;
 mod launch;
 mod node;
@@ -22,8 +29,8 @@ use lafs::nurl::Nurl;
 use tempfile::TempDir;
 
 use crate::durable;
-use crate::error::LocalGridError;
 
+pub use error::LocalGridError;
 pub use keep::{Up, down, up};
 pub use launch::{Life, Program, launch};
 
@@ -46,7 +53,7 @@ impl LocalGrid {
     ///
     /// # Errors
     ///
-    /// [`LocalGridError`], with the last words of a daemon that did not start.
+    /// [`LocalGridError`], with the last line that a daemon wrote which did not start.
     pub async fn start(count: u16) -> Result<Self, LocalGridError> {
         let directory = tempfile::Builder::new()
             .prefix("tahoectl-try-")

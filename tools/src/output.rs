@@ -1,6 +1,6 @@
 //! Where a download goes: a file that appears whole or not at all, or a stream.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -8,6 +8,13 @@ use tokio::io::{AsyncWriteExt, Stdout};
 
 use crate::durable::{Audience, Pending};
 use crate::error::Error;
+use crate::file_kind::FileKind;
+
+mod place;
+mod text;
+
+use place::Place;
+use text::Text;
 
 /// A target of verified bytes, in order.
 #[derive(Debug)]
@@ -16,40 +23,92 @@ pub struct Target {
     kind: Kind,
 }
 
+/// What to do about a file that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Leave it alone.
+    Refuse,
+    /// Put the new file in its place, for the same readers.
+    Replace,
+}
+
 #[derive(Debug)]
 enum Kind {
     /// A regular file, under a temporary name beside its own.
-    File(Pending),
-    /// A device or a named pipe: it has no halves to hide, and must not be replaced by a file.
-    Device(File),
-    /// A pipe may take its time, and the connections must be served meanwhile.
+    File(Pending, Existing),
+    /// A named pipe or a character device: it has no halves to hide, and must not be replaced by a
+    /// file. It may keep us waiting, and the connections must be served meanwhile.
+    Stream(tokio::fs::File),
+    /// As a stream.
     Stdout(Stdout),
+    /// A person looks at it.
+    Terminal(Stdout, Text),
 }
 
 impl Target {
-    /// Prepares to write this file, and replace an older one in one step.
+    /// Prepares to write whatever `path` leads to, and to replace an older file in one step. Opening a
+    /// named pipe waits for its reader: see [`Target::open`].
     ///
     /// # Errors
     ///
-    /// [`Error::Output`] if nothing can be written there.
+    /// As [`Target::open`].
     pub fn file(path: &Path) -> Result<Self, Error> {
-        let is_device = path
-            .metadata()
-            .is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir());
-        let kind = if is_device {
-            OpenOptions::new().write(true).open(path).map(Kind::Device)
-        } else {
-            resolve(path)
-                .and_then(|path| Pending::create(&path, Audience::Umask))
-                .map(Kind::File)
-        };
+        match place::find(path).map_err(|source| Error::output(path, source))? {
+            Place::Stream(found) => Self::stream(path, &found),
+            Place::Other(kind) => Err(Error::not_writable(path, kind)),
+            place => Self::regular(path, place, Existing::Replace),
+        }
+    }
+
+    /// Prepares to write to whatever `path` leads to: a file, through symbolic links, or a stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutputExists`] for a file that is not to be replaced, [`Error::NotWritable`] for what
+    /// is no file and no stream, [`Error::Output`] if nothing can be written there.
+    pub async fn open(path: &Path, existing: Existing) -> Result<Self, Error> {
+        let path = path.to_owned();
+        let opening = tokio::task::spawn_blocking(move || {
+            let place = place::find(&path).map_err(|source| Error::output(&path, source))?;
+            match place {
+                Place::File(..) if existing == Existing::Refuse => Err(Error::OutputExists {
+                    target: path.display().to_string(),
+                }),
+                Place::New(_) => Self::regular(&path, place, existing),
+                _ => Self::file(&path),
+            }
+        });
+        let opened = opening.await;
+        opened.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+    }
+
+    fn stream(path: &Path, found: &Path) -> Result<Self, Error> {
+        // Where the shell has put a file, what it has there stays.
+        let file = OpenOptions::new().append(true).open(found);
+        let file = file.map_err(|source| Error::output(path, source))?;
         Ok(Self {
-            kind: kind.map_err(|source| Error::output(path, source))?,
             name: path.display().to_string(),
+            kind: Kind::Stream(tokio::fs::File::from_std(file)),
         })
     }
 
-    /// Writes to standard output.
+    fn regular(path: &Path, place: Place, existing: Existing) -> Result<Self, Error> {
+        let (found, audience) = match &place {
+            Place::File(found, metadata) => (found, Audience::same(metadata)),
+            Place::New(found) => (found, Audience::Umask),
+            Place::Stream(_) | Place::Other(_) => unreachable!("the callers took files only"),
+        };
+        let pending = Pending::create(found, audience);
+        Ok(Self {
+            name: path.display().to_string(),
+            kind: Kind::File(
+                pending.map_err(|source| Error::output(path, source))?,
+                existing,
+            ),
+        })
+    }
+
+    /// Writes to standard output, whatever the bytes are.
     #[must_use]
     pub fn stdout() -> Self {
         Self {
@@ -58,16 +117,31 @@ impl Target {
         }
     }
 
+    /// Writes to standard output, which is a terminal: text only.
+    #[must_use]
+    pub fn terminal() -> Self {
+        Self {
+            name: "standard output".to_owned(),
+            kind: Kind::Terminal(tokio::io::stdout(), Text::default()),
+        }
+    }
+
     /// Appends bytes.
     ///
     /// # Errors
     ///
-    /// [`Error::Output`].
+    /// [`Error::Output`], or [`Error::BinaryToTerminal`].
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         let written = match &mut self.kind {
-            Kind::File(pending) => pending.file().write_all(bytes),
-            Kind::Device(file) => file.write_all(bytes),
+            Kind::File(pending, _) => pending.file().write_all(bytes),
+            Kind::Stream(file) => file.write_all(bytes).await,
             Kind::Stdout(stdout) => stdout.write_all(bytes).await,
+            Kind::Terminal(stdout, text) => {
+                if !text.goes_on_with(bytes) {
+                    return Err(Error::BinaryToTerminal);
+                }
+                stdout.write_all(bytes).await
+            }
         };
         written.map_err(|source| self.error(source))
     }
@@ -76,17 +150,21 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`Error::Output`].
+    /// [`Error::Output`]; [`Error::OutputExists`] if the file has come to be there meanwhile.
     pub async fn finish(self) -> Result<(), Error> {
         let Self { name, kind } = self;
         let finished = match kind {
-            Kind::File(pending) => pending.commit(),
-            Kind::Device(_) => Ok(()),
-            Kind::Stdout(mut stdout) => stdout.flush().await,
+            Kind::File(pending, Existing::Replace) => pending.commit(),
+            Kind::File(pending, Existing::Refuse) => pending.commit_new(),
+            Kind::Stream(mut file) => file.flush().await,
+            Kind::Stdout(mut stdout) | Kind::Terminal(mut stdout, _) => stdout.flush().await,
         };
-        finished.map_err(|source| Error::Output {
-            target: name,
-            source,
+        finished.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Error::OutputExists { target: name },
+            _ => Error::Output {
+                target: name,
+                source,
+            },
         })
     }
 
@@ -98,11 +176,11 @@ impl Target {
     }
 }
 
-/// Follows symbolic links, so that the file is replaced and not the link to it.
-fn resolve(path: &Path) -> io::Result<std::path::PathBuf> {
-    match path.canonicalize() {
-        Ok(path) if path.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(path.to_owned()),
-        resolved => resolved,
+impl Error {
+    fn not_writable(path: &Path, kind: FileKind) -> Self {
+        Self::NotWritable {
+            target: path.display().to_string(),
+            kind,
+        }
     }
 }

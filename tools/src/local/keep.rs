@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::error::LocalGridError;
 use super::launch::Life;
 use super::node::Node;
 use super::process::{self, Process, is_daemon_of};
 use super::{SERVERS_DEFAULT, servers_path};
 use crate::durable;
-use crate::error::{Error, LocalGridError};
-use crate::home::{Encoding, Home, Settings};
+use crate::home::{Home, HomeError, Settings};
 
 /// What `up` found and did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Up {
 /// # Errors
 ///
 /// [`LocalGridError`], or what is wrong with the client's configuration directory.
-pub async fn up(grid: &Path, count: Option<u16>) -> Result<Up, Error> {
+pub async fn up(grid: &Path, count: Option<u16>) -> Result<Up, LocalGridError> {
     durable::create_private_directory(grid).map_err(LocalGridError::file(grid))?;
     let grid = grid.canonicalize().map_err(LocalGridError::file(grid))?;
     let _lock = lock(&grid)?;
@@ -127,7 +127,7 @@ fn process_of(node: &Node) -> Option<u32> {
 }
 
 /// Makes the client's configuration directory, or brings its list of servers up to date.
-fn configure_client(grid: &Path, nodes: &[(u16, Node)]) -> Result<PathBuf, Error> {
+fn configure_client(grid: &Path, nodes: &[(u16, Node)]) -> Result<PathBuf, LocalGridError> {
     let mut nurls = Vec::new();
     for (_, node) in nodes {
         let port = node
@@ -136,12 +136,8 @@ fn configure_client(grid: &Path, nodes: &[(u16, Node)]) -> Result<PathBuf, Error
         nurls.push(node.nurl(port)?);
     }
     let home = Home::at(grid.join("client"));
-    let count = u16::try_from(nodes.len()).unwrap_or(u16::MAX);
-    let settings = Settings {
-        encoding: Encoding::for_grid(count),
-    };
-    match home.create(&settings) {
-        Ok(()) | Err(crate::error::HomeError::AlreadyThere { .. }) => {}
+    match home.create(&Settings::default()) {
+        Ok(_) | Err(HomeError::AlreadyThere { .. }) => {}
         Err(error) => return Err(error.into()),
     }
     home.set_servers(&nurls)?;

@@ -11,7 +11,7 @@ use std::process::Command;
 use daemon::Directory;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
 
-use crate::error::LocalGridError;
+use super::error::LocalGridError;
 
 /// How long a daemon is to live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub fn launch(directory: &Path, life: Life) -> Result<(), LocalGridError> {
                 return Ok(());
             }
         }
-        // Fails only for a leader of a process group, which nobody's Ctrl-C or hang-up reaches.
+        // Fails only for the leader of a process group, which a terminal's signals do not reach anyway.
         Life::Alone => drop(setsid()),
     }
     match Program::find()? {

@@ -9,8 +9,8 @@ use daemon::Directory;
 use daemon::config::Choices;
 use lafs::nurl::Nurl;
 
+use super::error::LocalGridError;
 use crate::durable;
-use crate::error::LocalGridError;
 
 /// The directory of one daemon.
 #[derive(Clone, Debug)]

@@ -14,9 +14,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::error::LocalGridError;
 use super::launch::Life;
 use super::node::Node;
-use crate::error::LocalGridError;
 
 /// A daemon that this process started. Dropped, it is killed; see [`Process::leave`].
 pub(super) struct Process {

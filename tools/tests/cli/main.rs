@@ -2,91 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod files;
+mod hints;
+mod json;
+mod sizes;
+mod stop;
+mod terminal;
+mod user;
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
-struct User {
-    directory: tempfile::TempDir,
-}
-
-impl User {
-    fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn home(&self) -> PathBuf {
-        self.path("home")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tahoectl"));
-        command
-            .args(arguments)
-            .env("TAHOECTL_DIR", self.home())
-            .env("TMPDIR", self.directory.path())
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// Runs a command that must succeed and returns what it prints.
-    fn done(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let message = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {message}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs a command that must fail so, and returns what it complains.
-    fn failed(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
-        assert!(output.stdout.is_empty(), "{arguments:?}");
-        message
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.path(name);
-        fs::write(&path, bytes).unwrap();
-        path.into_os_string().into_string().unwrap()
-    }
-}
-
-/// A grid of real servers, stopped at the end whatever happens.
-struct RunningGrid {
-    user: User,
-    directory: String,
-}
-
-impl RunningGrid {
-    fn start(servers: usize) -> Self {
-        let user = User::new();
-        let directory = user.path("grid").into_os_string().into_string().unwrap();
-        let count = servers.to_string();
-        user.done(&["grid", "up", &directory, "--servers", &count]);
-        fs::rename(format!("{directory}/client"), user.home()).unwrap();
-        Self { user, directory }
-    }
-}
-
-impl Drop for RunningGrid {
-    fn drop(&mut self) {
-        self.user.run(&["grid", "down", &self.directory]);
-    }
-}
+use user::{NURL_OF_NOBODY, RunningGrid, User};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -107,32 +37,73 @@ fn a_configuration_is_for_its_owner_alone_and_never_made_twice() {
         assert_eq!(mode(&home.join(name)), 0o600, "{name}");
     }
     let secret = fs::read(home.join("private/convergence")).unwrap();
-    assert!(user.failed(2, &["init"]).contains("configured already"));
+    assert!(user.failed(3, &["init"]).contains("configured already"));
     assert_eq!(fs::read(home.join("private/convergence")).unwrap(), secret);
 }
 
 #[test]
-fn a_configuration_that_cannot_be_meant_is_named_with_what_to_try() {
+fn a_configuration_that_makes_no_sense_is_named_with_what_to_try() {
     let user = User::new();
     let file = user.write("file", &[7; 100]);
-    assert!(user.failed(2, &["upload", &file]).contains("tahoectl init"));
+    assert!(user.failed(3, &["upload", &file]).contains("tahoectl init"));
     user.done(&["init"]);
-    assert!(user.failed(2, &["upload", &file]).contains("grid add"));
+    assert!(user.failed(3, &["upload", &file]).contains("grid add"));
     assert!(
         user.failed(2, &["grid", "add", "pb://nonsense"])
             .contains("NURL")
     );
 
     let convergence = user.home().join("private/convergence");
-    fs::set_permissions(&convergence, fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(user.failed(2, &["upload", &file]).contains("chmod 600"));
-    fs::set_permissions(&convergence, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&convergence, "short").unwrap();
-    assert!(user.failed(2, &["upload", &file]).contains("base32"));
+    assert!(user.failed(3, &["upload", &file]).contains("base32"));
 
     let servers = user.home().join("servers");
     fs::write(&servers, "# a comment\n\npb://nonsense\n").unwrap();
-    assert!(user.failed(2, &["grid", "list"]).contains("line 3"));
+    assert!(user.failed(3, &["grid", "list"]).contains("line 3"));
+}
+
+// A NURL in a file that others can read lets them in: `servers` was accepted at mode 644.
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let user = User::new();
+    user.done(&["init"]);
+    let file = user.write("file", &[7; 100]);
+    for name in ["servers", "private/convergence", "private/master"] {
+        let path = user.home().join(name);
+        for mode in [0o644, 0o640, 0o604, 0o660] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let message = user.failed(3, &["upload", &file]);
+            assert!(message.contains("open to others"), "{message}");
+            assert!(message.contains(&format!("mode {mode:03o}")), "{message}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    assert!(user.failed(3, &["upload", &file]).contains("no server is"));
+}
+
+// `init` emptied the list of servers of a directory whose settings were lost.
+#[test]
+fn init_makes_what_is_missing_and_replaces_nothing() {
+    let user = User::new();
+    user.done(&["init"]);
+    user.done(&["grid", "add", NURL_OF_NOBODY]);
+    let names = [
+        "config.toml",
+        "servers",
+        "private/convergence",
+        "private/master",
+    ];
+    let read = || names.map(|name| fs::read(user.home().join(name)).unwrap());
+    for lost in 0..names.len() {
+        let before = read();
+        fs::remove_file(user.home().join(names[lost])).unwrap();
+        assert!(user.remarks(&["init"]).contains(names[lost]));
+        let after = read();
+        for (index, name) in names.iter().enumerate().filter(|(index, _)| *index != lost) {
+            assert!(before[index] == after[index], "{name}");
+        }
+        user.done(&["grid", "add", NURL_OF_NOBODY]);
+    }
 }
 
 #[test]
@@ -191,35 +162,39 @@ fn files_go_to_real_servers_and_come_back_in_the_order_they_were_named() {
         .collect();
     let mut arguments = vec!["upload"];
     arguments.extend(files.iter().map(String::as_str));
-    let caps = user.done(&arguments);
-    assert_eq!(user.done(&arguments), caps, "the second time, the same");
-    assert_eq!(caps.lines().count(), files.len());
+    let printed = user.done(&arguments);
+    assert_eq!(user.done(&arguments), printed, "the second time, the same");
+    let (caps, names): (Vec<_>, Vec<_>) = printed
+        .lines()
+        .map(|line| line.split_once("  ").unwrap())
+        .unzip();
+    assert_eq!(names, files);
     let copy = user.path("copy");
     let copy = copy.to_str().unwrap();
-    for (cap, bytes) in caps.lines().zip(&contents) {
-        user.done(&["download", cap, "-o", copy]);
+    for (cap, bytes) in caps.iter().zip(&contents) {
+        user.done(&["download", cap, "-fo", copy]);
         assert!(fs::read(copy).unwrap() == *bytes, "{} bytes", bytes.len());
     }
 
+    // Which capability is whose was lost with the file in between.
     let missing = user.path("missing");
-    let output = user.run(&["upload", &files[0], missing.to_str().unwrap(), &files[2]]);
+    let missing = missing.to_str().unwrap();
+    let output = user.run(&["upload", &files[0], missing, &files[2]]);
     assert_eq!(output.status.code(), Some(3));
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let expected: Vec<_> = caps.lines().collect();
-    assert_eq!(
-        printed.lines().collect::<Vec<_>>(),
-        [expected[0], expected[2]]
-    );
+    let expected = format!("{}  {}\n{}  {}\n", caps[0], files[0], caps[2], files[2]);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains(missing), "{message}");
 
     let mut input = user.command(&["upload", "-"]);
     input.stdin(File::open(&files[3]).unwrap());
     let cap = String::from_utf8(input.output().unwrap().stdout).unwrap();
-    assert_ne!(cap.trim(), expected[3], "a stream has a random key");
+    assert_ne!(cap.trim(), caps[3], "a stream has a random key");
     let output = user.run(&["download", cap.trim()]);
     assert!(output.stdout == contents[3]);
 
     // Nobody reads what is written: no panic, no message.
-    let mut cut = user.command(&["download", expected[3]]);
+    let mut cut = user.command(&["download", caps[3]]);
     let mut child = cut
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -228,7 +203,7 @@ fn files_go_to_real_servers_and_come_back_in_the_order_they_were_named() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(output.status.code(), Some(141), "as by SIGPIPE");
 }
 
 #[test]

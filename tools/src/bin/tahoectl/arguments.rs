@@ -1,17 +1,20 @@
 //! The command line: what can be asked for, and its help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use tools::download::Span;
+use tools::home::Choice;
 
 /// Store files on a grid of servers that need not be trusted
 ///
-/// A file is encrypted, cut into shares, and stored on servers, so that any few of them bring it
-/// back and none of them can read it. What `upload` prints is the file's capability: whoever has it
-/// can read the file, and nobody else can.
+/// A file is encrypted and cut into shares, one for each of several servers. A few of the shares bring
+/// the file back, and no server can read it. What `upload` prints is the file's capability: a line of
+/// text that names the file and holds its key. Whoever has it can read the file, and nobody else can.
 ///
-/// Exit codes: 0 done, 1 the answer is no, 2 usage, 3 could not, 70 a mistake in tahoectl.
+/// Exit codes: 0 done, 1 the answer is no, 2 usage, 3 could not, 70 a mistake in tahoectl, 141 nobody
+/// reads the output any more.
 #[derive(Debug, Parser)]
 #[command(name = "tahoectl", version, verbatim_doc_comment)]
 pub(crate) struct Arguments {
@@ -21,7 +24,7 @@ pub(crate) struct Arguments {
     /// Print results as JSON, one object a line, and errors as JSON to standard error
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print results and errors only
+    /// Print results and errors only: no progress, no remarks, no warnings
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
     #[command(subcommand)]
@@ -34,6 +37,11 @@ pub(crate) enum Command {
     ///
     /// The secrets are made once and never replaced. With the convergence secret, uploading a file
     /// again finds the shares of the first time; keep a copy of the directory if you care.
+    ///
+    /// In a directory that has lost a file, makes that file again and leaves the others as they are.
+    ///
+    /// Without the options below, tahoectl chooses how files are spread by the number of servers in
+    /// the grid, whenever a file is uploaded. What you set stays as you set it.
     #[command(verbatim_doc_comment)]
     Init(Init),
     /// Say which servers make up the grid
@@ -41,17 +49,22 @@ pub(crate) enum Command {
     Grid(Grid),
     /// Store files and print their capabilities
     ///
-    /// Prints one capability a line, in the order of the arguments. A file that was uploaded before
-    /// is not sent again: the servers confirm that they have it, and renew its leases.
+    /// Prints the capability of the file. Of several files, each line is a capability, two spaces and
+    /// the name, in the order of the arguments; a file that fails does not stop the others. (As with
+    /// sha256sum, a line that begins with a backslash has \n, \r or \\ in its name.)
+    ///
+    /// A file that was uploaded before is not sent again: the servers confirm that they have it, and
+    /// renew its leases, which say until when they keep it.
     ///
     /// An upload succeeds when `happy` servers hold a share of their own. Servers that are down,
-    /// full, slow or lying are routed around and named on standard error.
+    /// full, slow or lying are passed over and named on standard error.
     #[command(verbatim_doc_comment)]
     Upload(Upload),
     /// Bring a file back
     ///
-    /// A file named with `-o` appears whole or not at all; without it the file goes to standard
-    /// output, verified before it is written.
+    /// A file named with `-o` appears whole or not at all, and replaces another only with `--force`.
+    /// Without `-o` the file goes to standard output, piece by piece as it is verified. What is not
+    /// text is not written to a terminal, unless you ask for that with `-o -`.
     #[command(verbatim_doc_comment)]
     Download(Download),
     /// Try it out: ten servers on this machine, an upload, a download from three of them
@@ -82,8 +95,11 @@ pub(crate) struct Init {
 pub(crate) enum Grid {
     /// Add servers by their NURLs
     ///
-    /// `tahoed nurl DIR` prints the NURL of a server. It is a secret: whoever has it may store
-    /// shares there. `-` reads NURLs from standard input, which keeps them out of `ps`.
+    /// `tahoed nurl DIR` prints the NURL of a server: its address, the hash of its key, and a secret
+    /// (the swissnum) that lets clients in. Whoever has it may store shares there. `-` reads NURLs from
+    /// standard input, which keeps them out of `ps`.
+    ///
+    /// Says how files are spread over the servers there are now.
     #[command(verbatim_doc_comment)]
     Add {
         /// NURLs, or `-`
@@ -101,7 +117,8 @@ pub(crate) enum Grid {
     },
     /// Remove servers
     ///
-    /// Their shares stay where they are, and are not asked for any more.
+    /// Their shares stay where they are, and are not asked for any more. Says how files are spread over
+    /// the servers that are left.
     #[command(verbatim_doc_comment)]
     Remove {
         /// Servers as `grid list` prints them (host:port), or NURLs
@@ -133,13 +150,15 @@ pub(crate) enum Grid {
 #[derive(Args, Debug)]
 pub(crate) struct Upload {
     /// Files, or `-` for standard input
-    #[arg(required = true, value_name = "FILE")]
+    ///
+    /// Pipes, and files of /proc and /sys, are read once, like standard input.
+    #[arg(verbatim_doc_comment, required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) encoding: Encoding,
     /// Use a key that nothing can be compared with
     ///
-    /// Equal files then become unequal on the grid. Standard input always gets such a key.
+    /// Equal files then become unequal on the grid. What is read only once always gets such a key.
     #[arg(verbatim_doc_comment, long)]
     pub(crate) random_key: bool,
 }
@@ -147,13 +166,13 @@ pub(crate) struct Upload {
 /// How files are spread.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Encoding {
-    /// Shares that bring a file back [default: as configured, else 3]
+    /// Shares that bring a file back [default: as configured, else by the number of servers]
     #[arg(short = 'k', long, value_name = "COUNT")]
     pub(crate) needed: Option<u16>,
-    /// Servers that must hold a share of their own [default: as configured, else 7]
+    /// Servers that must hold a share of their own [default: as configured, else by the number of servers]
     #[arg(long, value_name = "COUNT")]
     pub(crate) happy: Option<u16>,
-    /// Shares made [default: as configured, else 10]
+    /// Shares made [default: as configured, else by the number of servers]
     #[arg(short = 'n', long, value_name = "COUNT")]
     pub(crate) total: Option<u16>,
 }
@@ -170,8 +189,14 @@ pub(crate) struct Download {
     #[arg(long, value_name = "FILE", conflicts_with = "cap")]
     pub(crate) cap_file: Option<PathBuf>,
     /// Write to this file, in one step; `-` is standard output
-    #[arg(short, long, value_name = "FILE")]
+    ///
+    /// A symbolic link is followed. A new file gets the permissions that your umask leaves it; one
+    /// that replaces another keeps the permissions of the other.
+    #[arg(verbatim_doc_comment, short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Replace the file that is there
+    #[arg(short, long)]
+    pub(crate) force: bool,
     /// Only this part: A-B (first and last byte, counted from 0), A- or -N (the last N)
     #[arg(long, value_name = "A-B", allow_hyphen_values = true)]
     pub(crate) range: Option<Span>,
@@ -184,17 +209,22 @@ pub(crate) struct Try {
     pub(crate) files: Vec<PathBuf>,
 }
 
-impl Encoding {
-    /// The numbers, with what was not given taken from `default`.
-    pub(crate) fn or(
-        self,
-        default: tools::home::Encoding,
-    ) -> Result<tools::home::Encoding, tools::Error> {
-        let total = self.total.unwrap_or(default.total);
-        // A smaller total must not need options of its own.
-        let needed = self.needed.unwrap_or(default.needed.min(total));
-        let happy = self.happy.unwrap_or(default.happy.min(total));
-        Ok(tools::home::Encoding::new(needed, happy, total)?)
+impl Arguments {
+    /// Whether the command line asks for JSON, even if the rest of it makes no sense.
+    pub(crate) fn ask_for_json(arguments: impl Iterator<Item = OsString>) -> bool {
+        arguments
+            .take_while(|argument| argument != "--")
+            .any(|argument| argument == "--json")
+    }
+}
+
+impl From<Encoding> for Choice {
+    fn from(encoding: Encoding) -> Self {
+        Self {
+            needed: encoding.needed,
+            happy: encoding.happy,
+            total: encoding.total,
+        }
     }
 }
 
@@ -217,19 +247,5 @@ mod tests {
             panic!("it is a download");
         };
         assert_eq!(download.range, Some(Span::Last(5)));
-    }
-
-    #[test]
-    fn what_is_not_given_comes_from_the_configuration_and_fits() {
-        let given = |needed, happy, total| Encoding {
-            needed,
-            happy,
-            total,
-        };
-        let default = tools::home::Encoding::default();
-        let encoding = given(None, None, Some(4)).or(default).unwrap();
-        assert_eq!(encoding, tools::home::Encoding::new(3, 4, 4).unwrap());
-        assert!(given(Some(5), None, Some(4)).or(default).is_err());
-        assert_eq!(given(None, None, None).or(default).unwrap(), default);
     }
 }

@@ -1,16 +1,18 @@
 //! `tahoectl grid`.
 
-use std::collections::HashSet;
-use std::io::Read;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use lafs::nurl::Nurl;
-use serde_json::{Value, json};
 use tools::home::Home;
+use tools::wording::{counted, quoted_path};
 use tools::{Error, Exit, local};
 
 use crate::arguments::Grid;
+use crate::given::Given;
+use crate::object::Object;
 use crate::report::Report;
+use crate::spread::Spread;
 
 pub(crate) fn run(
     home: impl Fn() -> Result<Home, Error>,
@@ -27,9 +29,10 @@ pub(crate) fn run(
 }
 
 fn add(home: &Home, texts: &[String], report: &Report) -> Result<Exit, Error> {
+    let choice = home.settings()?.encoding;
     let mut servers = home.servers()?;
     let known = servers.len();
-    for text in given(texts)? {
+    for text in given(texts, report)? {
         let nurl: Nurl = text.parse()?;
         // A server that moved keeps its key.
         match servers
@@ -40,24 +43,22 @@ fn add(home: &Home, texts: &[String], report: &Report) -> Result<Exit, Error> {
             None => servers.push(nurl),
         }
     }
+    let spread = Spread::new(choice, servers.len())?;
     home.set_servers(&servers)?;
-    report.note(&format!("{} servers", servers.len()));
-    let object = json!({ "servers": servers.len(), "added": servers.len() - known });
-    report.result("", &object)?;
+    spread.tell(home, report);
+    let object = Object::new("grid_add").with("added", servers.len() - known);
+    report.result("", &spread.describe(object))?;
     Ok(Exit::Done)
 }
 
 /// The NURLs on the command line, or on standard input in place of `-`.
-fn given(texts: &[String]) -> Result<Vec<String>, Error> {
+fn given(texts: &[String], report: &Report) -> Result<Vec<String>, Error> {
     let mut all = Vec::new();
     for text in texts {
         if text == "-" {
-            let mut input = String::new();
-            std::io::stdin()
-                .take(INPUT_SIZE_MAX)
-                .read_to_string(&mut input)
-                .map_err(|source| Error::input("standard input", source))?;
-            all.extend(input.split_whitespace().map(str::to_owned));
+            let input = Given::Input("The NURLs, in one line, then Enter:");
+            input.prompt(report);
+            all.extend(input.read()?.split_whitespace().map(str::to_owned));
         } else {
             all.push(text.clone());
         }
@@ -68,20 +69,25 @@ fn given(texts: &[String]) -> Result<Vec<String>, Error> {
 fn list(home: &Home, nurls: bool, report: &Report) -> Result<Exit, Error> {
     for server in home.servers()? {
         let address = address(&server);
+        let key = server.key_hash().to_string();
+        let mut object = Object::new("server")
+            .with("server", &*address)
+            .with("key", &*key);
+        let nurl = server.to_string();
         if nurls {
-            report.result(&server.to_string(), &json!({ "nurl": server.to_string() }))?;
+            object = object.with("nurl", &*nurl);
+            report.result(&nurl, &object)?;
         } else {
-            let key = server.key_hash().to_string();
-            let object: Value = json!({ "server": address, "key": key });
-            report.result(&format!("{address}  {key}"), &object)?;
+            report.result(format!("{address}  {key}"), &object)?;
         }
     }
     Ok(Exit::Done)
 }
 
 fn remove(home: &Home, names: &[String], report: &Report) -> Result<Exit, Error> {
+    let choice = home.settings()?.encoding;
     let mut servers = home.servers()?;
-    let mut unknown: HashSet<_> = names.iter().collect();
+    let mut unknown: BTreeSet<_> = names.iter().collect();
     let before = servers.len();
     servers.retain(|server| {
         let spellings = [
@@ -89,68 +95,60 @@ fn remove(home: &Home, names: &[String], report: &Report) -> Result<Exit, Error>
             server.to_string(),
             server.key_hash().to_string(),
         ];
-        let Some(name) = names.iter().find(|name| spellings.contains(name)) else {
-            return true;
-        };
-        unknown.remove(name);
-        false
+        unknown.retain(|name| !spellings.contains(name));
+        !names.iter().any(|name| spellings.contains(name))
     });
-    for name in &unknown {
-        report.note(&format!("tahoectl: no server is called {name}"));
+    let spread = Spread::new(choice, servers.len())?;
+    if servers.len() < before {
+        home.set_servers(&servers)?;
+        spread.tell(home, report);
     }
-    home.set_servers(&servers)?;
-    let object = json!({ "servers": servers.len(), "removed": before - servers.len() });
-    report.result("", &object)?;
-    Ok(if unknown.is_empty() {
-        Exit::Done
-    } else {
-        Exit::No
-    })
+    let is_done = unknown.is_empty();
+    for name in &unknown {
+        report.note(&format!(
+            "tahoectl: no server is called {name}; `tahoectl grid list` shows their names"
+        ));
+    }
+    let unknown: Vec<_> = unknown.into_iter().cloned().collect();
+    let object = Object::new("grid_remove")
+        .with("removed", before - servers.len())
+        .with("unknown", unknown);
+    report.result("", &spread.describe(object))?;
+    Ok(if is_done { Exit::Done } else { Exit::No })
 }
 
 async fn up(directory: &Path, count: Option<u16>, report: &Report) -> Result<Exit, Error> {
     let up = local::up(directory, count).await?;
-    let client = up.client.display().to_string();
-    let running = match up.started {
-        started if started == up.servers => "were started".to_owned(),
-        0 => "are running already".to_owned(),
-        started => format!("are running, {started} of them started now"),
-    };
-    report.note(&format!("{} servers {running}. To use them:", up.servers));
-    let object = json!({
-        "servers": up.servers,
-        "made": up.made,
-        "started": up.started,
-        "client": client,
+    let home = Home::at(&up.client);
+    let spread = Spread::new(home.settings()?.encoding, up.servers)?;
+    let servers = counted(up.servers, "server");
+    report.note(&match up.started {
+        started if started == up.servers => format!("{servers} started"),
+        0 => format!("{servers} running already"),
+        started => format!("{servers} running, {started} of them started now"),
     });
-    report.result(&format!("export TAHOECTL_DIR={}", quoted(&client)), &object)?;
+    spread.tell(&home, report);
+    report.note("To use the grid:");
+    let object = Object::new("grid_up")
+        .with("made", up.made)
+        .with("started", up.started)
+        .path("client", &up.client);
+    let export = format!("export TAHOECTL_DIR={}", quoted_path(&up.client));
+    report.result(export, &spread.describe(object))?;
     report.note(&format!(
-        "tahoectl upload FILE\nTo stop them: tahoectl grid down {}",
-        quoted(&directory.display().to_string())
+        "tahoectl upload FILE\nTo stop it: tahoectl grid down {}",
+        quoted_path(directory)
     ));
     Ok(Exit::Done)
 }
 
 async fn down(directory: &Path, report: &Report) -> Result<Exit, Error> {
     let stopped = local::down(directory).await?;
-    report.note(&format!("{stopped} servers were stopped"));
-    report.result("", &json!({ "stopped": stopped }))?;
+    report.note(&format!("{} stopped", counted(stopped, "server")));
+    report.result("", &Object::new("grid_down").with("stopped", stopped))?;
     Ok(Exit::Done)
 }
 
 fn address(server: &Nurl) -> String {
     tools::grid::name_of(server).to_string()
 }
-
-/// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@".contains(&byte);
-    if text.bytes().all(is_plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
-/// More NURLs than any grid has.
-const INPUT_SIZE_MAX: u64 = 1 << 20;

@@ -6,34 +6,41 @@
 #[cfg(feature = "jemalloc")]
 mod allocator;
 mod arguments;
+mod crowded;
 mod download;
+mod given;
 mod grid;
 mod init;
 #[cfg(test)]
 mod manual;
+mod object;
 mod progress;
 mod report;
+mod signals;
+mod spread;
 mod try_out;
 mod upload;
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::task::Poll;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use tools::home::Home;
 use tools::local::Life;
 use tools::{Error, Exit};
 
 use arguments::{Arguments, Command};
+use object::Object;
 use report::Report;
+use signals::Stop;
 
 fn main() -> ExitCode {
-    // Clap ends with 2 by itself on arguments that cannot be meant.
-    let arguments = Arguments::parse();
-    let report = Report::new(arguments.json, arguments.quiet);
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error).into(),
+    };
+    let report = Report::new(arguments.json, arguments.quiet, arguments.dir.clone());
     let ended = catch_unwind(AssertUnwindSafe(|| run(arguments, &report)));
     let exit = match ended {
         Ok(Ok(exit)) => exit,
@@ -43,11 +50,34 @@ fn main() -> ExitCode {
         }
         // The panic has printed where.
         Err(_) => {
-            report.note("this is a mistake in tahoectl; please report it with the lines above");
+            report.bug();
             Exit::Bug
         }
     };
     exit.into()
+}
+
+/// Answers a command line that makes no sense, or asks for help.
+fn misused(error: &clap::Error) -> Exit {
+    let is_help = !error.use_stderr();
+    if is_help || !Arguments::ask_for_json(std::env::args_os().skip(1)) {
+        // Where nobody reads it, nobody needs it.
+        let _ = error.print();
+        return if is_help { Exit::Done } else { Exit::Usage };
+    }
+    let text = error.to_string();
+    let (what, _) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let what = what.trim_start_matches("error: ").trim_end();
+    let object = Object::new("error")
+        .with("kind", "usage")
+        .with("error", what)
+        .with(
+            "hint",
+            "`tahoectl help` lists the commands, `tahoectl COMMAND --help` explains one",
+        )
+        .with("exit", Exit::Usage.code());
+    Report::new(true, false, None).object(&object);
+    Exit::Usage
 }
 
 fn run(arguments: Arguments, report: &Report) -> Result<Exit, Error> {
@@ -55,7 +85,10 @@ fn run(arguments: Arguments, report: &Report) -> Result<Exit, Error> {
     match arguments.command {
         Command::Init(options) => init::run(&home()?, options, report),
         Command::Grid(command) => grid::run(home, command, report),
-        Command::Upload(options) => client(upload::run(&home()?, options, report)),
+        Command::Upload(options) => {
+            let home = home()?;
+            until_done(|stop| upload::run(&home, options, report, stop))
+        }
         Command::Download(options) => client(download::run(&home()?, options, report)),
         Command::Try(options) => client(try_out::run(options, report)),
         Command::Daemon { directory, with } => {
@@ -66,44 +99,33 @@ fn run(arguments: Arguments, report: &Report) -> Result<Exit, Error> {
     }
 }
 
-/// Runs the client's side of a command on one thread, until it is done or the user has enough.
+/// Runs the client's side of a command, until it is done or the user has enough of it.
 fn client(work: impl Future<Output = Result<Exit, Error>>) -> Result<Exit, Error> {
+    until_done(|mut stop| async move {
+        tokio::select! {
+            // First the signals: nothing is begun that a signal would leave behind.
+            biased;
+            () = stop.wanted() => Err(Error::Interrupted),
+            result = work => result,
+        }
+    })
+}
+
+/// Runs the client's side of a command, which winds down by itself when it is told to stop, on one
+/// thread.
+fn until_done<Work>(work: impl FnOnce(Stop) -> Work) -> Result<Exit, Error>
+where
+    Work: Future<Output = Result<Exit, Error>>,
+{
+    let stop = Stop::listen().map_err(Error::Runtime)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
     let local = tokio::task::LocalSet::new();
-    let result = local.block_on(&runtime, async {
-        tokio::select! {
-            // First the signals: nothing is begun that a signal would leave behind.
-            biased;
-            () = stopped() => Err(Error::Interrupted),
-            result = work => result,
-        }
-    });
+    let result = local.block_on(&runtime, work(stop));
     // What was under way is dropped with its temporary files; a thread that reads is not waited for.
     drop(local);
     runtime.shutdown_background();
     result
-}
-
-/// Ends when the user has enough, the terminal is gone, or the system asks to stop.
-async fn stopped() {
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-    let signals: std::io::Result<Vec<_>> = kinds.into_iter().map(signal).collect();
-    match signals {
-        Ok(mut signals) => {
-            poll_fn(|context| {
-                let mut received = signals.iter_mut().map(|signal| signal.poll_recv(context));
-                received.find(Poll::is_ready).unwrap_or(Poll::Pending)
-            })
-            .await;
-        }
-        // The signals then have their default action.
-        Err(_) => std::future::pending().await,
-    }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use clap::{Command, CommandFactory};
+use tools::home::Encoding;
 
 use crate::arguments::Arguments;
 
@@ -23,6 +24,39 @@ fn the_manual_says_what_the_help_says() {
         std::fs::write(path, format!("{by_hand}{BEGIN}{expected}")).unwrap();
     } else {
         assert!(made == expected, "run UPDATE=1 cargo test -p tools manual");
+    }
+}
+
+// A table that is wrong is worse than none.
+#[test]
+fn the_manual_has_the_numbers_that_are_chosen() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tahoectl.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for servers in 1..=10 {
+        let Encoding {
+            needed,
+            happy,
+            total,
+        } = Encoding::for_grid(servers);
+        let more = if servers == 10 { " and more" } else { "" };
+        let row = format!("| {servers}{more} | {total} | {needed} | {happy} |\n");
+        assert!(text.contains(&row), "{row}");
+    }
+}
+
+// Programs are written against these words.
+#[test]
+fn the_manual_names_every_word_that_programs_branch_on() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tahoectl.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let source = include_str!("object.rs");
+    let words: Vec<_> = source
+        .lines()
+        .filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\","))
+        .collect();
+    assert!(words.len() > 30, "{words:?}");
+    for word in words {
+        assert!(text.contains(&format!("`{word}`")), "{word}");
     }
 }
 

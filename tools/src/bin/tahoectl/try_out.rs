@@ -2,6 +2,7 @@
 
 mod story;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,16 +14,15 @@ use lafs::{ConvergenceSecret, StorageIndex};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tools::download::{Span, download};
-use tools::error::LocalGridError;
-use tools::grid::{Grid, Patience, Trips};
+use tools::grid::{Grid, Patience, Trips, name_of};
 use tools::home::Encoding;
-use tools::local::{LocalGrid, SERVERS_DEFAULT};
+use tools::local::{LocalGrid, LocalGridError, SERVERS_DEFAULT};
 use tools::output::Target;
 use tools::upload::{Options, Source, Uploaded, Uploader};
 use tools::{Error, Exit};
 
 use crate::arguments::Try;
-use crate::progress::Progress;
+use crate::progress::{Progress, Work};
 use crate::report::Report;
 
 /// Uploaded when no file is named.
@@ -50,8 +50,10 @@ struct Sent {
 struct Returned {
     time: Duration,
     round_trips: u32,
-    /// Servers that were asked in vain.
-    passed_over: usize,
+    /// Servers that were asked although they are down.
+    down_asked: usize,
+    /// Servers that run and did not give what was asked.
+    failed: usize,
     is_same: bool,
 }
 
@@ -78,13 +80,17 @@ pub(crate) async fn run(options: Try, report: &Report) -> Result<Exit, Error> {
     let stopped: Vec<_> = local.running().into_iter().skip(SERVERS_LEFT).collect();
     local.stop(&stopped).await;
     story::stopped(&local, stopped.len(), begun.elapsed(), report)?;
+    let down: Vec<_> = stopped
+        .iter()
+        .map(|&index| name_of(&local.nurls()[index]))
+        .collect();
     // New connections, to whoever of the ten is still there: as a new process would have.
     let connected = connect(local.nurls()).await?;
     story::connected(&connected, report)?;
     let mut exit = Exit::Done;
     for file in &sent {
-        let returned = fetch(&connected.grid, file, local.path()).await?;
-        story::returned(file, &returned, report)?;
+        let returned = fetch(&connected.grid, file, &down, local.path()).await?;
+        story::returned(file, &returned, down.len(), report)?;
         if !returned.is_same {
             exit = exit.worse(Exit::No);
         }
@@ -126,13 +132,13 @@ async fn connect(nurls: &[Nurl]) -> Result<Connected, Error> {
 
 async fn upload_all(grid: &Grid, files: Vec<PathBuf>, report: &Report) -> Result<Vec<Sent>, Error> {
     let options = Options {
-        encoding: Encoding::default(),
+        encoding: Encoding::TEN,
         random_key: false,
     };
     let convergence = ConvergenceSecret::new(random()?);
     let mut all = Vec::new();
     for path in files {
-        let progress = Arc::new(Progress::new(report, "uploading"));
+        let progress = Arc::new(Progress::new(report, Work::UPLOAD));
         let uploader = Uploader::new(
             grid.clone(),
             convergence.clone(),
@@ -155,22 +161,25 @@ async fn upload_all(grid: &Grid, files: Vec<PathBuf>, report: &Report) -> Result
     Ok(all)
 }
 
-async fn fetch(grid: &Grid, sent: &Sent, directory: &Path) -> Result<Returned, Error> {
+async fn fetch(
+    grid: &Grid,
+    sent: &Sent,
+    down: &[Arc<str>],
+    directory: &Path,
+) -> Result<Returned, Error> {
     let copy = directory.join("copy");
     let target = Target::file(&copy)?;
-    // That servers are down is no news here.
-    let progress = Progress::new(&Report::new(false, true), "downloading");
+    // We stopped the servers ourselves, and need not say that they are down.
+    let progress = Progress::new(&Report::silent(), Work::DOWNLOAD);
     let begun = Instant::now();
     let downloaded = download(grid, &sent.uploaded.cap, Span::Whole, target, &progress).await?;
     let time = begun.elapsed();
-    let mut passed_over: Vec<_> = downloaded
-        .failures
+    let failures = downloaded.failures.iter();
+    let in_vain: BTreeSet<_> = failures.map(|failure| &failure.server).collect();
+    let down_asked = in_vain
         .iter()
-        .map(|failure| &failure.server)
-        .collect();
-    passed_over.sort();
-    passed_over.dedup();
-    let passed_over = passed_over.len();
+        .filter(|server| down.contains(server))
+        .count();
     let (one, other) = (sent.path.clone(), copy.clone());
     let compared = tokio::task::spawn_blocking(move || same(&one, &other)).await;
     let is_same = compared
@@ -179,7 +188,8 @@ async fn fetch(grid: &Grid, sent: &Sent, directory: &Path) -> Result<Returned, E
     Ok(Returned {
         time,
         round_trips: downloaded.round_trips,
-        passed_over,
+        down_asked,
+        failed: in_vain.len() - down_asked,
         is_same,
     })
 }

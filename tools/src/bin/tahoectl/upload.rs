@@ -1,43 +1,54 @@
 //! `tahoectl upload`.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use tools::grid::{Grid, Patience, Stored};
-use tools::home::Home;
+use rustix::process::{Resource, getrlimit};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tools::grid::{Grid, Patience};
+use tools::home::{Choice, Home};
+use tools::input::{Look, look, standard_input};
 use tools::ledger::Ledger;
-use tools::upload::{Options, Source, Uploaded, Uploader};
+use tools::upload::{Options, Source, Uploader};
 use tools::{Error, Exit};
 
 use crate::arguments::Upload;
-use crate::progress::Progress;
+use crate::progress::{Progress, Work};
 use crate::report::Report;
+use crate::signals::Stop;
 
-pub(crate) async fn run(home: &Home, options: Upload, report: &Report) -> Result<Exit, Error> {
+mod printer;
+
+use printer::Printer;
+
+pub(crate) async fn run(
+    home: &Home,
+    options: Upload,
+    report: &Report,
+    mut stop: Stop,
+) -> Result<Exit, Error> {
     let secrets = home.secrets()?;
-    let encoding = options.encoding.or(home.settings()?.encoding)?;
+    let choice = Choice::from(options.encoding).or(home.settings()?.encoding);
     let servers = home.servers()?;
     if servers.is_empty() {
         return Err(Error::NoServers {
             path: home.path().to_owned(),
         });
     }
+    let encoding = choice.for_grid(servers.len())?;
     let grid = Grid::new(&servers, &secrets.master, Patience::default());
-    let ledger = match Ledger::open(&home.uploads_path()) {
-        Ok(ledger) => Some(ledger),
-        Err(error) => {
-            let path = home.uploads_path();
-            report.note(&format!(
-                "tahoectl: {}: {error}; files uploaded before are sent again",
-                path.display()
-            ));
-            None
-        }
+    let sources = sources(&options.files);
+    let is_size_known = !sources
+        .iter()
+        .any(|source| matches!(source, Ok(Source::Stream(..))));
+    let work = Work {
+        files: sources.len(),
+        is_size_known,
+        ..Work::UPLOAD
     };
-    let progress = Arc::new(Progress::new(report, "uploading"));
+    let progress = Arc::new(Progress::new(report, work));
     let uploader = Rc::new(Uploader::new(
         grid.clone(),
         secrets.convergence,
@@ -45,98 +56,120 @@ pub(crate) async fn run(home: &Home, options: Upload, report: &Report) -> Result
             encoding,
             random_key: options.random_key,
         },
-        ledger,
+        ledger(home, report),
         progress.clone(),
     ));
 
-    let (mut finished, results) = start(&uploader, &options.files);
-    let mut exit = Exit::Done;
-    let mut printed = 0;
-    while finished.join_next().await.is_some() {
-        // In the order of the arguments, as soon as that is possible.
-        loop {
-            let Some(result) = results.borrow_mut().get_mut(printed).and_then(Option::take) else {
+    let mut printer = Printer::new(&options.files, encoding.needed.into(), report);
+    let mut waiting = sources.into_iter().enumerate();
+    let mut running = JoinSet::new();
+    let running_max = running_max(servers.len());
+    let streams = Rc::new(Semaphore::new(STREAMS_MAX));
+    let is_interrupted = loop {
+        while running.len() < running_max {
+            let Some((index, source)) = waiting.next() else {
                 break;
             };
-            let path = &options.files[printed];
-            printed += 1;
-            let ended = progress.suspend(|| print(path, result, &options, report));
-            exit = exit.worse(ended?);
+            let (uploader, streams) = (uploader.clone(), streams.clone());
+            running.spawn_local(async move {
+                let _permit = match source {
+                    Ok(Source::Stream(..)) => Some(streams.acquire().await),
+                    _ => None,
+                };
+                let uploaded = match source {
+                    Ok(source) => uploader.upload(source).await,
+                    Err(error) => Err(error),
+                };
+                (index, uploaded)
+            });
         }
-    }
+        let ended = tokio::select! {
+            biased;
+            () = stop.wanted() => break true,
+            ended = running.join_next() => ended,
+        };
+        let Some(ended) = ended else {
+            break false;
+        };
+        let (index, uploaded) =
+            ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        progress.file_done();
+        printer.take(index, uploaded);
+        progress.suspend(|| printer.print_in_order())?;
+    };
     progress.finish();
-    grid.close().await;
-    Ok(exit)
+    if is_interrupted {
+        // What is stored is not lost because a file before it was not.
+        while let Some(Ok((index, uploaded))) = running.try_join_next() {
+            printer.take(index, uploaded);
+        }
+        printer.print_all()?;
+    } else {
+        grid.close().await;
+    }
+    printer.finish(is_interrupted)
 }
 
-type Results = Rc<RefCell<Vec<Option<Result<Uploaded, Error>>>>>;
-
-/// Starts all uploads; the uploader bounds how many of them are really under way.
-fn start(uploader: &Rc<Uploader>, files: &[PathBuf]) -> (tokio::task::JoinSet<()>, Results) {
-    let results = Rc::new(RefCell::new(Vec::new()));
-    let mut started = tokio::task::JoinSet::new();
-    for (index, path) in files.iter().enumerate() {
-        results.borrow_mut().push(None);
-        let (uploader, results) = (uploader.clone(), results.clone());
-        let source = source(path);
-        started.spawn_local(async move {
-            let result = uploader.upload(source).await;
-            results.borrow_mut()[index] = Some(result);
+/// What the names on the command line stand for. No file is opened yet: there may be many.
+fn sources(files: &[PathBuf]) -> Vec<Result<Source, Error>> {
+    let mut inputs = 0;
+    let mut all = Vec::new();
+    for path in files {
+        let is_input = path.as_os_str() == "-";
+        inputs += usize::from(is_input);
+        all.push(match is_input {
+            // Two readers would each get a part of it.
+            true if inputs > 1 => Err(Error::input(
+                "standard input",
+                std::io::Error::other("it can be read only once"),
+            )),
+            true => standard_input()
+                .map_err(Error::from)
+                .map(|input| Source::Stream("standard input".to_owned(), Box::new(input))),
+            false => source(path),
         });
     }
-    (started, results)
+    all
 }
 
-fn source(path: &Path) -> Source {
-    if path.as_os_str() == "-" {
-        Source::Stream("standard input".to_owned(), Box::new(std::io::stdin()))
-    } else {
-        Source::File(path.to_owned())
-    }
-}
-
-/// Prints the result of one file. A file that failed does not stop the others.
-fn print(
-    path: &Path,
-    result: Result<Uploaded, Error>,
-    options: &Upload,
-    report: &Report,
-) -> Result<Exit, Error> {
-    match result {
-        Ok(uploaded) => {
-            report.result(&uploaded.cap.to_string(), &object(path, &uploaded))?;
-            Ok(Exit::Done)
-        }
-        Err(error) => {
-            if options.files.len() > 1 {
-                report.note(&format!("tahoectl: {} was not uploaded:", path.display()));
-            }
-            report.error(&error);
-            Ok(error.exit())
-        }
-    }
-}
-
-fn object(path: &Path, uploaded: &Uploaded) -> Value {
-    let shares: Vec<_> = uploaded
-        .shares
-        .iter()
-        .map(|placed| {
-            json!({
-                "share": placed.share.as_u8(),
-                "server": &*placed.server,
-                "sent": placed.stored == Stored::Now,
-            })
-        })
-        .collect();
-    let failures: Vec<_> = uploaded.failures.iter().map(ToString::to_string).collect();
-    json!({
-        "file": path.display().to_string(),
-        "cap": uploaded.cap.to_string(),
-        "size": uploaded.size,
-        "happiness": uploaded.happiness,
-        "shares": shares,
-        "failures": failures,
-        "round_trips": uploaded.round_trips,
+fn source(path: &Path) -> Result<Source, Error> {
+    Ok(match look(path)? {
+        Look::File => Source::File(path.to_owned()),
+        Look::Stream(stream) => Source::Stream(path.display().to_string(), stream),
     })
 }
+
+fn ledger(home: &Home, report: &Report) -> Option<Ledger> {
+    let path = home.uploads_path();
+    match Ledger::open(&path) {
+        Ok(ledger) => Some(ledger),
+        Err(error) => {
+            let path = path.display();
+            report.warn(&format!(
+                "{path}: {error}; files that were uploaded before are sent again"
+            ));
+            None
+        }
+    }
+}
+
+/// How many files may be under way: each is an open file, and each server an open connection.
+fn running_max(servers: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    let limit = limit.map_or(RUNNING_MAX, |limit| {
+        usize::try_from(limit).unwrap_or(RUNNING_MAX)
+    });
+    limit
+        .saturating_sub(DESCRIPTORS_KEPT + servers)
+        .clamp(1, RUNNING_MAX)
+}
+
+/// Streams at once: each is read into memory as far as a small file goes, before its size is known.
+const STREAMS_MAX: usize = 8;
+
+/// Uploads at once: more than one flight of small shares to a server takes in.
+const RUNNING_MAX: usize = 1024;
+
+/// Descriptors for everything but files and connections: the record of uploads, the event queues, the
+/// standard streams; and a second connection to a server for a moment.
+const DESCRIPTORS_KEPT: usize = 64;

@@ -7,21 +7,21 @@ use serde_json::json;
 use tools::Error;
 use tools::local::{LocalGrid, Program};
 use tools::upload::Phase;
+use tools::wording::counted;
 
 use super::{Connected, Returned, Sent};
+use crate::object::Object;
 use crate::report::Report;
 
 pub(super) fn started(local: &LocalGrid, time: Duration, report: &Report) -> Result<(), Error> {
     let servers = local.nurls().len();
     let program = Program::find()?;
     if report.is_json() {
-        let object = json!({
-            "event": "started",
-            "servers": servers,
-            "directory": local.path().display().to_string(),
-            "program": program.path().display().to_string(),
-            "seconds": time.as_secs_f64(),
-        });
+        let object = event("started")
+            .with("servers", servers)
+            .path("directory", local.path())
+            .path("program", program.path())
+            .with("seconds", time.as_secs_f64());
         return report.result("", &object);
     }
     let program = match &program {
@@ -29,8 +29,9 @@ pub(super) fn started(local: &LocalGrid, time: Duration, report: &Report) -> Res
         Program::Ours(_) => "tahoed as built into this program".to_owned(),
     };
     report.note(&format!(
-        "{servers} servers run on 127.0.0.1, each a process of its own ({program}),\n\
+        "{} on 127.0.0.1, each a process of its own ({program}),\n\
          each with its own store in {} (started in {})",
+        counted(servers, "server"),
         local.path().display(),
         duration(time)
     ));
@@ -40,13 +41,11 @@ pub(super) fn started(local: &LocalGrid, time: Duration, report: &Report) -> Res
 pub(super) fn connected(connected: &Connected, report: &Report) -> Result<(), Error> {
     let servers = connected.grid.servers().len();
     if report.is_json() {
-        let object = json!({
-            "event": "connected",
-            "servers": servers,
-            "answering": connected.answering,
-            "round_trips": connected.round_trips,
-            "seconds": connected.time.as_secs_f64(),
-        });
+        let object = event("connected")
+            .with("servers", servers)
+            .with("answering", connected.answering)
+            .with("round_trips", connected.round_trips)
+            .with("seconds", connected.time.as_secs_f64());
         return report.result("", &object);
     }
     report.note(&format!(
@@ -63,20 +62,18 @@ pub(super) fn sent(sent: &Sent, report: &Report) -> Result<(), Error> {
     report.note(&format!("\n{}, {} bytes", name(&sent.path), uploaded.size));
     let cap = uploaded.cap.to_string();
     let phases = uploaded.phases.iter();
-    let object = json!({
-        "event": "uploaded",
-        "file": sent.path.display().to_string(),
-        "cap": cap,
-        "size": uploaded.size,
-        "shares": uploaded.shares.len(),
-        "happiness": uploaded.happiness,
-        "round_trips": uploaded.round_trips,
-        "seconds": sent.time.as_secs_f64(),
-        "phases": phases
-            .clone()
-            .map(|(phase, time)| json!({ "phase": phase_name(*phase), "seconds": time.as_secs_f64() }))
-            .collect::<Vec<_>>(),
-    });
+    let seconds = phases
+        .clone()
+        .map(|(phase, time)| json!({ "phase": phase_name(*phase), "seconds": time.as_secs_f64() }));
+    let object = event("uploaded")
+        .path("file", &sent.path)
+        .with("cap", &*cap)
+        .with("size", uploaded.size)
+        .with("shares", uploaded.shares.len())
+        .with("happiness", uploaded.happiness)
+        .with("round_trips", uploaded.round_trips)
+        .with("seconds", sent.time.as_secs_f64())
+        .with("phases", seconds.collect::<Vec<_>>());
     report.result(&cap, &object)?;
     if uploaded.shares.is_empty() {
         report.note("  the capability holds the file itself: no server is needed");
@@ -86,13 +83,13 @@ pub(super) fn sent(sent: &Sent, report: &Report) -> Result<(), Error> {
         .map(|(phase, time)| format!("{} {}", phase_name(*phase), duration(*time)))
         .collect();
     report.note(&format!(
-        "  up    {}{}, {}: {}\n        {} shares, durable on {} servers",
+        "  up    {}{}, {}: {}\n        {}, durable on {}",
         duration(sent.time),
         speed(uploaded.size, sent.time),
         trips(uploaded.round_trips),
         phases.join(", "),
-        uploaded.shares.len(),
-        uploaded.happiness
+        counted(uploaded.shares.len(), "share"),
+        counted(uploaded.happiness, "server")
     ));
     Ok(())
 }
@@ -105,7 +102,7 @@ pub(super) fn layout(local: &LocalGrid, report: &Report) -> Result<(), Error> {
             .iter()
             .map(|(path, size)| json!({ "path": path.display().to_string(), "size": size }))
             .collect();
-        return report.result("", &json!({ "event": "layout", "containers": containers }));
+        return report.result("", &event("layout").with("containers", containers));
     }
     if containers.is_empty() {
         report.note("\nno server has anything to store");
@@ -124,7 +121,9 @@ pub(super) fn memory(local: &LocalGrid, report: &Report) -> Result<(), Error> {
         return Ok(());
     };
     if report.is_json() {
-        let object = json!({ "event": "memory", "resident_least": least, "resident_most": most });
+        let object = event("memory")
+            .with("resident_least", *least)
+            .with("resident_most", *most);
         return report.result("", &object);
     }
     report.note(&format!(
@@ -143,38 +142,37 @@ pub(super) fn stopped(
 ) -> Result<(), Error> {
     let left = local.running().len();
     if report.is_json() {
-        let object = json!({
-            "event": "stopped",
-            "servers": count,
-            "left": left,
-            "seconds": time.as_secs_f64(),
-        });
+        let object = event("stopped")
+            .with("servers", count)
+            .with("left", left)
+            .with("seconds", time.as_secs_f64());
         return report.result("", &object);
     }
     report.note(&format!(
-        "\n{count} servers stopped in {}, {left} are left",
+        "\n{} stopped in {}, {left} left",
+        counted(count, "server"),
         duration(time)
     ));
     Ok(())
 }
 
-pub(super) fn returned(sent: &Sent, returned: &Returned, report: &Report) -> Result<(), Error> {
+pub(super) fn returned(
+    sent: &Sent,
+    returned: &Returned,
+    down: usize,
+    report: &Report,
+) -> Result<(), Error> {
     if report.is_json() {
-        let object = json!({
-            "event": "downloaded",
-            "file": sent.path.display().to_string(),
-            "same": returned.is_same,
-            "round_trips": returned.round_trips,
-            "servers_passed_over": returned.passed_over,
-            "seconds": returned.time.as_secs_f64(),
-        });
+        let object = event("downloaded")
+            .path("file", &sent.path)
+            .with("same", returned.is_same)
+            .with("round_trips", returned.round_trips)
+            .with("servers_down_asked", returned.down_asked)
+            .with("servers_failed", returned.failed)
+            .with("seconds", returned.time.as_secs_f64());
         return report.result("", &object);
     }
-    let passed_over = match returned.passed_over {
-        0 => String::new(),
-        1 => ", past 1 server that is down".to_owned(),
-        count => format!(", past {count} servers that are down"),
-    };
+    let passed_over = passed_over(returned, down);
     let outcome = match returned.is_same {
         true => "the same bytes",
         false => "OTHER BYTES THAN WERE UPLOADED",
@@ -197,6 +195,22 @@ fn phase_name(phase: Phase) -> &'static str {
         Phase::Stream => "encode and send",
         Phase::Acknowledge => "until durable",
     }
+}
+
+/// Only the servers that happened to be asked were in the way.
+fn passed_over(returned: &Returned, down: usize) -> String {
+    let mut text = match returned.down_asked {
+        0 => String::new(),
+        asked => format!(", past {asked} of the {down} that are down"),
+    };
+    if returned.failed > 0 {
+        text += &format!(", past {} that failed", counted(returned.failed, "server"));
+    }
+    text
+}
+
+fn event(name: &str) -> Object {
+    Object::new("try").with("event", name)
 }
 
 fn trips(count: u32) -> String {
