@@ -176,7 +176,7 @@ impl<'a> Download<'a> {
             tokio::select! {
                 event = self.inbox.recv() => {
                     let (holder, question, reading) = event.expect("we hold a sender ourselves");
-                    self.hear(holder, question, reading);
+                    self.handle_reading(holder, question, reading);
                     pace.progress();
                 }
                 () = sleep_until(pace.deadline) => {
@@ -263,7 +263,7 @@ impl<'a> Download<'a> {
         });
     }
 
-    fn hear(&mut self, holder: Holder, question: Question, reading: Reading) {
+    fn handle_reading(&mut self, holder: Holder, question: Question, reading: Reading) {
         if self.state(holder).is_lost {
             return;
         }

@@ -24,12 +24,12 @@ use crate::home::Encoding;
 use crate::input::{self, InputFile, SMALL_LEN_MAX};
 use crate::ledger::{Entry, Ledger, ServerTag};
 
-mod effort;
 mod encoding;
 mod large;
+mod share_uploads;
 mod small;
 
-use effort::Effort;
+use share_uploads::ShareUploads;
 
 /// Uploads files to a grid, any number at once.
 pub struct Uploader {
@@ -225,10 +225,10 @@ impl Uploader {
 
     /// Asks the servers of an earlier upload of this file what they still hold.
     ///
-    /// Returns what they hold in `effort`, and the capability if it is known.
+    /// Returns what they hold in `uploads`, and the capability if it is known.
     async fn remembered(
         &self,
-        effort: &mut Effort<'_>,
+        uploads: &mut ShareUploads<'_>,
         key: &ReadKey,
         geometry: Geometry,
     ) -> Option<ReadCap> {
@@ -236,7 +236,7 @@ impl Uploader {
         // A record that cannot be read is as good as none.
         let entry = ledger.borrow().find(key.storage_index()).ok()??;
         let servers: Vec<_> = entry.shares.iter().map(|(server, _)| *server).collect();
-        effort.ask_held(&servers, geometry.share_size()).await;
+        uploads.ask_held(&servers, geometry.share_size()).await;
         ReadCap::new(
             key.clone(),
             entry.ueb_hash,
@@ -246,12 +246,17 @@ impl Uploader {
         .ok()
     }
 
-    fn remember(&self, effort: &Effort<'_>, storage_index: StorageIndex, ueb_hash: &UebHash) {
+    fn remember(
+        &self,
+        uploads: &ShareUploads<'_>,
+        storage_index: StorageIndex,
+        ueb_hash: &UebHash,
+    ) {
         let Some(ledger) = &self.ledger else {
             return;
         };
-        let servers = effort.ring();
-        let shares = effort.plan.holdings().iter().map(|(server, share)| {
+        let servers = uploads.ring();
+        let shares = uploads.plan.holdings().iter().map(|(server, share)| {
             let tag = ServerTag::from(servers[server].nurl().key_hash());
             (tag, share)
         });
@@ -266,9 +271,9 @@ impl Uploader {
         }
     }
 
-    fn effort(&self, storage_index: StorageIndex) -> Effort<'_> {
+    fn share_uploads(&self, storage_index: StorageIndex) -> ShareUploads<'_> {
         let Encoding { happy, total, .. } = self.options.encoding;
-        Effort::new(
+        ShareUploads::new(
             &self.grid,
             self.observer.as_ref(),
             storage_index,

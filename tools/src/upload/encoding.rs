@@ -29,7 +29,7 @@ pub(super) enum Step {
 }
 
 /// Encodes ahead, one segment.
-pub(super) struct Encoding {
+pub(super) struct EncodingThread {
     steps: mpsc::Receiver<Result<Step, InputError>>,
     wanted: Arc<Wanted>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Encoding {
 /// The shares that somebody takes.
 struct Wanted([AtomicBool; ShareNumber::COUNT]);
 
-impl Encoding {
+impl EncodingThread {
     /// Begins to encode a file.
     pub(super) fn of_file(
         file: Arc<InputFile>,

@@ -16,8 +16,8 @@ use lafs::cap::{Cap, ReadCap};
 use lafs::{Parameters, ReadKey, ShareNumber, num};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::effort::{Effort, News};
-use super::encoding::{self, Encoding, Step};
+use super::encoding::{self, EncodingThread, Step};
+use super::share_uploads::{Reply, ShareUploads};
 use super::{Phase, Uploaded, Uploader};
 use crate::error::{Doing, Error, ServerError};
 use crate::grid::{Pace, Upload};
@@ -48,17 +48,17 @@ impl Uploader {
         };
         let mut phases = vec![(Phase::Key, begun.elapsed())];
 
-        let mut effort = self.effort(key.storage_index());
+        let mut uploads = self.share_uploads(key.storage_index());
         let begun = Instant::now();
-        let mut cap = self.remembered(&mut effort, &key, geometry).await;
+        let mut cap = self.remembered(&mut uploads, &key, geometry).await;
         if cap.is_some() {
             phases.push((Phase::Ask, begun.elapsed()));
         }
-        effort.hope()?;
+        uploads.ensure_feasible()?;
         let mut is_changed = false;
         for pass in 0..PASSES_MAX {
             let is_cap_known = cap.is_some();
-            let assignments = effort.assign();
+            let assignments = uploads.assign();
             if assignments.is_empty() && is_cap_known {
                 break;
             }
@@ -66,23 +66,23 @@ impl Uploader {
             let is_asked = pass > 0 || geometry.file_size() > UNASKED_SIZE_MAX;
             let share_size = Some(geometry.share_size());
             let begun = Instant::now();
-            let sinks = open(&mut effort, assignments, share_size, is_asked).await;
+            let sinks = open(&mut uploads, assignments, share_size, is_asked).await;
             let (file, key) = (file.clone(), key.clone());
-            let encoding = Encoding::of_file(file, key, parameters, shares(&sinks));
-            cap = Some(self.stream(&mut effort, sinks, encoding).await?);
+            let encoding = EncodingThread::of_file(file, key, parameters, shares(&sinks));
+            cap = Some(self.stream(&mut uploads, sinks, encoding).await?);
             phases.push((Phase::Stream, begun.elapsed()));
             let begun = Instant::now();
-            await_ends(&mut effort).await;
+            await_ends(&mut uploads).await;
             phases.push((Phase::Acknowledge, begun.elapsed()));
         }
         let cap = cap.expect("the first pass makes it");
         if is_changed {
-            self.remember(&effort, cap.storage_index(), cap.ueb_hash());
+            self.remember(&uploads, cap.storage_index(), cap.ueb_hash());
         } else {
             self.observer.encoded(geometry.file_size());
         }
-        effort.outcome()?;
-        Ok(effort.into_uploaded(Cap::Read(cap), geometry.file_size(), phases))
+        uploads.outcome()?;
+        Ok(uploads.into_uploaded(Cap::Read(cap), geometry.file_size(), phases))
     }
 
     pub(super) async fn upload_large_stream(
@@ -92,37 +92,37 @@ impl Uploader {
         key: ReadKey,
         parameters: Parameters,
     ) -> Result<Uploaded, Error> {
-        let mut effort = self.effort(key.storage_index());
-        effort.hope()?;
+        let mut uploads = self.share_uploads(key.storage_index());
+        uploads.ensure_feasible()?;
         let begun = Instant::now();
-        let assignments = effort.assign();
-        let sinks = open(&mut effort, assignments, None, true).await;
+        let assignments = uploads.assign();
+        let sinks = open(&mut uploads, assignments, None, true).await;
         // What is lost from here on cannot be made again.
-        effort.plan.freeze();
-        let encoding = Encoding::of_stream(name, stream, key, parameters, shares(&sinks));
-        let cap = self.stream(&mut effort, sinks, encoding).await?;
+        uploads.plan.freeze();
+        let encoding = EncodingThread::of_stream(name, stream, key, parameters, shares(&sinks));
+        let cap = self.stream(&mut uploads, sinks, encoding).await?;
         let mut phases = vec![(Phase::Stream, begun.elapsed())];
         let begun = Instant::now();
-        await_ends(&mut effort).await;
+        await_ends(&mut uploads).await;
         phases.push((Phase::Acknowledge, begun.elapsed()));
-        effort.outcome()?;
+        uploads.outcome()?;
         let size = cap.size();
-        Ok(effort.into_uploaded(Cap::Read(cap), size, phases))
+        Ok(uploads.into_uploaded(Cap::Read(cap), size, phases))
     }
 
     /// Sends everything that `encoding` makes to where it belongs.
     async fn stream(
         &self,
-        effort: &mut Effort<'_>,
+        uploads: &mut ShareUploads<'_>,
         mut sinks: Vec<Sink>,
-        mut encoding: Encoding,
+        mut encoding: EncodingThread,
     ) -> Result<ReadCap, Error> {
         let mut brake = Brake::new();
         loop {
             let step = tokio::select! {
                 step = encoding.next() => step?,
-                (assignment, _) = effort.hear() => {
-                    lose(effort, &mut sinks, &encoding, assignment)?;
+                (assignment, _) = uploads.next_reply() => {
+                    lose(uploads, &mut sinks, &encoding, assignment)?;
                     continue;
                 }
             };
@@ -133,7 +133,7 @@ impl Uploader {
                             sink.hold(bytes.clone());
                         }
                     }
-                    deliver(effort, &mut sinks, &encoding, &mut brake).await?;
+                    deliver(uploads, &mut sinks, &encoding, &mut brake).await?;
                     self.observer.encoded(len);
                 }
                 Step::End(encoded) => {
@@ -185,25 +185,25 @@ fn shares(sinks: &[Sink]) -> Vec<ShareNumber> {
 
 /// Opens uploads; where it `is_asked`, waits until the servers have said from where on to send.
 async fn open(
-    effort: &mut Effort<'_>,
+    uploads: &mut ShareUploads<'_>,
     assignments: Vec<Assignment>,
     share_size: Option<u64>,
     is_asked: bool,
 ) -> Vec<Sink> {
     let mut ready = Vec::new();
     let mut opening = BTreeMap::new();
-    let hedge = effort.grid.patience().hedge;
+    let hedge = uploads.grid.patience().hedge;
     let mut pace = Pace::start();
     let mut assignments = assignments;
     loop {
         for assignment in assignments {
-            let upload = effort.server(assignment).open(
-                &effort.trips,
-                effort.storage_index,
+            let upload = uploads.server(assignment).open(
+                &uploads.trips,
+                uploads.storage_index,
                 assignment.share,
                 share_size,
-                is_asked.then(|| effort.resumed(assignment)),
-                effort.ended(assignment),
+                is_asked.then(|| uploads.resumed(assignment)),
+                uploads.ended(assignment),
             );
             if is_asked {
                 opening.insert(assignment, upload);
@@ -214,11 +214,11 @@ async fn open(
         if opening.is_empty() {
             return ready;
         }
-        let is_enough = effort.would_suffice(ready.iter().map(|sink| sink.assignment));
+        let is_enough = uploads.would_suffice(ready.iter().map(|sink| sink.assignment));
         let is_late = tokio::select! {
-            (assignment, news) = effort.hear() => {
+            (assignment, reply) = uploads.next_reply() => {
                 let upload = opening.remove(&assignment);
-                if let (Some(upload), News::ResumeAt(offset)) = (upload, news) {
+                if let (Some(upload), Reply::ResumeAt(offset)) = (upload, reply) {
                     ready.push(Sink::new(assignment, upload, offset));
                 }
                 false
@@ -228,15 +228,15 @@ async fn open(
         pace.heard();
         if is_late {
             for assignment in opening.keys() {
-                effort.plan.hedge(assignment.server);
+                uploads.plan.hedge(assignment.server);
             }
         }
-        assignments = effort.assign();
+        assignments = uploads.assign();
         if is_late && assignments.is_empty() {
             // The upload begins without them.
             for (assignment, upload) in opening {
                 drop(upload);
-                effort.give_up(assignment, effort.too_late());
+                uploads.give_up(assignment, uploads.too_late());
             }
             return ready;
         }
@@ -245,9 +245,9 @@ async fn open(
 
 /// Queues what all sinks hold, waiting for room where there is none.
 async fn deliver(
-    effort: &mut Effort<'_>,
+    uploads: &mut ShareUploads<'_>,
     sinks: &mut Vec<Sink>,
-    encoding: &Encoding,
+    encoding: &EncodingThread,
     brake: &mut Brake,
 ) -> Result<(), Error> {
     loop {
@@ -262,31 +262,31 @@ async fn deliver(
         let is_braked = drained * 2 >= sinks.len();
         let begun = Instant::now();
         let lost = tokio::select! {
-            () = effort.grid.room() => None,
-            (assignment, _) = effort.hear() => Some(assignment),
+            () = uploads.grid.room() => None,
+            (assignment, _) = uploads.next_reply() => Some(assignment),
             () = sleep(BRAKE_STEP) => None,
         };
         if is_braked {
-            brake.add(effort, &late, begun.elapsed());
+            brake.add(uploads, &late, begun.elapsed());
         }
         if let Some(assignment) = lost {
-            lose(effort, sinks, encoding, assignment)?;
+            lose(uploads, sinks, encoding, assignment)?;
         }
     }
 }
 
 /// A server is done with its share: it has it, refuses it, or is gone.
 fn lose(
-    effort: &Effort<'_>,
+    uploads: &ShareUploads<'_>,
     sinks: &mut Vec<Sink>,
-    encoding: &Encoding,
+    encoding: &EncodingThread,
     assignment: Assignment,
 ) -> Result<(), Error> {
     sinks.retain(|sink| sink.assignment != assignment);
     if !sinks.iter().any(|sink| sink.is_of(assignment.share)) {
         encoding.drop_share(assignment.share);
     }
-    effort.hope()
+    uploads.ensure_feasible()
 }
 
 /// Sends the ends of all shares.
@@ -299,15 +299,15 @@ fn end(encoded: &Encoded, sinks: Vec<Sink>) {
 }
 
 /// Waits for the acknowledgements, as long as enough are missing or it is not too long.
-async fn await_ends(effort: &mut Effort<'_>) {
+async fn await_ends(uploads: &mut ShareUploads<'_>) {
     let mut pace = Pace::start();
-    let grace = effort.grid.patience().grace;
-    while !effort.plan.awaited().is_empty() {
+    let grace = uploads.grid.patience().grace;
+    while !uploads.plan.awaited().is_empty() {
         tokio::select! {
-            _ = effort.hear() => pace.heard(),
-            () = sleep_until(pace.deadline(grace)), if effort.plan.is_happy() => {
-                for server in effort.plan.awaited() {
-                    effort.give_up_server(server);
+            _ = uploads.next_reply() => pace.heard(),
+            () = sleep_until(pace.deadline(grace)), if uploads.plan.is_happy() => {
+                for server in uploads.plan.awaited() {
+                    uploads.give_up_server(server);
                 }
             }
         }
@@ -332,13 +332,13 @@ impl Brake {
         }
     }
 
-    fn add(&mut self, effort: &Effort<'_>, late: &[ServerIndex], time: Duration) {
-        let limit = effort.grid.patience().hold_back + self.begun.elapsed() / 2;
+    fn add(&mut self, uploads: &ShareUploads<'_>, late: &[ServerIndex], time: Duration) {
+        let limit = uploads.grid.patience().hold_back + self.begun.elapsed() / 2;
         for &server in late {
             let held_back = self.held_back.entry(server).or_default();
             *held_back += time;
-            if *held_back > limit && effort.plan.may_spare(server) {
-                effort.ring()[server].abandon(ServerError::TooSlow {
+            if *held_back > limit && uploads.plan.may_spare(server) {
+                uploads.ring()[server].abandon(ServerError::TooSlow {
                     doing: Doing::TakingBytes,
                     limit,
                 });

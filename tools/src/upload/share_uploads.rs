@@ -15,14 +15,14 @@ use super::{Observer, Phase, Placed, Uploaded};
 use crate::error::{Doing, Error, Failure, ServerError, Unhappy};
 use crate::grid::{Answer, Grid, Held, Pace, Server, Stored, Trips};
 use crate::ledger::ServerTag;
-use crate::placement::{Assignment, Holdings, Plan, ServerIndex};
+use crate::placement::{Assignment, Holdings, PlacementPlan, ServerIndex};
 
 /// How often one share is sent to one server again after the connection broke.
 const POSTPONEMENTS_MAX: u8 = 2;
 
-pub(super) struct Effort<'a> {
+pub(super) struct ShareUploads<'a> {
     pub(super) grid: &'a Grid,
-    pub(super) plan: Plan,
+    pub(super) plan: PlacementPlan,
     pub(super) trips: Trips,
     pub(super) storage_index: StorageIndex,
     observer: &'a dyn Observer,
@@ -33,19 +33,19 @@ pub(super) struct Effort<'a> {
     postponements: BTreeMap<Assignment, u8>,
     stored: BTreeMap<Assignment, Stored>,
     failures: Vec<Failure>,
-    sender: mpsc::UnboundedSender<(Assignment, News)>,
-    inbox: mpsc::UnboundedReceiver<(Assignment, News)>,
+    sender: mpsc::UnboundedSender<(Assignment, Reply)>,
+    inbox: mpsc::UnboundedReceiver<(Assignment, Reply)>,
 }
 
 /// What a server says of an assignment.
-pub(super) enum News {
+pub(super) enum Reply {
     /// The upload goes on from this offset.
     ResumeAt(u64),
     /// The upload is over.
     Ended(Answer<Stored>),
 }
 
-impl<'a> Effort<'a> {
+impl<'a> ShareUploads<'a> {
     pub(super) fn new(
         grid: &'a Grid,
         observer: &'a dyn Observer,
@@ -56,7 +56,7 @@ impl<'a> Effort<'a> {
         let ring = grid.ring(storage_index);
         let (sender, inbox) = mpsc::unbounded_channel();
         Self {
-            plan: Plan::new(ring.len(), total, happy, Holdings::new()),
+            plan: PlacementPlan::new(ring.len(), total, happy, Holdings::new()),
             grid,
             observer,
             trips: Trips::new(),
@@ -88,28 +88,28 @@ impl<'a> Effort<'a> {
         assignments
     }
 
-    /// What passes the end of an assignment on to [`Effort::hear`].
+    /// What passes the end of an assignment on to [`ShareUploads::next_reply`].
     pub(super) fn ended(&self, assignment: Assignment) -> impl FnOnce(Answer<Stored>) + 'static {
         let sender = self.sender.clone();
         // Nobody listens once the upload is over; then nobody needs to know.
-        move |answer| drop(sender.send((assignment, News::Ended(answer))))
+        move |answer| drop(sender.send((assignment, Reply::Ended(answer))))
     }
 
-    /// What passes the offset of a resumed upload on to [`Effort::hear`].
+    /// What passes the offset of a resumed upload on to [`ShareUploads::next_reply`].
     pub(super) fn resumed(&self, assignment: Assignment) -> Box<dyn FnOnce(u64)> {
         let sender = self.sender.clone();
-        Box::new(move |offset| drop(sender.send((assignment, News::ResumeAt(offset)))))
+        Box::new(move |offset| drop(sender.send((assignment, Reply::ResumeAt(offset)))))
     }
 
-    /// Waits for news of an assignment and takes note of it.
-    pub(super) async fn hear(&mut self) -> (Assignment, News) {
+    /// Waits for the next reply about an assignment and takes note of it.
+    pub(super) async fn next_reply(&mut self) -> (Assignment, Reply) {
         loop {
-            let (assignment, news) = self.inbox.recv().await.expect("we hold a sender ourselves");
+            let (assignment, reply) = self.inbox.recv().await.expect("we hold a sender ourselves");
             if !self.outstanding.contains(&assignment) {
                 // Given up meanwhile.
                 continue;
             }
-            if let News::Ended(answer) = &news {
+            if let Reply::Ended(answer) = &reply {
                 self.outstanding.remove(&assignment);
                 match answer {
                     Ok(stored) => {
@@ -119,7 +119,7 @@ impl<'a> Effort<'a> {
                     Err(error) => self.refused(assignment, error.clone()),
                 }
             }
-            return (assignment, news);
+            return (assignment, reply);
         }
     }
 
@@ -164,7 +164,7 @@ impl<'a> Effort<'a> {
     }
 
     /// Sends what `ask` sends, and waits until all shares are stored, or enough and no more will be.
-    pub(super) async fn gather(&mut self, mut ask: impl FnMut(&Self, Assignment)) {
+    pub(super) async fn put_all(&mut self, mut ask: impl FnMut(&Self, Assignment)) {
         let mut pace = Pace::start();
         for assignment in self.assign() {
             ask(self, assignment);
@@ -176,7 +176,7 @@ impl<'a> Effort<'a> {
             // Nobody is given up before others were asked for what it owes.
             let may_end = self.plan.is_happy() && (is_hedged || !is_answered);
             tokio::select! {
-                _ = self.hear() => pace.heard(),
+                _ = self.next_reply() => pace.heard(),
                 () = sleep_until(pace.deadline(patience.hedge)), if is_answered => {
                     for server in self.plan.awaited() {
                         self.plan.hedge(server);
@@ -235,7 +235,7 @@ impl<'a> Effort<'a> {
             self.stored
                 .insert(Assignment { share, server }, Stored::Before);
         }
-        self.plan = Plan::new(self.ring.len(), self.total, self.happy, held);
+        self.plan = PlacementPlan::new(self.ring.len(), self.total, self.happy, held);
     }
 
     /// Gives up whatever this server still owes.
@@ -260,7 +260,7 @@ impl<'a> Effort<'a> {
     }
 
     /// Fails if even a grid in which all goes well would be too small.
-    pub(super) fn hope(&self) -> Result<(), Error> {
+    pub(super) fn ensure_feasible(&self) -> Result<(), Error> {
         if self.plan.may_become_happy() {
             Ok(())
         } else {
