@@ -15,14 +15,16 @@ use tokio::sync::Notify;
 
 use crate::placement::permuted;
 
+mod answer;
 mod link;
 mod pace;
 mod pin;
 mod server;
 mod trips;
 
+pub use answer::{Answer, Held, Reading, Stored};
 pub use pace::Pace;
-pub use server::{Answer, Held, Reading, Server, Stored, Upload, name_of};
+pub use server::{Server, Upload, name_of};
 pub use trips::Trips;
 
 /// The servers of a grid, in the order in which they were configured.

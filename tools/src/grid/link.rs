@@ -21,8 +21,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Patience;
+use super::answer::{Answer, Held, Reading, Stored};
 use super::pin;
-use super::server::{Answer, Held, Reading, Stored};
 use super::trips::{Sent, Trips};
 use crate::error::ServerError;
 
@@ -39,7 +39,7 @@ const SHUNNED: u32 = 2;
 
 /// The way to one server.
 pub(super) struct Link {
-    target: Target,
+    address: Address,
     state: RefCell<State>,
     /// The writer has something to do.
     work: Notify,
@@ -49,7 +49,7 @@ pub(super) struct Link {
     abandon: Notify,
 }
 
-struct Target {
+struct Address {
     network: Network,
     host: String,
     port: u16,
@@ -60,7 +60,7 @@ struct Target {
 }
 
 struct State {
-    phase: Phase,
+    reach: Reach,
     /// Counts connections, so that an upload of an earlier one is not taken for a later one's.
     era: u64,
     connection: Connection,
@@ -73,7 +73,7 @@ struct State {
     is_closing: bool,
 }
 
-enum Phase {
+enum Reach {
     /// No connection, and none needed.
     Idle,
     Connecting,
@@ -136,7 +136,7 @@ impl Link {
         patience: Patience,
         room: Rc<Notify>,
     ) -> Self {
-        let target = Target {
+        let address = Address {
             network: nurl.network(),
             host: nurl.host().as_str().to_owned(),
             port: nurl.port(),
@@ -147,16 +147,16 @@ impl Link {
         };
         Self {
             state: RefCell::new(State {
-                phase: Phase::Idle,
+                reach: Reach::Idle,
                 era: 0,
-                connection: target.greet(),
+                connection: address.greet(),
                 waiting: HashMap::new(),
                 welcome: None,
                 traffic_before: Traffic::default(),
                 abandoned: None,
                 is_closing: false,
             }),
-            target,
+            address,
             work: Notify::new(),
             room,
             abandon: Notify::new(),
@@ -166,21 +166,21 @@ impl Link {
     /// Queues a request, and connects if need be. An upload gets its name, unless it failed at once.
     pub(super) fn ask(self: &Rc<Self>, trips: &Trips, asked: Asked) -> Option<UploadId> {
         let mut state = self.state.borrow_mut();
-        if let Phase::Shunned { error, until } = &state.phase {
+        if let Reach::Shunned { error, until } = &state.reach {
             if Instant::now() < *until {
                 let error = error.clone();
                 drop(state);
                 asked.fail(&error);
                 return None;
             }
-            state.phase = Phase::Idle;
+            state.reach = Reach::Idle;
         }
-        if matches!(state.phase, Phase::Idle) {
-            state.phase = Phase::Connecting;
+        if matches!(state.reach, Reach::Idle) {
+            state.reach = Reach::Connecting;
             tokio::task::spawn_local(pump::run(self.clone()));
         }
         let waiting = Waiting {
-            sent: trips.send(matches!(state.phase, Phase::Open)),
+            sent: trips.send(matches!(state.reach, Reach::Open)),
             trips: trips.clone(),
             asked,
             resends: 0,
@@ -230,7 +230,7 @@ impl Link {
 
     pub(super) fn abandon(&self, error: ServerError) {
         let mut state = self.state.borrow_mut();
-        if matches!(state.phase, Phase::Connecting | Phase::Open) {
+        if matches!(state.reach, Reach::Connecting | Reach::Open) {
             state.abandoned.get_or_insert(error);
             self.abandon.notify_one();
         }
@@ -327,7 +327,7 @@ impl Link {
         let mut guard = self.state.borrow_mut();
         let state = &mut *guard;
         state.traffic_before = sum(state.traffic_before, state.connection.traffic());
-        state.connection = self.target.greet();
+        state.connection = self.address.greet();
         state.era += 1;
         state.abandoned = None;
         state.is_closing = false;
@@ -339,14 +339,14 @@ impl Link {
             .map(|(_, waiting)| waiting)
             .partition(|waiting| is_passing && waiting.may_be_sent_again());
         let is_needed = !again.is_empty();
-        state.phase = if is_needed {
-            Phase::Connecting
+        state.reach = if is_needed {
+            Reach::Connecting
         } else if error.is_passing() {
-            Phase::Idle
+            Reach::Idle
         } else {
-            Phase::Shunned {
+            Reach::Shunned {
                 error: error.clone(),
-                until: Instant::now() + self.target.patience.connect * SHUNNED,
+                until: Instant::now() + self.address.patience.connect * SHUNNED,
             }
         };
         for mut waiting in again {
@@ -364,7 +364,7 @@ impl Link {
     }
 }
 
-impl Target {
+impl Address {
     /// A connection that has said HELLO, into its buffer.
     fn greet(&self) -> Connection {
         Connection::new(&self.secret, &self.swissnum)

@@ -6,53 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lafs::nurl::Nurl;
 use lafs::{ConnectionSecret, ShareNumber, StorageIndex};
-use protocol::{HeldShare, ReadRequest, Reason, Traffic, Welcome};
+use protocol::{ReadRequest, Traffic, Welcome};
 use tokio::sync::Notify;
 
 use super::Patience;
+use super::answer::{Answer, Held, Reading, Stored};
 use super::link::{Asked, Link, UploadId};
 use super::trips::Trips;
 use crate::error::ServerError;
 use crate::placement::Seed;
-
-/// What a server answered, or why it did not.
-pub type Answer<T> = Result<T, Arc<ServerError>>;
-
-/// How a share came to be on a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// It was sent, and is durable.
-    Now,
-    /// It was there; our lease was renewed.
-    Before,
-}
-
-/// Part of the answer to a read.
-#[derive(Debug)]
-pub enum Reading {
-    /// Bytes of a share. Nothing is known about them.
-    Bytes {
-        /// Which share.
-        share: ShareNumber,
-        /// Where in it.
-        offset: u64,
-        /// At least one.
-        bytes: Bytes,
-    },
-    /// The end: the shares that the server holds of those asked for.
-    Held(Held),
-    /// The end: there is no answer, or not all of it.
-    Failed(Arc<ServerError>),
-}
-
-/// The shares that a server holds, of those asked for.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// Them, ascending.
-    pub shares: Vec<HeldShare>,
-    /// Why something that was asked for is missing although it is held.
-    pub failure: Option<Reason>,
-}
 
 /// One server.
 pub struct Server {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{Link, Phase, pin};
+use super::{Link, Reach, pin};
 use crate::error::{Doing, ServerError};
 use crate::grid::PROGRESS_SIZE_MIN;
 
@@ -41,7 +41,7 @@ async fn serve(link: &Link) -> ServerError {
         Ok(stream) => stream,
         Err(error) => return error,
     };
-    link.state.borrow_mut().phase = Phase::Open;
+    link.state.borrow_mut().reach = Reach::Open;
     let (mut reader, mut writer) = tokio::io::split(stream);
     tokio::select! {
         error = write(link, &mut writer) => ServerError::Broken(error),
@@ -51,8 +51,8 @@ async fn serve(link: &Link) -> ServerError {
 }
 
 async fn connect(link: &Link) -> Result<TlsStream<TcpStream>, ServerError> {
-    let target = &link.target;
-    if target.network != Network::Tcp {
+    let address = &link.address;
+    if address.network != Network::Tcp {
         let error = io::Error::new(
             io::ErrorKind::Unsupported,
             "tahoectl does not reach onion services",
@@ -60,12 +60,12 @@ async fn connect(link: &Link) -> Result<TlsStream<TcpStream>, ServerError> {
         return Err(ServerError::Unreachable(error));
     }
     let connecting = async {
-        let stream = TcpStream::connect((target.host.as_str(), target.port))
+        let stream = TcpStream::connect((address.host.as_str(), address.port))
             .await
             .map_err(ServerError::Unreachable)?;
         // A frame must not wait for the acknowledgement of the one before it.
         stream.set_nodelay(true).map_err(ServerError::Unreachable)?;
-        let stream = TlsConnector::from(target.config.clone())
+        let stream = TlsConnector::from(address.config.clone())
             .connect(pin::server_name(), stream)
             .await
             .map_err(pin::handshake_error)?;
@@ -76,7 +76,7 @@ async fn connect(link: &Link) -> Result<TlsStream<TcpStream>, ServerError> {
             Err(ServerError::OtherProtocol)
         }
     };
-    let limit = target.patience.connect;
+    let limit = address.patience.connect;
     timeout(limit, connecting)
         .await
         .unwrap_or(Err(ServerError::TooSlow {
@@ -153,7 +153,7 @@ const SLICES: usize = 16;
 
 /// Ends when nothing has moved for too long although the server owes a move.
 async fn watch(link: &Link) -> ServerError {
-    let limit = link.target.patience.answer;
+    let limit = link.address.patience.answer;
     let mut mark = (Instant::now(), 0);
     loop {
         sleep(limit / WATCHES).await;
