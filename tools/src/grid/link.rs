@@ -9,10 +9,11 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use lafs::nurl::{Network, Nurl};
-use lafs::{ConnectionSecret, ShareNumber, StorageIndex, Swissnum};
+use lafs::nurl::Nurl;
+use lafs::{ConnectionSecret, ShareNumber, StorageIndex};
 use protocol::client::{Connection, Event};
 use protocol::server::Outcome;
 use protocol::{ReadRequest, RequestNumber, Traffic, Welcome};
@@ -22,7 +23,10 @@ use tokio::time::Instant;
 
 use super::Patience;
 use super::answer::{Answer, Held, Reading, Stored};
+use super::awaited::Sight;
+use super::dial::Dial;
 use super::pin;
+use super::samples::Samples;
 use super::trips::{Sent, Trips};
 use crate::error::ServerError;
 
@@ -34,8 +38,11 @@ const QUEUE_LEN_MAX: usize = 192 << 10;
 /// How often a request is sent again on a new connection.
 const RESENDS_MAX: u8 = 1;
 
-/// A server that could not be used is left alone for this many times the patience for connecting.
+/// A server that could not be used is left alone for this many times the patience with a stall.
 const SHUNNED: u32 = 2;
+
+/// What a first answer is expected to take, in times of what TCP's handshake took.
+const FIRST_ROUND_TRIPS: u32 = 4;
 
 /// The way to one server.
 pub(super) struct Link {
@@ -50,12 +57,10 @@ pub(super) struct Link {
 }
 
 struct Address {
-    network: Network,
-    host: String,
-    port: u16,
+    nurl: Nurl,
+    dial: Rc<dyn Dial>,
     config: Arc<ClientConfig>,
     secret: ConnectionSecret,
-    swissnum: Swissnum,
     patience: Patience,
 }
 
@@ -68,6 +73,14 @@ struct State {
     welcome: Option<Welcome>,
     /// Of the connections before this one.
     traffic_before: Traffic,
+    /// When the last bytes came.
+    heard: Option<Instant>,
+    /// What connecting took: about a round trip.
+    round_trip: Option<Duration>,
+    /// How long it took from a question to the first bytes of its answer, when idle.
+    reactions: Samples,
+    /// It was found late and has not said anything since.
+    is_late: bool,
     /// Set to make the task end the connection with this error.
     abandoned: Option<ServerError>,
     is_closing: bool,
@@ -89,6 +102,8 @@ struct Waiting {
     asked: Asked,
     trips: Trips,
     sent: Sent,
+    /// When it was asked, if the server had nothing else to do; until it reacts.
+    timed: Option<Instant>,
     resends: u8,
 }
 
@@ -134,15 +149,14 @@ impl Link {
         nurl: &Nurl,
         secret: ConnectionSecret,
         patience: Patience,
+        dial: Rc<dyn Dial>,
         room: Rc<Notify>,
     ) -> Self {
         let address = Address {
-            network: nurl.network(),
-            host: nurl.host().as_str().to_owned(),
-            port: nurl.port(),
+            nurl: nurl.clone(),
+            dial,
             config: pin::client_config(nurl.key_hash()),
             secret,
-            swissnum: nurl.swissnum().clone(),
             patience,
         };
         Self {
@@ -153,6 +167,10 @@ impl Link {
                 waiting: HashMap::new(),
                 welcome: None,
                 traffic_before: Traffic::default(),
+                heard: None,
+                round_trip: None,
+                reactions: Samples::default(),
+                is_late: false,
                 abandoned: None,
                 is_closing: false,
             }),
@@ -182,6 +200,7 @@ impl Link {
         let waiting = Waiting {
             sent: trips.send(matches!(state.reach, Reach::Open)),
             trips: trips.clone(),
+            timed: (state.waiting.is_empty() && asked.is_quick()).then(Instant::now),
             asked,
             resends: 0,
         };
@@ -246,6 +265,24 @@ impl Link {
         sum(state.traffic_before, state.connection.traffic())
     }
 
+    pub(super) fn sight(&self) -> Sight {
+        let state = self.state.borrow();
+        let typical = state.reactions.typical();
+        Sight {
+            heard: state.heard,
+            // Not asked before: TLS and the answer are two more round trips, and some work.
+            usual: typical.or(state.round_trip.map(|time| time * FIRST_ROUND_TRIPS)),
+        }
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.state.borrow().is_late
+    }
+
+    pub(super) fn note_late(&self) {
+        self.state.borrow_mut().is_late = true;
+    }
+
     pub(super) fn welcome(&self) -> Option<Welcome> {
         self.state.borrow().welcome
     }
@@ -280,9 +317,10 @@ impl Link {
                 offset,
                 bytes,
             } => {
-                let mut state = self.state.borrow_mut();
+                let mut guard = self.state.borrow_mut();
+                let state = &mut *guard;
                 if let Some(waiting) = state.waiting.get_mut(&request) {
-                    waiting.trips.receive(waiting.sent);
+                    waiting.receive(&mut state.reactions);
                     if let Asked::Read {
                         is_begun, reply, ..
                     } = &mut waiting.asked
@@ -313,8 +351,9 @@ impl Link {
     }
 
     fn settle(&self, request: RequestNumber) -> Option<Asked> {
-        let waiting = self.state.borrow_mut().waiting.remove(&request)?;
-        waiting.trips.receive(waiting.sent);
+        let mut state = self.state.borrow_mut();
+        let mut waiting = state.waiting.remove(&request)?;
+        waiting.receive(&mut state.reactions);
         Some(waiting.asked)
     }
 
@@ -330,6 +369,7 @@ impl Link {
         state.connection = self.address.greet();
         state.era += 1;
         state.abandoned = None;
+        state.is_late = false;
         state.is_closing = false;
 
         let mut waiting: Vec<_> = state.waiting.drain().collect();
@@ -346,11 +386,12 @@ impl Link {
         } else {
             Reach::Shunned {
                 error: error.clone(),
-                until: Instant::now() + self.address.patience.connect * SHUNNED,
+                until: Instant::now() + self.address.patience.stall * SHUNNED,
             }
         };
         for mut waiting in again {
             waiting.resends += 1;
+            waiting.timed = None;
             waiting.sent = waiting.trips.send(false);
             state.send(waiting);
         }
@@ -367,7 +408,7 @@ impl Link {
 impl Address {
     /// A connection that has said HELLO, into its buffer.
     fn greet(&self) -> Connection {
-        Connection::new(&self.secret, &self.swissnum)
+        Connection::new(&self.secret, self.nurl.swissnum())
     }
 }
 
@@ -414,7 +455,7 @@ impl State {
     /// The server has said from where on it wants the bytes of an upload.
     fn resume(&mut self, request: RequestNumber) -> Option<Box<dyn FnOnce(u64)>> {
         let waiting = self.waiting.get_mut(&request)?;
-        waiting.trips.receive(waiting.sent);
+        waiting.receive(&mut self.reactions);
         // The bytes that follow from this answer are a trip of their own.
         waiting.sent = waiting.trips.send(true);
         match &mut waiting.asked {
@@ -448,6 +489,14 @@ impl State {
 }
 
 impl Waiting {
+    /// The server has reacted.
+    fn receive(&mut self, reactions: &mut Samples) {
+        self.trips.receive(self.sent);
+        if let Some(asked) = self.timed.take() {
+            reactions.push(asked.elapsed());
+        }
+    }
+
     fn may_be_sent_again(&self) -> bool {
         let is_whole = match &self.asked {
             Asked::Put { .. } | Asked::Lease { .. } => true,
@@ -460,6 +509,14 @@ impl Waiting {
 }
 
 impl Asked {
+    /// Whether the server can react as soon as it has the question.
+    fn is_quick(&self) -> bool {
+        match self {
+            Self::Put { .. } | Self::Lease { .. } | Self::Read { .. } => true,
+            Self::Upload { resume_at, .. } => resume_at.is_some(),
+        }
+    }
+
     fn fail(self, error: &Arc<ServerError>) {
         match self {
             Self::Put { reply, .. } | Self::Upload { reply, .. } => reply(Err(error.clone())),

@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 
 use super::Patience;
 use super::answer::{Answer, Held, Reading, Stored};
+use super::awaited::Sight;
+use super::dial::Dial;
 use super::link::{Asked, Link, UploadId};
 use super::trips::Trips;
 use crate::error::ServerError;
@@ -25,12 +27,18 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn new(nurl: Nurl, master: &[u8; 32], patience: Patience, room: Rc<Notify>) -> Self {
+    pub(super) fn new(
+        nurl: Nurl,
+        master: &[u8; 32],
+        patience: Patience,
+        dial: Rc<dyn Dial>,
+        room: Rc<Notify>,
+    ) -> Self {
         let secret = ConnectionSecret::derive(master, nurl.key_hash().as_bytes());
         Self {
             name: name_of(&nurl),
             seed: Seed::new(*nurl.key_hash().as_bytes()),
-            link: Rc::new(Link::new(&nurl, secret, patience, room)),
+            link: Rc::new(Link::new(&nurl, secret, patience, dial, room)),
             nurl,
         }
     }
@@ -63,6 +71,23 @@ impl Server {
     #[must_use]
     pub fn welcome(&self) -> Option<Welcome> {
         self.link.welcome()
+    }
+
+    /// What it has shown of itself so far.
+    #[must_use]
+    pub fn sight(&self) -> Sight {
+        self.link.sight()
+    }
+
+    /// Whether it was found late, and has not said anything since.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.link.is_late()
+    }
+
+    /// Remembers that it is late, until it says something.
+    pub fn note_late(&self) {
+        self.link.note_late();
     }
 
     /// Stores a share that fits into one frame. Sent again if the connection breaks.

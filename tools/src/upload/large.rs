@@ -5,7 +5,7 @@
 //! that was lost on the way goes to another server, or to the same one from where it broke off, in
 //! a further pass over the file; a stream has one pass only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,15 +14,16 @@ use bytes::{Buf, Bytes};
 use encoder::{Encoded, Geometry};
 use lafs::cap::{Cap, ReadCap};
 use lafs::{Parameters, ReadKey, ShareNumber, num};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
-use super::encoding::{self, EncodingThread, Step};
-use super::share_uploads::{Reply, ShareUploads};
+use super::brake::Brake;
+use super::encoding::{self, EncodeAhead, Step};
+use super::share_uploads::{Reply, ShareUploads, note};
 use super::{Phase, Uploaded, Uploader};
-use crate::error::{Doing, Error, ServerError};
-use crate::grid::{Pace, Upload};
+use crate::error::Error;
+use crate::grid::{Awaited, Upload, until};
 use crate::input::InputFile;
-use crate::placement::{Assignment, ServerIndex};
+use crate::placement::Assignment;
 
 /// Below this size nothing is asked before the bytes follow. Above it, a round trip is nothing to
 /// the upload, and saves sending what is refused, is there already, or was sent before a crash.
@@ -68,7 +69,7 @@ impl Uploader {
             let begun = Instant::now();
             let sinks = open(&mut uploads, assignments, share_size, is_asked).await;
             let (file, key) = (file.clone(), key.clone());
-            let encoding = EncodingThread::of_file(file, key, parameters, shares(&sinks));
+            let encoding = EncodeAhead::of_file(file, key, parameters, shares(&sinks));
             cap = Some(self.stream(&mut uploads, sinks, encoding).await?);
             phases.push((Phase::Stream, begun.elapsed()));
             let begun = Instant::now();
@@ -99,7 +100,7 @@ impl Uploader {
         let sinks = open(&mut uploads, assignments, None, true).await;
         // What is lost from here on cannot be made again.
         uploads.plan.freeze();
-        let encoding = EncodingThread::of_stream(name, stream, key, parameters, shares(&sinks));
+        let encoding = EncodeAhead::of_stream(name, stream, key, parameters, shares(&sinks));
         let cap = self.stream(&mut uploads, sinks, encoding).await?;
         let mut phases = vec![(Phase::Stream, begun.elapsed())];
         let begun = Instant::now();
@@ -115,9 +116,9 @@ impl Uploader {
         &self,
         uploads: &mut ShareUploads<'_>,
         mut sinks: Vec<Sink>,
-        mut encoding: EncodingThread,
+        mut encoding: EncodeAhead,
     ) -> Result<ReadCap, Error> {
-        let mut brake = Brake::new();
+        let mut brake = Brake::new(uploads.grid.patience(), Instant::now());
         loop {
             let step = tokio::select! {
                 step = encoding.next() => step?,
@@ -190,10 +191,9 @@ async fn open(
     share_size: Option<u64>,
     is_asked: bool,
 ) -> Vec<Sink> {
-    let mut ready = Vec::new();
+    let mut ready: Vec<Sink> = Vec::new();
     let mut opening = BTreeMap::new();
-    let hedge = uploads.grid.patience().hedge;
-    let mut pace = Pace::start();
+    let mut awaited = Awaited::quick(uploads.grid.patience());
     let mut assignments = assignments;
     loop {
         for assignment in assignments {
@@ -207,51 +207,55 @@ async fn open(
             );
             if is_asked {
                 opening.insert(assignment, upload);
+                awaited.ask(assignment, Instant::now());
             } else {
                 ready.push(Sink::new(assignment, upload, 0));
             }
         }
-        if opening.is_empty() {
-            return ready;
-        }
         let is_enough = uploads.would_suffice(ready.iter().map(|sink| sink.assignment));
-        let is_late = tokio::select! {
+        if opening.is_empty() || (is_enough && awaited.is_all_late()) {
+            break;
+        }
+        let late_at = awaited.next_late(|late| uploads.sight(late));
+        tokio::select! {
             (assignment, reply) = uploads.next_reply() => {
+                note(&mut awaited, assignment, &reply);
                 let upload = opening.remove(&assignment);
-                if let (Some(upload), Reply::ResumeAt(offset)) = (upload, reply) {
-                    ready.push(Sink::new(assignment, upload, offset));
+                match (upload, reply) {
+                    (Some(upload), Reply::ResumeAt(offset)) => {
+                        if ready.iter().any(|sink| sink.is_of(assignment.share)) {
+                            // Another server was asked meanwhile, and was quicker.
+                            drop(upload);
+                            uploads.withdraw(assignment);
+                        } else {
+                            ready.push(Sink::new(assignment, upload, offset));
+                        }
+                    }
+                    (_, Reply::Ended(_)) => ready.retain(|sink| sink.assignment != assignment),
+                    (None, Reply::ResumeAt(_)) => {}
                 }
-                false
             }
-            () = sleep_until(pace.deadline(hedge)), if is_enough => true,
-        };
-        pace.heard();
-        if is_late {
-            for assignment in opening.keys() {
-                uploads.plan.hedge(assignment.server);
-            }
+            () = until(late_at), if is_enough => drop(uploads.hedge_late(&mut awaited)),
         }
         assignments = uploads.assign();
-        if is_late && assignments.is_empty() {
-            // The upload begins without them.
-            for (assignment, upload) in opening {
-                drop(upload);
-                uploads.give_up(assignment, uploads.too_late());
-            }
-            return ready;
-        }
     }
+    // The upload begins without them.
+    for (assignment, upload) in opening {
+        drop(upload);
+        uploads.give_up_late(assignment, &awaited);
+    }
+    ready
 }
 
 /// Queues what all sinks hold, waiting for room where there is none.
 async fn deliver(
     uploads: &mut ShareUploads<'_>,
     sinks: &mut Vec<Sink>,
-    encoding: &EncodingThread,
+    encoding: &EncodeAhead,
     brake: &mut Brake,
 ) -> Result<(), Error> {
     loop {
-        let late: Vec<_> = sinks
+        let late: BTreeSet<_> = sinks
             .iter_mut()
             .filter_map(|sink| (!sink.release()).then_some(sink.assignment.server))
             .collect();
@@ -266,8 +270,15 @@ async fn deliver(
             (assignment, _) = uploads.next_reply() => Some(assignment),
             () = sleep(BRAKE_STEP) => None,
         };
-        if is_braked {
-            brake.add(uploads, &late, begun.elapsed());
+        let now = Instant::now();
+        let braking = if is_braked { late } else { BTreeSet::new() };
+        for (server, held_back) in brake.add(now, &braking, now - begun) {
+            // Each that is given up may make the next one indispensable.
+            if uploads.plan.may_spare(server) {
+                for assignment in uploads.give_up_server(server, held_back) {
+                    lose(uploads, sinks, encoding, assignment)?;
+                }
+            }
         }
         if let Some(assignment) = lost {
             lose(uploads, sinks, encoding, assignment)?;
@@ -279,7 +290,7 @@ async fn deliver(
 fn lose(
     uploads: &ShareUploads<'_>,
     sinks: &mut Vec<Sink>,
-    encoding: &EncodingThread,
+    encoding: &EncodeAhead,
     assignment: Assignment,
 ) -> Result<(), Error> {
     sinks.retain(|sink| sink.assignment != assignment);
@@ -298,57 +309,29 @@ fn end(encoded: &Encoded, sinks: Vec<Sink>) {
     }
 }
 
-/// Waits for the acknowledgements, as long as enough are missing or it is not too long.
+/// Waits for the acknowledgements. Once enough are there, what is late goes to other servers.
 async fn await_ends(uploads: &mut ShareUploads<'_>) {
-    let mut pace = Pace::start();
-    let grace = uploads.grid.patience().grace;
-    while !uploads.plan.awaited().is_empty() {
+    let mut awaited = Awaited::weighty(uploads.grid.patience());
+    for &assignment in uploads.outstanding() {
+        awaited.ask(assignment, Instant::now());
+    }
+    let asked = uploads.outstanding().len();
+    while !uploads.outstanding().is_empty() {
+        let is_measured = uploads.outstanding().len() * 2 <= asked;
+        let late_at = awaited.next_late(|late| uploads.sight(late));
         tokio::select! {
-            _ = uploads.next_reply() => pace.heard(),
-            () = sleep_until(pace.deadline(grace)), if uploads.plan.is_happy() => {
-                for server in uploads.plan.awaited() {
-                    uploads.give_up_server(server);
+            (assignment, reply) = uploads.next_reply() => note(&mut awaited, assignment, &reply),
+            () = until(late_at), if is_measured && uploads.plan.is_happy() => {
+                for assignment in uploads.hedge_late(&mut awaited) {
+                    uploads.give_up_late(assignment, &awaited);
                 }
             }
         }
     }
 }
 
-/// Notices servers that hold all others back.
-///
-/// Time counts against a server while it has no room and at least half of the others have nothing
-/// left to send. What it may take is [`hold_back`](crate::grid::Patience::hold_back), and half of
-/// the whole time: a server at more than half of the others' speed is never given up.
-struct Brake {
-    begun: Instant,
-    held_back: BTreeMap<ServerIndex, Duration>,
-}
-
-impl Brake {
-    fn new() -> Self {
-        Self {
-            begun: Instant::now(),
-            held_back: BTreeMap::new(),
-        }
-    }
-
-    fn add(&mut self, uploads: &ShareUploads<'_>, late: &[ServerIndex], time: Duration) {
-        let limit = uploads.grid.patience().hold_back + self.begun.elapsed() / 2;
-        for &server in late {
-            let held_back = self.held_back.entry(server).or_default();
-            *held_back += time;
-            if *held_back > limit && uploads.plan.may_spare(server) {
-                uploads.ring()[server].abandon(ServerError::TooSlow {
-                    doing: Doing::TakingBytes,
-                    limit,
-                });
-            }
-        }
-    }
-}
-
 /// How often a server without room is looked at, at least.
-const BRAKE_STEP: Duration = Duration::from_millis(500);
+const BRAKE_STEP: Duration = Duration::from_millis(250);
 
 impl Sink {
     fn new(assignment: Assignment, upload: Upload, skip: u64) -> Self {

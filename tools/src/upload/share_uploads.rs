@@ -9,11 +9,11 @@ use lafs::cap::Cap;
 use lafs::{ShareNumber, StorageIndex};
 use protocol::Reason;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{Observer, Phase, Placed, Uploaded};
 use crate::error::{Doing, Error, Failure, ServerError, Unhappy};
-use crate::grid::{Answer, Grid, Held, Pace, Server, Stored, Trips};
+use crate::grid::{Answer, Awaited, Grid, Held, Server, Sight, Stored, Trips, until};
 use crate::ledger::ServerTag;
 use crate::placement::{Assignment, Holdings, PlacementPlan, ServerIndex};
 
@@ -56,7 +56,7 @@ impl<'a> ShareUploads<'a> {
         let ring = grid.ring(storage_index);
         let (sender, inbox) = mpsc::unbounded_channel();
         Self {
-            plan: PlacementPlan::new(ring.len(), total, happy, Holdings::new()),
+            plan: plan(&ring, total, happy, Holdings::new()),
             grid,
             observer,
             trips: Trips::new(),
@@ -123,13 +123,6 @@ impl<'a> ShareUploads<'a> {
         }
     }
 
-    /// Gives an assignment up, whatever its server may still say.
-    pub(super) fn give_up(&mut self, assignment: Assignment, error: ServerError) {
-        if self.outstanding.remove(&assignment) {
-            self.refused(assignment, Arc::new(error));
-        }
-    }
-
     fn refused(&mut self, assignment: Assignment, error: Arc<ServerError>) {
         let postponements = self.postponements.entry(assignment).or_default();
         match advice(&error) {
@@ -164,99 +157,143 @@ impl<'a> ShareUploads<'a> {
     }
 
     /// Sends what `ask` sends, and waits until all shares are stored, or enough and no more will be.
+    ///
+    /// What a late server owes is sent to another as well; the first answer ends the wait.
     pub(super) async fn put_all(&mut self, mut ask: impl FnMut(&Self, Assignment)) {
-        let mut pace = Pace::start();
-        for assignment in self.assign() {
-            ask(self, assignment);
-        }
-        let patience = self.grid.patience();
-        let mut is_hedged = false;
-        while !self.plan.is_complete() && !self.outstanding.is_empty() {
-            let is_answered = self.stored.len() * 2 >= self.total;
-            // Nobody is given up before others were asked for what it owes.
-            let may_end = self.plan.is_happy() && (is_hedged || !is_answered);
-            tokio::select! {
-                _ = self.next_reply() => pace.heard(),
-                () = sleep_until(pace.deadline(patience.hedge)), if is_answered => {
-                    for server in self.plan.awaited() {
-                        self.plan.hedge(server);
-                    }
-                    is_hedged = true;
-                    pace.heard();
-                }
-                () = sleep_until(pace.deadline(patience.grace)), if may_end => break,
-            }
+        let mut awaited = Awaited::quick(self.grid.patience());
+        loop {
             for assignment in self.assign() {
+                awaited.ask(assignment, Instant::now());
                 ask(self, assignment);
             }
-            if !self.plan.may_become_happy() {
+            let is_over = self.plan.is_complete() || self.outstanding.is_empty();
+            if is_over || !self.plan.may_become_happy() {
                 break;
             }
+            // Before half have answered, the line that is slow may be our own.
+            let is_measured = self.stored.len() * 2 >= self.total;
+            let late_at = awaited.next_late(|late| self.sight(late));
+            let hopeless_at = awaited.hopeless_at();
+            tokio::select! {
+                (assignment, reply) = self.next_reply() => note(&mut awaited, assignment, &reply),
+                () = until(late_at), if is_measured => drop(self.hedge_late(&mut awaited)),
+                () = until(hopeless_at), if self.plan.is_happy() => break,
+            }
         }
-        for server in self.plan.awaited() {
-            self.give_up_server(server);
+        for assignment in self.outstanding.clone() {
+            if awaited.is_late(assignment) {
+                self.give_up_late(assignment, &awaited);
+            } else {
+                self.withdraw(assignment);
+            }
         }
+    }
+
+    /// Turns to other servers for what the late ones owe; returns what that is.
+    pub(super) fn hedge_late(&mut self, awaited: &mut Awaited<Assignment>) -> Vec<Assignment> {
+        let late = awaited.find_late(Instant::now(), |late| self.sight(late));
+        for assignment in &late {
+            self.plan.hedge(assignment.server);
+            self.server(*assignment).note_late();
+        }
+        late
+    }
+
+    pub(super) fn sight(&self, assignment: Assignment) -> Sight {
+        self.server(assignment).sight()
     }
 
     /// Asks servers which shares they hold, renews the leases there, and plans with the answers.
     pub(super) async fn ask_held(&mut self, servers: &[ServerTag], share_size: u64) {
         let (sender, mut answers) = mpsc::unbounded_channel();
+        let mut awaited = Awaited::quick(self.grid.patience());
         for (index, server) in self.ring.iter().enumerate() {
             if servers.contains(&ServerTag::from(server.nurl().key_hash())) {
                 let sender = sender.clone();
+                awaited.ask(index, Instant::now());
                 server.lease(&self.trips, self.storage_index, move |answer| {
                     // Nobody listens to an answer that came too late.
                     drop(sender.send((index, answer)));
                 });
             }
         }
-        drop(sender);
         let mut held = Holdings::new();
-        let limit = self.grid.patience().hedge;
-        let deadline = Instant::now() + limit;
-        loop {
-            let answer: Option<(usize, Answer<Held>)> = tokio::select! {
+        while !awaited.is_all_late() {
+            let late_at = awaited.next_late(|index| self.ring[index].sight());
+            let answer: Option<(ServerIndex, Answer<Held>)> = tokio::select! {
                 answer = answers.recv() => answer,
-                () = sleep_until(deadline) => None,
+                () = until(late_at) => None,
             };
-            let Some((index, answer)) = answer else {
-                break;
-            };
+            let now = Instant::now();
             match answer {
-                Ok(answer) => held.extend(answer.shares.iter().filter_map(|share| {
-                    let is_ours = share.share_number.index() < self.total;
-                    (is_ours && share.size == Some(share_size))
-                        .then_some((index, share.share_number))
-                })),
-                Err(error) => self.fail(index, None, error),
+                Some((index, Ok(answer))) => {
+                    awaited.reacted(index, now);
+                    awaited.answered(index, now);
+                    held.extend(answer.shares.iter().filter_map(|share| {
+                        let is_ours = share.share_number.index() < self.total;
+                        (is_ours && share.size == Some(share_size))
+                            .then_some((index, share.share_number))
+                    }));
+                }
+                Some((index, Err(error))) => {
+                    awaited.forget(index);
+                    self.fail(index, None, error);
+                }
+                None => {
+                    for index in awaited.find_late(now, |index| self.ring[index].sight()) {
+                        self.ring[index].note_late();
+                        let error = too_slow(awaited.waited(index, now));
+                        self.fail(index, None, Arc::new(error));
+                    }
+                }
             }
         }
         for (server, share) in held.iter() {
             self.stored
                 .insert(Assignment { share, server }, Stored::Before);
         }
-        self.plan = PlacementPlan::new(self.ring.len(), self.total, self.happy, held);
+        self.plan = plan(&self.ring, self.total, self.happy, held);
     }
 
-    /// Gives up whatever this server still owes.
-    pub(super) fn give_up_server(&mut self, server: ServerIndex) {
-        let owed: Vec<_> = self
-            .outstanding
-            .iter()
-            .copied()
-            .filter(|assignment| assignment.server == server)
-            .collect();
-        for assignment in owed {
-            self.give_up(assignment, self.too_late());
+    /// Gives up an assignment whose server is late.
+    pub(super) fn give_up_late(&mut self, assignment: Assignment, awaited: &Awaited<Assignment>) {
+        let waited = awaited.waited(assignment, Instant::now());
+        if self.outstanding.remove(&assignment) {
+            self.server(assignment).note_late();
+            self.refused(assignment, Arc::new(too_slow(waited)));
         }
     }
 
-    /// Why a server that was waited for is not waited for any more.
-    pub(super) fn too_late(&self) -> ServerError {
-        ServerError::TooSlow {
-            doing: Doing::Answering,
-            limit: self.grid.patience().hedge,
+    /// Gives up a server that has held the others back for so long; returns what it was to store.
+    pub(super) fn give_up_server(
+        &mut self,
+        server: ServerIndex,
+        held_back: Duration,
+    ) -> Vec<Assignment> {
+        let error = || ServerError::TooSlow {
+            doing: Doing::TakingBytes,
+            limit: held_back,
+        };
+        let of_server = |assignment: &&Assignment| assignment.server == server;
+        let lost: Vec<_> = self.outstanding.iter().filter(of_server).copied().collect();
+        for assignment in &lost {
+            self.outstanding.remove(assignment);
+            self.refused(*assignment, Arc::new(error()));
         }
+        self.ring[server].abandon(error());
+        lost
+    }
+
+    /// Waits no longer for an assignment that others have made superfluous.
+    pub(super) fn withdraw(&mut self, assignment: Assignment) {
+        if self.outstanding.remove(&assignment) {
+            self.plan.refused(assignment);
+        }
+    }
+
+    /// What is asked and has no answer.
+    pub(super) fn outstanding(&self) -> &BTreeSet<Assignment> {
+        &self.outstanding
     }
 
     /// Fails if even a grid in which all goes well would be too small.
@@ -307,6 +344,37 @@ impl<'a> ShareUploads<'a> {
             round_trips: self.trips.count(),
             phases,
         }
+    }
+}
+
+/// The plan of an upload that asks nothing of late servers, as far as it can do without them.
+fn plan(ring: &[Rc<Server>], total: usize, happy: usize, held: Holdings) -> PlacementPlan {
+    let mut plan = PlacementPlan::new(ring.len(), total, happy, held);
+    for (index, server) in ring.iter().enumerate() {
+        if server.is_late() && plan.may_spare(index) {
+            plan.hedge(index);
+        }
+    }
+    plan
+}
+
+/// Tells those who wait what a server has said.
+pub(super) fn note(awaited: &mut Awaited<Assignment>, assignment: Assignment, reply: &Reply) {
+    let now = Instant::now();
+    match reply {
+        Reply::ResumeAt(_) | Reply::Ended(Ok(_)) => {
+            awaited.reacted(assignment, now);
+            awaited.answered(assignment, now);
+        }
+        Reply::Ended(Err(_)) => awaited.forget(assignment),
+    }
+}
+
+/// Why a server that was waited for is not waited for any more.
+fn too_slow(waited: Duration) -> ServerError {
+    ServerError::TooSlow {
+        doing: Doing::Answering,
+        limit: waited,
     }
 }
 

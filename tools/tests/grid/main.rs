@@ -5,6 +5,7 @@
 mod again;
 mod caps;
 mod fake;
+mod late;
 mod roundtrip;
 mod routing;
 

@@ -6,7 +6,7 @@ use tools::error::ServerError;
 use tools::home::Encoding;
 use tools::upload::Uploaded;
 
-use crate::fake::{FakeServer, Manner, grid, plaintext, run, run_each, servers};
+use crate::fake::{FakeServer, Manner, grid, grid_of, new_port, plaintext, run, run_each, servers};
 use crate::{fetch, upload};
 
 /// One file that goes in one frame a share, one that is streamed, one that is asked about first.
@@ -112,14 +112,13 @@ fn servers_that_are_not_there_are_routed_around() {
         let servers = servers(7, Manner::Honest).await;
         let mut nurls: Vec<_> = servers.iter().map(|server| server.nurl.clone()).collect();
         for _ in 0..3 {
-            // A port that was free a moment ago.
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = listener.local_addr().unwrap().port();
+            // Nobody listens there.
+            let port = new_port();
             let text = nurls[0].to_string();
             let old = format!(":{}/", nurls[0].port());
             nurls.push(text.replace(&old, &format!(":{port}/")).parse().unwrap());
         }
-        let grid = tools::grid::Grid::new(&nurls, &[7; 32], crate::fake::PATIENCE);
+        let grid = grid_of(&nurls, &servers);
         let bytes = plaintext(2000);
         let uploaded = upload(&grid, Encoding::default(), &bytes).await.unwrap();
         let named: std::collections::BTreeSet<_> = uploaded
@@ -148,7 +147,7 @@ fn a_server_with_another_key_gets_nothing() {
             .replace(&old, &format!(":{impostor}/"))
             .parse()
             .unwrap();
-        let grid = tools::grid::Grid::new(&[nurl], &[7; 32], crate::fake::PATIENCE);
+        let grid = grid_of(&[nurl], &servers);
         let encoding = Encoding::new(1, 1, 1).unwrap();
         let error = upload(&grid, encoding, &plaintext(2000)).await.unwrap_err();
         let Error::Unhappy(unhappy) = error else {

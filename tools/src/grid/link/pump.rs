@@ -8,16 +8,15 @@ use std::task::Poll;
 
 use bytes::Buf;
 use lafs::num;
-use lafs::nurl::Network;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Link, Reach, pin};
 use crate::error::{Doing, ServerError};
-use crate::grid::PROGRESS_SIZE_MIN;
+use crate::grid::dial::Stream;
+use crate::grid::stall::{PROGRESS_SIZE_MIN, StallWatch};
 
 /// What is read from the socket at once: a TLS record.
 const READ_LEN: usize = 16 << 10;
@@ -50,21 +49,16 @@ async fn serve(link: &Link) -> ServerError {
     }
 }
 
-async fn connect(link: &Link) -> Result<TlsStream<TcpStream>, ServerError> {
+async fn connect(link: &Link) -> Result<TlsStream<Box<dyn Stream>>, ServerError> {
     let address = &link.address;
-    if address.network != Network::Tcp {
-        let error = io::Error::new(
-            io::ErrorKind::Unsupported,
-            "tahoectl does not reach onion services",
-        );
-        return Err(ServerError::Unreachable(error));
-    }
+    let begun = Instant::now();
     let connecting = async {
-        let stream = TcpStream::connect((address.host.as_str(), address.port))
+        let stream = address
+            .dial
+            .dial(&address.nurl)
             .await
             .map_err(ServerError::Unreachable)?;
-        // A frame must not wait for the acknowledgement of the one before it.
-        stream.set_nodelay(true).map_err(ServerError::Unreachable)?;
+        link.state.borrow_mut().round_trip = Some(begun.elapsed());
         let stream = TlsConnector::from(address.config.clone())
             .connect(pin::server_name(), stream)
             .await
@@ -76,7 +70,7 @@ async fn connect(link: &Link) -> Result<TlsStream<TcpStream>, ServerError> {
             Err(ServerError::OtherProtocol)
         }
     };
-    let limit = address.patience.connect;
+    let limit = address.patience.stall;
     timeout(limit, connecting)
         .await
         .unwrap_or(Err(ServerError::TooSlow {
@@ -94,6 +88,11 @@ async fn read(link: &Link, reader: &mut (impl AsyncRead + Unpin)) -> ServerError
             Ok(len) => len,
             Err(error) => return ServerError::Broken(error),
         };
+        {
+            let mut state = link.state.borrow_mut();
+            state.heard = Some(Instant::now());
+            state.is_late = false;
+        }
         let mut input = &buffer[..len];
         loop {
             let event = link.state.borrow_mut().connection.read(&mut input);
@@ -153,20 +152,18 @@ const SLICES: usize = 16;
 
 /// Ends when nothing has moved for too long although the server owes a move.
 async fn watch(link: &Link) -> ServerError {
-    let limit = link.address.patience.answer;
-    let mut mark = (Instant::now(), 0);
+    let limit = link.address.patience.stall;
+    let mut watch = StallWatch::new(limit, Instant::now());
     loop {
-        sleep(limit / WATCHES).await;
+        sleep_until(watch.next_look(Instant::now())).await;
         let state = link.state.borrow();
         let traffic = state.connection.traffic();
         let queued = num::size(state.connection.output_len());
-        let step = PROGRESS_SIZE_MIN;
         // A whole frame counts, however short; a byte now and then does not.
-        let moved =
-            (traffic.bytes_sent - queued) + traffic.bytes_received + traffic.frames_received * step;
-        if !state.is_owed() || moved >= mark.1 + step {
-            mark = (Instant::now(), moved);
-        } else if mark.0.elapsed() >= limit {
+        let moved = (traffic.bytes_sent - queued)
+            + traffic.bytes_received
+            + traffic.frames_received * PROGRESS_SIZE_MIN;
+        if watch.is_stalled(Instant::now(), moved, state.is_owed()) {
             return ServerError::TooSlow {
                 doing: Doing::Answering,
                 limit,
@@ -174,9 +171,6 @@ async fn watch(link: &Link) -> ServerError {
         }
     }
 }
-
-/// Looks per patience.
-const WATCHES: u32 = 8;
 
 /// Ends when the server is given up.
 async fn abandoned(link: &Link) -> ServerError {
