@@ -17,7 +17,8 @@ use protocol::{ByteRange, ReadRequest, Refusal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::error::{Doing, Error, Failure, NotEnoughShares, ServerError};
+use crate::error::{Error, NotEnoughShares};
+use crate::failure::{Doing, Failure, ServerError};
 use crate::grid::{Grid, Held, Reading, Server, Trips, until};
 use crate::output::Target;
 
@@ -28,7 +29,7 @@ use route::{Place, Question, Route};
 
 pub use span::{Span, SpanError};
 
-/// Hears how a download goes.
+/// Is told how a download goes.
 pub trait Observer {
     /// This many bytes will be written.
     fn expects(&self, _bytes: u64) {}

@@ -8,6 +8,7 @@ pub mod download;
 pub mod durable;
 pub mod error;
 pub mod exit;
+mod failure;
 pub mod grid;
 pub mod home;
 pub mod input;
@@ -15,6 +16,7 @@ pub mod ledger;
 pub mod local;
 pub mod output;
 pub mod placement;
+mod shortage;
 pub mod upload;
 
 pub use error::Error;

@@ -18,7 +18,7 @@ use protocol::limits::CHUNK_LEN_MAX;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::error::{Error, Failure, InputError};
+use crate::error::{Error, Failure, InputError, Unhappy};
 use crate::grid::{Grid, Stored};
 use crate::home::Encoding;
 use crate::input::{self, InputFile, SMALL_LEN_MAX};
@@ -60,7 +60,7 @@ pub enum Source {
     Stream(String, Box<dyn Read + Send>),
 }
 
-/// Hears how an upload goes; from more than one thread.
+/// Is told how an upload goes, from more than one thread.
 pub trait Observer: Send + Sync {
     /// This many bytes will be looked at; not known of a stream.
     fn expects(&self, _bytes: u64) {}
@@ -68,11 +68,11 @@ pub trait Observer: Send + Sync {
     fn hashed(&self, _bytes: u64) {}
     /// So many more bytes of the plaintext were encoded and queued.
     fn encoded(&self, _bytes: u64) {}
-    /// A server failed, and is being routed around.
+    /// A server failed, and was routed around.
     fn failed(&self, _failure: &Failure) {}
 }
 
-/// Hears nothing.
+/// Ignores it all.
 #[derive(Clone, Copy, Debug)]
 pub struct Unobserved;
 
@@ -89,6 +89,10 @@ pub struct Uploaded {
     pub shares: Vec<Placed>,
     /// Servers of happiness.
     pub happiness: usize,
+    /// Servers that hold several shares: the loss of one of them takes all of those.
+    pub crowded: Vec<Crowded>,
+    /// Of the servers, any so many may be lost and the file still comes back. A literal is on none.
+    pub losses_survived: usize,
     /// What went wrong and was routed around.
     pub failures: Vec<Failure>,
     /// Round trips from the first request to the last answer.
@@ -106,6 +110,15 @@ pub struct Placed {
     pub server: Arc<str>,
     /// Whether it was sent now.
     pub stored: Stored,
+}
+
+/// A server with several shares of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crowded {
+    /// The server, as `host:port`.
+    pub server: Arc<str>,
+    /// What it holds, ascending.
+    pub shares: Vec<ShareNumber>,
 }
 
 /// A part of an upload.
@@ -161,6 +174,9 @@ impl Uploader {
         let Some(geometry) = Geometry::new(parameters, size) else {
             return Err(file.too_large().into());
         };
+        if size > num::size(Literal::SIZE_MAX) {
+            self.ensure_grid_is_large_enough()?;
+        }
         self.observer.expects(size);
         let permits = share_bytes(geometry);
         let _permits = self.budget.acquire_many(permits).await;
@@ -202,6 +218,7 @@ impl Uploader {
         if let Some(literal) = Literal::new(&head) {
             return Ok(Uploaded::literal(literal, num::size(head.len())));
         }
+        self.ensure_grid_is_large_enough()?;
         let key = random_key()?;
         let is_whole = head.len() <= SMALL_LEN_MAX;
         match Geometry::new(parameters, num::size(head.len())) {
@@ -217,6 +234,21 @@ impl Uploader {
                     .await
             }
         }
+    }
+
+    /// Fails if there are too few servers, before anything is read or asked.
+    fn ensure_grid_is_large_enough(&self) -> Result<(), Error> {
+        let happy = self.options.encoding.happy.into();
+        let servers = self.grid.servers().len();
+        if servers >= happy {
+            return Ok(());
+        }
+        Err(Error::Unhappy(Unhappy {
+            happiness: 0,
+            happy,
+            servers,
+            failures: Vec::new(),
+        }))
     }
 
     fn parameters(&self) -> Result<Parameters, Error> {
@@ -291,6 +323,8 @@ impl Uploaded {
             size,
             shares: Vec::new(),
             happiness: 0,
+            crowded: Vec::new(),
+            losses_survived: 0,
             failures: Vec::new(),
             round_trips: 0,
             phases: Vec::new(),

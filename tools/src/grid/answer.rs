@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lafs::ShareNumber;
 use protocol::{HeldShare, Reason};
 
-use crate::error::ServerError;
+use crate::failure::ServerError;
 
 /// What a server answered, or why it did not.
 pub type Answer<T> = Result<T, Arc<ServerError>>;

@@ -28,7 +28,7 @@ use super::dial::Dial;
 use super::pin;
 use super::samples::Samples;
 use super::trips::{Sent, Trips};
-use crate::error::ServerError;
+use crate::failure::ServerError;
 
 mod pump;
 

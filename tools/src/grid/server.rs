@@ -15,7 +15,7 @@ use super::awaited::Sight;
 use super::dial::Dial;
 use super::link::{Asked, Link, UploadId};
 use super::trips::Trips;
-use crate::error::ServerError;
+use crate::failure::ServerError;
 use crate::placement::Seed;
 
 /// One server.

@@ -68,6 +68,7 @@ impl Uploader {
             let share_size = Some(geometry.share_size());
             let begun = Instant::now();
             let sinks = open(&mut uploads, assignments, share_size, is_asked).await;
+            uploads.ensure_feasible()?;
             let (file, key) = (file.clone(), key.clone());
             let encoding = EncodeAhead::of_file(file, key, parameters, shares(&sinks));
             cap = Some(self.stream(&mut uploads, sinks, encoding).await?);
@@ -98,6 +99,7 @@ impl Uploader {
         let begun = Instant::now();
         let assignments = uploads.assign();
         let sinks = open(&mut uploads, assignments, None, true).await;
+        uploads.ensure_feasible()?;
         // What is lost from here on cannot be made again.
         uploads.plan.freeze();
         let encoding = EncodeAhead::of_stream(name, stream, key, parameters, shares(&sinks));
@@ -136,6 +138,7 @@ impl Uploader {
                     }
                     deliver(uploads, &mut sinks, &encoding, &mut brake).await?;
                     self.observer.encoded(len);
+                    uploads.tell_outlived();
                 }
                 Step::End(encoded) => {
                     end(&encoded, sinks);
@@ -288,7 +291,7 @@ async fn deliver(
 
 /// A server is done with its share: it has it, refuses it, or is gone.
 fn lose(
-    uploads: &ShareUploads<'_>,
+    uploads: &mut ShareUploads<'_>,
     sinks: &mut Vec<Sink>,
     encoding: &EncodeAhead,
     assignment: Assignment,

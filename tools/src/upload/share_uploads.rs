@@ -11,8 +11,9 @@ use protocol::Reason;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Observer, Phase, Placed, Uploaded};
-use crate::error::{Doing, Error, Failure, ServerError, Unhappy};
+use super::{Crowded, Observer, Phase, Placed, Uploaded};
+use crate::error::{Error, Unhappy};
+use crate::failure::{Doing, Failure, ServerError};
 use crate::grid::{Answer, Awaited, Grid, Held, Server, Sight, Stored, Trips, until};
 use crate::ledger::ServerTag;
 use crate::placement::{Assignment, Holdings, PlacementPlan, ServerIndex};
@@ -32,9 +33,18 @@ pub(super) struct ShareUploads<'a> {
     outstanding: BTreeSet<Assignment>,
     postponements: BTreeMap<Assignment, u8>,
     stored: BTreeMap<Assignment, Stored>,
-    failures: Vec<Failure>,
+    failures: Vec<Noted>,
+    /// How many of the failures the observer was told of.
+    told: usize,
     sender: mpsc::UnboundedSender<(Assignment, Reply)>,
     inbox: mpsc::UnboundedReceiver<(Assignment, Reply)>,
+}
+
+/// What went wrong, at which server, and when.
+struct Noted {
+    server: ServerIndex,
+    at: Instant,
+    failure: Failure,
 }
 
 /// What a server says of an assignment.
@@ -68,6 +78,7 @@ impl<'a> ShareUploads<'a> {
             postponements: BTreeMap::new(),
             stored: BTreeMap::new(),
             failures: Vec::new(),
+            told: 0,
             sender,
             inbox,
         }
@@ -145,8 +156,11 @@ impl<'a> ShareUploads<'a> {
             share,
             error,
         };
-        self.observer.failed(&failure);
-        self.failures.push(failure);
+        self.failures.push(Noted {
+            server,
+            at: Instant::now(),
+            failure,
+        });
     }
 
     /// Whether an upload to these alone, besides what is stored, would be a success.
@@ -296,8 +310,8 @@ impl<'a> ShareUploads<'a> {
         &self.outstanding
     }
 
-    /// Fails if even a grid in which all goes well would be too small.
-    pub(super) fn ensure_feasible(&self) -> Result<(), Error> {
+    /// Fails if not enough servers are left, whatever they may still answer.
+    pub(super) fn ensure_feasible(&mut self) -> Result<(), Error> {
         if self.plan.may_become_happy() {
             Ok(())
         } else {
@@ -306,16 +320,36 @@ impl<'a> ShareUploads<'a> {
     }
 
     /// Whether the plan's outcome is a success.
-    pub(super) fn outcome(&self) -> Result<(), Error> {
+    pub(super) fn outcome(&mut self) -> Result<(), Error> {
         if self.plan.is_happy() {
+            self.tell(|_| true);
             return Ok(());
         }
+        let holdings = self.plan.holdings();
+        let failures = self.failures.iter().filter(|noted| {
+            // Who stores a share is not to blame for what went wrong on the way.
+            holdings.of(noted.server).next().is_none()
+        });
         Err(Error::Unhappy(Unhappy {
-            happiness: self.plan.holdings().happiness(),
+            happiness: holdings.happiness(),
             happy: self.happy,
             servers: self.ring.len(),
-            failures: self.failures.clone(),
+            failures: failures.map(|noted| noted.failure.clone()).collect(),
         }))
+    }
+
+    /// Tells of what the upload has outlived. If it fails in the end, the error tells the rest.
+    pub(super) fn tell_outlived(&mut self) {
+        let slow = self.grid.patience().slow;
+        self.tell(|at| at.elapsed() >= slow);
+    }
+
+    fn tell(&mut self, is_told: impl Fn(Instant) -> bool) {
+        let untold = self.failures[self.told..].iter();
+        for noted in untold.take_while(|noted| is_told(noted.at)) {
+            self.observer.failed(&noted.failure);
+            self.told += 1;
+        }
     }
 
     /// The report of a success.
@@ -335,12 +369,24 @@ impl<'a> ShareUploads<'a> {
             })
             .collect();
         shares.sort_by_key(|placed| placed.share);
+        let needed = match &cap {
+            Cap::Read(cap) => cap.parameters().needed(),
+            _ => 0,
+        };
+        let holdings = self.plan.holdings();
+        let crowded = holdings.crowded().map(|(server, shares)| Crowded {
+            server: self.ring[server].name().clone(),
+            shares,
+        });
+        let failures = self.failures.into_iter().map(|noted| noted.failure);
         Uploaded {
             cap,
             size,
             shares,
-            happiness: self.plan.holdings().happiness(),
-            failures: self.failures,
+            happiness: holdings.happiness(),
+            crowded: crowded.collect(),
+            losses_survived: holdings.losses_survived(needed),
+            failures: failures.collect(),
             round_trips: self.trips.count(),
             phases,
         }

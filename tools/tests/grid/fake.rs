@@ -154,6 +154,8 @@ pub(crate) enum Manner {
     Honest,
     /// Refuses every share, for lack of room.
     Full,
+    /// Refuses every share, as a matter of principle.
+    ReadOnly,
     /// Cannot even be connected to.
     Blackholed,
     /// Its process is stopped: its kernel takes connections, and nobody reads them.
@@ -387,9 +389,8 @@ impl Session {
                 ..
             } => {
                 let key = (storage_index, share_number);
-                if self.is_full(storage_index) {
-                    let refusal = Outcome::Refused(Reason::Full.into());
-                    self.connection.answer(request, refusal);
+                if let Some(refusal) = self.refusal(storage_index) {
+                    self.connection.answer(request, Outcome::Refused(refusal));
                 } else if self.state.shares.borrow().contains_key(&key) {
                     self.connection.answer(request, Outcome::AlreadyHere);
                 } else {
@@ -457,16 +458,24 @@ impl Session {
         }
     }
 
-    fn is_full(&self, storage_index: StorageIndex) -> bool {
+    /// Why a share is not taken, if it is not.
+    fn refusal(&self, storage_index: StorageIndex) -> Option<Refusal> {
         let (shares, incoming) = (self.state.shares.borrow(), self.state.incoming.borrow());
         let all = shares.keys().chain(incoming.keys());
         let count = all.filter(|(index, _)| *index == storage_index).count();
-        self.state.manner.get() == Manner::Full || count >= self.state.share_count_max.get()
+        let is_full = count >= self.state.share_count_max.get();
+        match self.state.manner.get() {
+            Manner::ReadOnly => Some(Reason::ReadOnly.into()),
+            manner if is_full || manner == Manner::Full => {
+                Some(Refusal::with_text(Reason::Full, "no room in the test"))
+            }
+            _ => None,
+        }
     }
 
     fn store(&mut self, index: StorageIndex, number: ShareNumber, share: Bytes) -> Outcome {
-        if self.is_full(index) {
-            return Outcome::Refused(Refusal::with_text(Reason::Full, "no room in the test"));
+        if let Some(refusal) = self.refusal(index) {
+            return Outcome::Refused(refusal);
         }
         match self
             .state

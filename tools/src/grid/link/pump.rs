@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Link, Reach, pin};
-use crate::error::{Doing, ServerError};
+use crate::failure::{Doing, ServerError};
 use crate::grid::dial::Stream;
 use crate::grid::stall::{PROGRESS_SIZE_MIN, StallWatch};
 
