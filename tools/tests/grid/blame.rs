@@ -14,7 +14,7 @@ use tools::upload::{Observer, Source};
 use crate::fake::{FakeServer, Manner, grid, observed_uploader, plaintext, run, servers};
 use crate::{fetch, upload};
 
-const SIZES: [usize; 3] = [1000, 300_000, 5_000_000];
+const SIZES: [usize; 3] = [1000, 300_000, 4_300_000];
 
 /// Remembers what it was told while the command ran.
 #[derive(Default)]

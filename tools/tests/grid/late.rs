@@ -17,7 +17,7 @@ use crate::fake::{FakeServer, Manner, grid, plaintext, run, run_each, servers};
 use crate::{fetch, upload};
 
 /// One file that goes in one frame a share, one that is streamed, one that is asked about first.
-const SIZES: [usize; 3] = [1000, 300_000, 5_000_000];
+const SIZES: [usize; 3] = [1000, 300_000, 4_300_000];
 
 async fn honest_and(honest: usize, others: usize, manner: Manner) -> Vec<FakeServer> {
     let mut all = servers(honest, Manner::Honest).await;
@@ -94,7 +94,7 @@ fn what_a_frozen_server_costs_is_paid_once() {
         let servers = honest_and(9, 1, Manner::Frozen).await;
         let grid = grid(&servers);
         timed_upload(&grid, &plaintext(1000)).await;
-        for len in [1001, 300_000, 1002, 5_000_000] {
+        for len in [1001, 300_000, 1002, 4_300_000] {
             let (uploaded, time) = timed_upload(&grid, &plaintext(len)).await;
             assert_eq!(shares(&uploaded), 10);
             assert_eq!(time, Duration::ZERO, "{len} bytes");
@@ -117,8 +117,8 @@ fn a_late_server_that_answers_in_the_end_is_used_again() {
 
 #[test]
 fn the_share_of_a_server_that_stops_in_mid_upload_goes_to_another() {
-    run_each([0, 100_000, 1_000_000, 1_666_000], |limit| async move {
-        let len = 5_000_000;
+    run_each([0, 100_000, 1_000_000, 1_433_000], |limit| async move {
+        let len = 4_300_000;
         let servers = honest_and(9, 1, Manner::Freezing(limit)).await;
         let (uploaded, time) = timed_upload(&grid(&servers), &plaintext(len)).await;
         assert_eq!(shares(&uploaded), 10, "stopped at {limit}");
@@ -239,7 +239,7 @@ fn servers_that_are_only_far_away_get_their_shares_and_no_other_gets_them_too() 
         let servers = honest_and(5, 5, far).await;
         let grid = grid(&servers);
         let mut expected = 0;
-        for len in [1000, 300_000, 5_000_000, 1001, 300_001, 5_000_001] {
+        for len in [1000, 300_000, 4_300_000, 1001, 300_001, 4_300_001] {
             let (uploaded, _) = timed_upload(&grid, &plaintext(len)).await;
             assert_eq!(uploaded.happiness, 10, "{len} bytes");
             expected += bytes_of(len).await;
@@ -253,7 +253,7 @@ fn servers_that_are_only_far_away_get_their_shares_and_no_other_gets_them_too() 
 fn half_a_grid_of_slow_servers_is_waited_for_as_far_as_it_is_needed() {
     run(async {
         let servers = honest_and(5, 5, Manner::Sluggish).await;
-        let (uploaded, _) = timed_upload(&grid(&servers), &plaintext(5_000_000)).await;
+        let (uploaded, _) = timed_upload(&grid(&servers), &plaintext(4_300_000)).await;
         assert_eq!(uploaded.happiness, 7);
         assert_eq!(shares(&uploaded), 10);
     });
@@ -266,7 +266,7 @@ fn on_a_slow_line_no_further_server_is_asked() {
         let slow = Manner::Distant(Duration::from_millis(900));
         let servers = servers(10, slow).await;
         let grid = grid(&servers);
-        for len in [1000, 300_000, 5_000_000] {
+        for len in [1000, 300_000, 4_300_000] {
             let bytes = plaintext(len);
             let (uploaded, _) = timed_upload(&grid, &bytes).await;
             assert_eq!(uploaded.failures.len(), 0, "{len} bytes");

@@ -10,7 +10,7 @@ use crate::fake::{FakeServer, Manner, grid, grid_of, new_port, plaintext, run, r
 use crate::{fetch, upload};
 
 /// One file that goes in one frame a share, one that is streamed, one that is asked about first.
-const SIZES: [usize; 3] = [1000, 300_000, 5_000_000];
+const SIZES: [usize; 3] = [1000, 300_000, 4_300_000];
 
 /// Every way in which a server can be useless to an upload.
 const USELESS: [Manner; 8] = [
@@ -164,7 +164,7 @@ fn a_server_that_takes_bytes_slowly_is_given_up_when_it_holds_the_others_back() 
     run(async {
         let mut all = servers(9, Manner::Honest).await;
         all.extend(servers(1, Manner::Sluggish).await);
-        let bytes = plaintext(8_000_000);
+        let bytes = plaintext(6_000_000);
         let uploaded = upload(&grid(&all), Encoding::default(), &bytes)
             .await
             .unwrap();
@@ -232,7 +232,9 @@ fn a_download_passes_over_servers_that_lie_and_names_their_shares() {
         let bytes = plaintext(len);
         let other = plaintext(len + 1);
         let uploaded = upload(&grid, Encoding::default(), &bytes).await.unwrap();
-        upload(&grid, Encoding::default(), &other).await.unwrap();
+        if manner == Manner::Swapping {
+            upload(&grid, Encoding::default(), &other).await.unwrap();
+        }
         for server in &servers[..7] {
             server.behave(manner);
         }
@@ -251,9 +253,6 @@ fn a_download_without_enough_good_shares_says_what_each_server_did() {
         let servers = servers(10, Manner::Honest).await;
         let grid = grid(&servers);
         let uploaded = upload(&grid, Encoding::default(), &plaintext(len))
-            .await
-            .unwrap();
-        upload(&grid, Encoding::default(), &plaintext(len + 1))
             .await
             .unwrap();
         for server in &servers[..8] {
