@@ -1,9 +1,8 @@
 //! Downloading: a capability in, verified plaintext out.
 //!
-//! The first servers of the ring are asked for whichever share they have, without a question before:
-//! of a small file that is all, one round trip. What comes is believed only as far as the decoder
-//! can prove it; a server that is down, slow or lying is replaced by the next one on the ring while
-//! there are any.
+//! The first servers of the ring are asked at once for any share that they have: a small file is one
+//! round trip. Nothing that comes is believed until the decoder has proved it. A server that is down,
+//! late or lying is replaced by the next one on the ring, as long as there is one.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -195,7 +194,7 @@ impl<'a> Download<'a> {
         while let Some(holder) = self.route.open_next(shortfall, Instant::now()) {
             self.open(holder);
         }
-        if self.route.is_hopeless(shortfall) {
+        if self.route.cannot_succeed(shortfall) {
             return Err(self.not_enough(shortfall));
         }
         Ok(())

@@ -11,7 +11,7 @@ use protocol::{Farewell, Reason, Refusal, Violation};
 /// Why one server did not do what was asked of it.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// Its name has no address, or nothing answers there.
+    /// Its name has no address, or nothing answers at that address.
     #[error("cannot be reached: {0}")]
     Unreachable(io::Error),
     /// Nothing came back in time.
@@ -152,7 +152,7 @@ pub enum Doing {
     Connecting,
     /// An answer.
     Answering,
-    /// Taking share bytes: it held the other servers back.
+    /// Taking share bytes, which held the other servers back.
     TakingBytes,
 }
 

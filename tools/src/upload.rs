@@ -1,9 +1,9 @@
 //! Uploading: plaintext in, shares on servers and a capability out.
 //!
 //! A file whose shares fit into one frame each is sent in one flight. A larger one is streamed: its
-//! segments are encoded on a thread of their own and go to all servers in step, so that memory does
-//! not depend on its size. What this client uploaded before is not sent again: the servers are asked
-//! whether they still have it, and renew its leases by that.
+//! segments are encoded on another thread and go to all servers in step, so that memory does not
+//! depend on its size. What this client uploaded before is not sent again: the servers are asked
+//! whether they still have it, which also renews its leases.
 
 use std::cell::RefCell;
 use std::io::{Cursor, Read};
@@ -46,7 +46,7 @@ pub struct Uploader {
 /// How files are uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many shares, and how many of what are enough.
+    /// How many shares there are, and how many are enough.
     pub encoding: Encoding,
     /// Whether equal files become unequal on the grid.
     pub random_key: bool,
@@ -56,7 +56,7 @@ pub struct Options {
 pub enum Source {
     /// A file.
     File(PathBuf),
-    /// A stream, of a name for messages. It always gets a random key: it can be read only once.
+    /// A stream, and its name for messages. It always gets a random key: it can be read only once.
     Stream(String, Box<dyn Read + Send>),
 }
 
@@ -97,7 +97,7 @@ pub struct Uploaded {
     pub failures: Vec<Failure>,
     /// Round trips from the first request to the last answer.
     pub round_trips: u32,
-    /// How long what took.
+    /// How long each part of it took.
     pub phases: Vec<(Phase, Duration)>,
 }
 
@@ -256,9 +256,9 @@ impl Uploader {
         Parameters::default_for(needed.into(), total.into()).map_err(Error::Parameters)
     }
 
-    /// Asks the servers of an earlier upload of this file what they still hold.
+    /// Asks the servers of an earlier upload of this file what they still hold, and plans with that.
     ///
-    /// Returns what they hold in `uploads`, and the capability if it is known.
+    /// Returns the capability if it is known.
     async fn remembered(
         &self,
         uploads: &mut ShareUploads<'_>,

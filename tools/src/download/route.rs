@@ -210,7 +210,7 @@ impl Route {
     }
 
     /// Whether no answer that is awaited can help.
-    pub(super) fn is_hopeless(&self, shortfall: usize) -> bool {
+    pub(super) fn cannot_succeed(&self, shortfall: usize) -> bool {
         if shortfall > 0 {
             !self.holders.iter().any(|state| state.is_opening)
         } else {
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(open(&mut route, 1, late_at), [2]);
         assert!(open(&mut route, 1, late_at).is_empty());
         assert!(!route.is_lost(Holder(1)));
-        assert!(!route.is_hopeless(1));
+        assert!(!route.cannot_succeed(1));
     }
 
     // Until another is known to have a share, a slow server is better than none.
@@ -433,10 +433,10 @@ mod tests {
         assert_eq!(open(&mut route, 1, start), [1]);
         route.fail(Holder(1), false);
         assert_eq!(open(&mut route, 1, start), [0]);
-        assert!(!route.is_hopeless(1));
+        assert!(!route.cannot_succeed(1));
         route.fail(Holder(2), true);
         assert!(open(&mut route, 1, start).is_empty());
-        assert!(route.is_hopeless(1));
+        assert!(route.cannot_succeed(1));
         assert_eq!(route.servers_asked(), 2);
     }
 }

@@ -16,7 +16,7 @@ pub type Answer<T> = Result<T, Arc<ServerError>>;
 pub enum Stored {
     /// It was sent, and is durable.
     Now,
-    /// It was there; our lease was renewed.
+    /// It was there already; our lease was renewed.
     Before,
 }
 
@@ -43,6 +43,6 @@ pub enum Reading {
 pub struct Held {
     /// Them, ascending.
     pub shares: Vec<HeldShare>,
-    /// Why something that was asked for is missing although it is held.
+    /// Why some of it could not be read or leased although it is held.
     pub failure: Option<Reason>,
 }

@@ -32,8 +32,8 @@ pub struct Awaited<Q> {
 #[derive(Clone, Copy, Debug)]
 struct Question {
     asked: Instant,
-    /// Set when it was found late: when to stop hoping.
-    hopeless_at: Option<Instant>,
+    /// Set when it was found late: when to give it up.
+    give_up_at: Option<Instant>,
 }
 
 /// What is known of a server, whatever it was asked.
@@ -72,7 +72,7 @@ impl<Q: Copy + Ord> Awaited<Q> {
     pub fn ask(&mut self, question: Q, now: Instant) {
         let asked = Question {
             asked: now,
-            hopeless_at: None,
+            give_up_at: None,
         };
         self.questions.insert(question, asked);
     }
@@ -99,9 +99,9 @@ impl<Q: Copy + Ord> Awaited<Q> {
     /// A late server has said something: it gets as much time again.
     pub fn forgive(&mut self, which: impl Fn(&Q) -> bool, now: Instant) {
         for (question, known) in &mut self.questions {
-            if known.hopeless_at.is_some() && which(question) {
+            if known.give_up_at.is_some() && which(question) {
                 known.asked = now;
-                known.hopeless_at = None;
+                known.give_up_at = None;
             }
         }
     }
@@ -117,7 +117,7 @@ impl<Q: Copy + Ord> Awaited<Q> {
             let known = self.questions.get_mut(question).expect("it was just found");
             let heard = sight(*question).heard;
             let waited = now - heard.map_or(known.asked, |heard| heard.max(known.asked));
-            known.hopeless_at = Some(now + waited * (HOPELESS - 1));
+            known.give_up_at = Some(now + waited * (GIVE_UP - 1));
         }
         late
     }
@@ -129,13 +129,13 @@ impl<Q: Copy + Ord> Awaited<Q> {
             .min()
     }
 
-    /// When hope for any answer ends: only once all that is awaited is late.
+    /// When to give up waiting: only once all that is awaited is late.
     #[must_use]
-    pub fn hopeless_at(&self) -> Option<Instant> {
+    pub fn give_up_at(&self) -> Option<Instant> {
         let ends: Option<Vec<_>> = self
             .questions
             .values()
-            .map(|known| known.hopeless_at)
+            .map(|known| known.give_up_at)
             .collect();
         ends?.into_iter().max()
     }
@@ -144,7 +144,7 @@ impl<Q: Copy + Ord> Awaited<Q> {
     #[must_use]
     pub fn is_late(&self, question: Q) -> bool {
         let known = self.questions.get(&question);
-        known.is_some_and(|known| known.hopeless_at.is_some())
+        known.is_some_and(|known| known.give_up_at.is_some())
     }
 
     /// How long this answer has been awaited.
@@ -163,7 +163,7 @@ impl<Q: Copy + Ord> Awaited<Q> {
     fn punctual(&self) -> impl Iterator<Item = (Q, Question)> {
         self.questions
             .iter()
-            .filter(|(_, known)| known.hopeless_at.is_none())
+            .filter(|(_, known)| known.give_up_at.is_none())
             .map(|(question, known)| (*question, *known))
     }
 
@@ -200,7 +200,7 @@ pub async fn until(time: Option<Instant>) {
 const MARGIN: u32 = 2;
 
 /// A late answer may take so many times what made it late, where nobody else can give it.
-const HOPELESS: u32 = 4;
+const GIVE_UP: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(awaited.find_late(start + ms(500), known(3)), [9]);
         assert!(awaited.find_late(start + ms(501), known(3)).is_empty());
         assert!(awaited.is_all_late());
-        assert_eq!(awaited.hopeless_at(), Some(start + ms(2000)));
+        assert_eq!(awaited.give_up_at(), Some(start + ms(2000)));
     }
 
     #[test]
@@ -319,7 +319,7 @@ mod tests {
         let mut awaited = nine_of_ten(start, 3);
         assert_eq!(awaited.find_late(start + ms(500), known(3)), [9]);
         awaited.forgive(|question| *question == 9, start + ms(600));
-        assert_eq!(awaited.hopeless_at(), None);
+        assert_eq!(awaited.give_up_at(), None);
         assert_eq!(awaited.next_late(known(3)), Some(start + ms(1100)));
     }
 

@@ -12,47 +12,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lafs::ConnectionSecret;
 use lafs::nurl::Nurl;
-use lafs::{ConnectionSecret, ShareNumber, StorageIndex};
 use protocol::client::{Connection, Event};
 use protocol::server::Outcome;
-use protocol::{ReadRequest, RequestNumber, Traffic, Welcome};
+use protocol::{RequestNumber, Traffic, Welcome};
 use rustls::ClientConfig;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Patience;
-use super::answer::{Answer, Held, Reading, Stored};
+use super::answer::{Held, Reading, Stored};
 use super::awaited::Sight;
 use super::dial::Dial;
 use super::pin;
 use super::samples::Samples;
-use super::trips::{Sent, Trips};
+use super::trips::Trips;
 use crate::failure::ServerError;
 
+mod asked;
 mod pump;
 
-/// Share bytes queued to one server before whoever has more waits.
+pub(super) use asked::Asked;
+use asked::Waiting;
+
+/// Share bytes queued to one server, beyond which an upload waits.
 const QUEUE_LEN_MAX: usize = 192 << 10;
 
-/// How often a request is sent again on a new connection.
-const RESENDS_MAX: u8 = 1;
-
-/// A server that could not be used is left alone for this many times the patience with a stall.
+/// A server that could not be used is not asked for so many times the patience with a stall.
 const SHUNNED: u32 = 2;
 
 /// What a first answer is expected to take, in times of what TCP's handshake took.
 const FIRST_ROUND_TRIPS: u32 = 4;
 
-/// The way to one server.
+/// The connection to one server, and what is asked over it.
 pub(super) struct Link {
     address: Address,
     state: RefCell<State>,
-    /// The writer has something to do.
+    /// Wakes the writer.
     work: Notify,
     /// Bytes have left, or the connection has. Shared by the links of a grid.
     room: Rc<Notify>,
-    /// The connection is to end at once.
+    /// Wakes the task that ends the connection at once.
     abandon: Notify,
 }
 
@@ -95,45 +96,6 @@ enum Reach {
     Shunned {
         error: Arc<ServerError>,
         until: Instant,
-    },
-}
-
-struct Waiting {
-    asked: Asked,
-    trips: Trips,
-    sent: Sent,
-    /// When it was asked, if the server had nothing else to do; until it reacts.
-    timed: Option<Instant>,
-    resends: u8,
-}
-
-/// A request, with all that is needed to send it again and to answer it.
-pub(super) enum Asked {
-    Put {
-        storage_index: StorageIndex,
-        share: ShareNumber,
-        bytes: Bytes,
-        reply: Box<dyn FnOnce(Answer<Stored>)>,
-    },
-    Lease {
-        storage_index: StorageIndex,
-        reply: Box<dyn FnOnce(Answer<Held>)>,
-    },
-    Read {
-        read: ReadRequest,
-        /// Bytes have been handed on: asked again, they would come twice.
-        is_begun: bool,
-        reply: Box<dyn FnMut(Reading)>,
-    },
-    Upload {
-        storage_index: StorageIndex,
-        share: ShareNumber,
-        size: Option<u64>,
-        /// Present until the server has said from where on it wants bytes.
-        resume_at: Option<Box<dyn FnOnce(u64)>>,
-        /// Everything was sent: the server owes the answer.
-        is_ended: bool,
-        reply: Box<dyn FnOnce(Answer<Stored>)>,
     },
 }
 
@@ -485,44 +447,6 @@ impl State {
                 } => *is_ended || resume_at.is_some(),
                 _ => true,
             })
-    }
-}
-
-impl Waiting {
-    /// The server has reacted.
-    fn receive(&mut self, reactions: &mut Samples) {
-        self.trips.receive(self.sent);
-        if let Some(asked) = self.timed.take() {
-            reactions.push(asked.elapsed());
-        }
-    }
-
-    fn may_be_sent_again(&self) -> bool {
-        let is_whole = match &self.asked {
-            Asked::Put { .. } | Asked::Lease { .. } => true,
-            Asked::Read { is_begun, .. } => !is_begun,
-            // Its bytes are gone; whoever makes them resumes it.
-            Asked::Upload { .. } => false,
-        };
-        is_whole && self.resends < RESENDS_MAX
-    }
-}
-
-impl Asked {
-    /// Whether the server can react as soon as it has the question.
-    fn is_quick(&self) -> bool {
-        match self {
-            Self::Put { .. } | Self::Lease { .. } | Self::Read { .. } => true,
-            Self::Upload { resume_at, .. } => resume_at.is_some(),
-        }
-    }
-
-    fn fail(self, error: &Arc<ServerError>) {
-        match self {
-            Self::Put { reply, .. } | Self::Upload { reply, .. } => reply(Err(error.clone())),
-            Self::Lease { reply, .. } => reply(Err(error.clone())),
-            Self::Read { mut reply, .. } => reply(Reading::Failed(error.clone())),
-        }
     }
 }
 

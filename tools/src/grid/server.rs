@@ -55,7 +55,7 @@ impl Server {
         &self.nurl
     }
 
-    /// What places it on the ring.
+    /// What decides its place on the ring.
     #[must_use]
     pub fn seed(&self) -> &Seed {
         &self.seed
@@ -141,8 +141,8 @@ impl Server {
     /// Begins an upload whose bytes follow. `reply` gets its end, which may come at any time: the
     /// server refuses, has the share, has stored it, or is gone.
     ///
-    /// With `resume_at` the upload goes on where an earlier one of this client broke off: the bytes
-    /// may follow only after it was told from which offset on.
+    /// With `resume_at`, an upload that this client began earlier is resumed: the bytes may follow
+    /// only after it was called with the offset to send from.
     pub fn open(
         &self,
         trips: &Trips,
@@ -169,7 +169,7 @@ impl Server {
         }
     }
 
-    /// Gives the server up: whatever it was asked fails with `error`.
+    /// Gives the server up: everything it was asked fails with `error`.
     pub fn abandon(&self, error: ServerError) {
         self.link.abandon(error);
     }

@@ -1,8 +1,8 @@
 //! The plan of one upload: which share is asked of which server, as answers come in.
 //!
-//! Shares go to distinct servers in ring order while there are any, then round the ring again. A
-//! share that was refused or lost goes to another server; what servers already hold is left where
-//! it is, unless too few servers hold it all and `happy` asks for more. The intended algorithm of
+//! Shares go to distinct servers in ring order, then round the ring again if there are more shares
+//! than servers. A share that was refused or lost goes to another server. What servers hold already
+//! stays there, unless too few servers hold it all to reach `happy`. The intended algorithm of
 //! Tahoe-LAFS (reference: Tahoe file formats, section 4.4), made incremental.
 
 use std::collections::BTreeSet;
@@ -76,22 +76,22 @@ impl PlacementPlan {
 
     /// Says what to ask now; each assignment is handed out once and counts as outstanding.
     pub fn assign(&mut self) -> Vec<Assignment> {
-        let mut hoped = self.hoped();
-        let mut secured: BTreeSet<_> = hoped.iter().map(|(_, share)| share).collect();
+        let mut expected = self.expected();
+        let mut secured: BTreeSet<_> = expected.iter().map(|(_, share)| share).collect();
         let mut assignments = Vec::new();
         for share in (0..self.shares.len()).map(number) {
             if secured.insert(share) {
-                if let Some(server) = self.least_loaded(share, &hoped) {
-                    hoped.insert(server, share);
+                if let Some(server) = self.least_loaded(share, &expected) {
+                    expected.insert(server, share);
                     assignments.push(self.ask(share, server));
                 }
             }
         }
-        while hoped.happiness() < self.happy {
-            let Some((share, server)) = self.spread(&hoped) else {
+        while expected.happiness() < self.happy {
+            let Some((share, server)) = self.spread(&expected) else {
                 break;
             };
-            hoped.insert(server, share);
+            expected.insert(server, share);
             assignments.push(self.ask(share, server));
         }
         assignments
@@ -218,25 +218,25 @@ impl PlacementPlan {
     }
 
     /// What is acknowledged, and what is asked of servers that are expected to answer.
-    fn hoped(&self) -> Holdings {
-        let mut hoped = self.stored.clone();
+    fn expected(&self) -> Holdings {
+        let mut expected = self.stored.clone();
         for (server, share) in self.outstanding() {
             if self.servers[server] == Condition::Usable {
-                hoped.insert(server, share);
+                expected.insert(server, share);
             }
         }
-        hoped
+        expected
     }
 
-    fn least_loaded(&self, share: ShareNumber, hoped: &Holdings) -> Option<ServerIndex> {
+    fn least_loaded(&self, share: ShareNumber, expected: &Holdings) -> Option<ServerIndex> {
         self.usable()
             .filter(|server| !self.shares[share.index()].tried.contains(server))
-            .min_by_key(|&server| (hoped.of(server).count(), server))
+            .min_by_key(|&server| (expected.of(server).count(), server))
     }
 
     /// A share that is stored, but where it adds nothing to happiness, and a server it would help.
-    fn spread(&self, hoped: &Holdings) -> Option<(ShareNumber, ServerIndex)> {
-        let matching = hoped.matching();
+    fn spread(&self, expected: &Holdings) -> Option<(ShareNumber, ServerIndex)> {
+        let matching = expected.matching();
         let matched: BTreeSet<_> = matching.values().copied().collect();
         let idle = self
             .usable()

@@ -1,9 +1,9 @@
 //! A large file or a stream: encoded segment by segment, each segment sent to all servers in step.
 //!
 //! Memory is bounded by the queue of each connection and one segment ahead. A server that takes
-//! bytes much more slowly than the others holds all of them back, and is given up for that. A share
-//! that was lost on the way goes to another server, or to the same one from where it broke off, in
-//! a further pass over the file; a stream has one pass only.
+//! bytes much more slowly than the others holds them all back, and is given up. A share that was
+//! lost on the way goes to another server, or is resumed at the same one, in a further pass over the
+//! file; a stream has one pass only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -25,8 +25,8 @@ use crate::grid::{Awaited, Upload, until};
 use crate::input::InputFile;
 use crate::placement::Assignment;
 
-/// Below this size nothing is asked before the bytes follow. Above it, a round trip is nothing to
-/// the upload, and saves sending what is refused, is there already, or was sent before a crash.
+/// Up to this size the bytes are sent without a question. Above it a round trip costs little, and
+/// saves sending what is refused, is there already, or was sent before a crash.
 const UNASKED_SIZE_MAX: u64 = 4 << 20;
 
 /// Passes over a file at most.
