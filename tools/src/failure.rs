@@ -130,17 +130,17 @@ impl Trouble {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::NoShare => "no-share",
+            Self::NoShare => "no_share",
             Self::Away => "away",
             Self::Busy => "busy",
             Self::Full => "full",
-            Self::ReadOnly => "read-only",
-            Self::TooLarge => "too-large",
+            Self::ReadOnly => "read_only",
+            Self::TooLarge => "too_large",
             Self::Broken => "broken",
-            Self::WrongSwissnum => "wrong-swissnum",
-            Self::WrongKey => "wrong-key",
+            Self::WrongSwissnum => "wrong_swissnum",
+            Self::WrongKey => "wrong_key",
             Self::Foreign => "foreign",
-            Self::BadShare => "bad-share",
+            Self::BadShare => "bad_share",
         }
     }
 }

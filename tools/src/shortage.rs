@@ -63,6 +63,32 @@ pub enum DownloadCause {
     SharesLost,
 }
 
+impl UploadCause {
+    /// The name of it for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::GridTooSmall => "grid_too_small",
+            Self::Every(trouble) => trouble.name(),
+            Self::Several => "several",
+        }
+    }
+}
+
+impl DownloadCause {
+    /// The name of it for programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoServerHasIt => "no_server_has_it",
+            Self::NoShareFits => "no_share_fits",
+            Self::Every(trouble) => trouble.name(),
+            Self::ServersAway => "servers_away",
+            Self::SharesLost => "shares_lost",
+        }
+    }
+}
+
 impl Unhappy {
     /// Why.
     #[must_use]

@@ -180,7 +180,7 @@ pub(crate) enum Manner {
     Cutting,
     /// Sends the share of another file in place of each.
     Swapping,
-    /// Takes no more than so many bytes a second.
+    /// Takes and sends no more than 16 KiB in 0.3 s.
     Sluggish,
     /// Says that the swissnum is wrong.
     Rejecting,
@@ -338,7 +338,11 @@ impl Session {
                 let output = self.connection.output();
                 while output.has_remaining() {
                     self.state.freeze().await;
-                    let len = stream.write(output.chunk()).await?;
+                    if self.state.manner.get() == Manner::Sluggish {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                    let chunk = output.chunk();
+                    let len = stream.write(&chunk[..chunk.len().min(16 << 10)]).await?;
                     output.advance(len);
                 }
                 stream.flush().await?;

@@ -102,6 +102,51 @@ fn what_a_frozen_server_costs_is_paid_once() {
     });
 }
 
+// Fifty files at once, as `upload *` sends them, and a server that stops among them.
+#[test]
+fn many_small_files_go_on_without_a_server_that_stops() {
+    run(async {
+        let servers = honest_and(9, 1, Manner::Freezing(10_000)).await;
+        let grid = grid(&servers);
+        let begun = Instant::now();
+        let mut uploads = tokio::task::JoinSet::new();
+        for len in 1000..1050 {
+            let grid = grid.clone();
+            uploads.spawn_local(async move {
+                let uploaded = upload(&grid, Encoding::default(), &plaintext(len)).await;
+                shares(&uploaded.unwrap())
+            });
+        }
+        let stored = uploads.join_all().await;
+        assert_eq!(stored, [10; 50]);
+        let (time, patience) = (begun.elapsed(), Patience::default());
+        assert!(time <= patience.slow, "{time:?}");
+        let sent = share_bytes_received(&servers);
+        let mut least = 0;
+        for len in 1000..1050 {
+            least += bytes_of(len).await;
+        }
+        assert!(sent * 10 <= least * 11, "{sent}, {least}");
+    });
+}
+
+// It answers, so nothing is wrong with it; but the file would take as long as it does.
+#[test]
+fn a_download_replaces_a_server_that_is_much_slower_than_the_others() {
+    run(async {
+        let servers = servers(10, Manner::Honest).await;
+        let bytes = plaintext(6_000_000);
+        let (uploaded, _) = timed_upload(&grid(&servers), &bytes).await;
+        let fresh = grid(&servers);
+        server_at(1, &fresh, &uploaded, &servers).behave(Manner::Sluggish);
+        let begun = Instant::now();
+        let fetched = fetch(&fresh, &uploaded.cap, Span::Whole).await.unwrap();
+        assert!(fetched == bytes);
+        let (time, patience) = (begun.elapsed(), Patience::default());
+        assert!(time <= patience.slow * 2, "{time:?}");
+    });
+}
+
 #[test]
 fn a_late_server_that_answers_in_the_end_is_used_again() {
     run(async {
