@@ -147,17 +147,18 @@ impl<'a> Download<'a> {
                 target.write(bytes).await?;
                 self.observer.wrote(num::size(bytes.len()));
                 self.is_begun = true;
-            }
-            self.note_bad_shares();
-            if self.is_begun {
                 self.tell_failures();
             }
+            self.note_bad_shares();
             if self.decoder.is_done() {
+                self.tell_failures();
                 return Ok(());
             }
             self.ask()?;
             let late_at = self.route.next_late(|place| self.ring[place].sight());
             tokio::select! {
+                // What has come is looked at first: it may be we who were late.
+                biased;
                 event = self.inbox.recv() => {
                     let (holder, question, reading) = event.expect("we hold a sender ourselves");
                     if !self.route.is_lost(holder) {

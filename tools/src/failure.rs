@@ -58,6 +58,13 @@ impl ServerError {
         matches!(self, Self::Broken(_) | Self::Farewell(Farewell::Idle, _))
     }
 
+    /// Whether the server had been reached, and then fell silent: for all we know, our own line did.
+    #[must_use]
+    pub fn is_stall(&self) -> bool {
+        let doing = Doing::Answering;
+        matches!(self, Self::TooSlow { doing: other, .. } if *other == doing)
+    }
+
     /// What kind of trouble it is.
     #[must_use]
     pub fn trouble(&self) -> Trouble {

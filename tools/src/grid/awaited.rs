@@ -188,10 +188,15 @@ impl<Q: Copy + Ord> Awaited<Q> {
     }
 }
 
-/// Waits until then, or for ever.
+/// Waits until then, or for ever; and until the connections have had a look at what has come.
+///
+/// If this process was stopped for a while, time has passed for us and not for the servers.
 pub async fn until(time: Option<Instant>) {
     match time {
-        Some(time) => sleep_until(time).await,
+        Some(time) => {
+            sleep_until(time).await;
+            tokio::task::yield_now().await;
+        }
         None => std::future::pending().await,
     }
 }

@@ -343,7 +343,7 @@ impl Link {
         let is_needed = !again.is_empty();
         state.reach = if is_needed {
             Reach::Connecting
-        } else if error.is_passing() {
+        } else if error.is_passing() || error.is_stall() {
             Reach::Idle
         } else {
             Reach::Shunned {

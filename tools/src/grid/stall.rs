@@ -10,31 +10,45 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct StallWatch {
     limit: Duration,
-    /// When enough had last moved, and how much had moved by then.
-    mark: (Instant, u64),
+    looked: Instant,
+    /// How much had moved when enough had last moved, and for how long nothing has since.
+    moved: u64,
+    still: Duration,
 }
 
 impl StallWatch {
     pub(super) fn new(limit: Duration, now: Instant) -> Self {
         Self {
             limit,
-            mark: (now, 0),
+            looked: now,
+            moved: 0,
+            still: Duration::ZERO,
         }
     }
 
     /// Looks at how many bytes have moved so far; says whether the server is given up.
     ///
-    /// Less than [`PROGRESS_SIZE_MIN`] within the limit is nothing.
+    /// Less than [`PROGRESS_SIZE_MIN`] within the limit is nothing. Time in which nobody looked is
+    /// ours: this process was stopped, or the machine asleep.
     pub(super) fn is_stalled(&mut self, now: Instant, moved: u64, is_owed: bool) -> bool {
-        if !is_owed || moved >= self.mark.1 + PROGRESS_SIZE_MIN {
-            self.mark = (now, moved);
+        let since = (now - self.looked).min(self.interval() * 2);
+        self.looked = now;
+        if !is_owed || moved >= self.moved + PROGRESS_SIZE_MIN {
+            self.moved = moved;
+            self.still = Duration::ZERO;
+        } else {
+            self.still += since;
         }
-        now - self.mark.0 >= self.limit
+        self.still >= self.limit
     }
 
     /// When to look again.
-    pub(super) fn next_look(&self, now: Instant) -> Instant {
-        now + self.limit / LOOKS
+    pub(super) fn next_look(&self) -> Instant {
+        self.looked + self.interval()
+    }
+
+    fn interval(&self) -> Duration {
+        self.limit / LOOKS
     }
 }
 
@@ -51,35 +65,39 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
     const SECOND: Duration = Duration::from_secs(1);
 
-    #[test]
-    fn a_server_that_owes_and_does_not_move_is_given_up_at_the_limit() {
+    /// Looks each second; how many seconds until the server is given up, if that is within 100.
+    fn given_up_after(moved: impl Fn(u32) -> u64, is_owed: bool) -> Option<u32> {
         let start = Instant::now();
         let mut watch = StallWatch::new(LIMIT, start);
-        assert!(!watch.is_stalled(start + 9 * SECOND, 0, true));
-        assert!(watch.is_stalled(start + 10 * SECOND, 0, true));
+        (1..=100).find(|&second| watch.is_stalled(start + second * SECOND, moved(second), is_owed))
+    }
+
+    #[test]
+    fn a_server_that_owes_and_does_not_move_is_given_up_at_the_limit() {
+        assert_eq!(given_up_after(|_| 0, true), Some(10));
+        let stops_at_20 = |second: u32| PROGRESS_SIZE_MIN * u64::from(second.min(20));
+        assert_eq!(given_up_after(stops_at_20, true), Some(30));
     }
 
     #[test]
     fn a_byte_now_and_then_is_no_move() {
-        let start = Instant::now();
-        let mut watch = StallWatch::new(LIMIT, start);
-        for second in 0..10 {
-            assert!(!watch.is_stalled(start + second * SECOND, second.into(), true));
-        }
-        assert!(watch.is_stalled(start + LIMIT, 10, true));
+        assert_eq!(given_up_after(u64::from, true), Some(10));
     }
 
     #[test]
     fn a_slow_server_and_one_that_owes_nothing_are_kept() {
+        let slow = |second: u32| u64::from(second / 9) * PROGRESS_SIZE_MIN;
+        assert_eq!(given_up_after(slow, true), None);
+        assert_eq!(given_up_after(|_| 0, false), None);
+    }
+
+    // Ctrl-Z, and an hour later fg: the servers have done nothing wrong.
+    #[test]
+    fn time_in_which_this_process_was_stopped_does_not_count() {
         let start = Instant::now();
         let mut watch = StallWatch::new(LIMIT, start);
-        for round in 1..100 {
-            let now = start + 9 * round * SECOND;
-            assert!(!watch.is_stalled(now, u64::from(round) * PROGRESS_SIZE_MIN, true));
-        }
-        let mut watch = StallWatch::new(LIMIT, start);
-        for round in 1..100 {
-            assert!(!watch.is_stalled(start + 9 * round * SECOND, 0, false));
-        }
+        assert!(!watch.is_stalled(start + SECOND, 0, true));
+        assert!(!watch.is_stalled(start + 3600 * SECOND, 0, true));
+        assert_eq!(watch.next_look(), start + 3600 * SECOND + LIMIT / LOOKS);
     }
 }

@@ -221,6 +221,7 @@ async fn open(
         }
         let late_at = awaited.next_late(|late| uploads.sight(late));
         tokio::select! {
+            biased;
             (assignment, reply) = uploads.next_reply() => {
                 note(&mut awaited, assignment, &reply);
                 let upload = opening.remove(&assignment);
@@ -323,6 +324,7 @@ async fn await_ends(uploads: &mut ShareUploads<'_>) {
         let is_measured = uploads.outstanding().len() * 2 <= asked;
         let late_at = awaited.next_late(|late| uploads.sight(late));
         tokio::select! {
+            biased;
             (assignment, reply) = uploads.next_reply() => note(&mut awaited, assignment, &reply),
             () = until(late_at), if is_measured && uploads.plan.is_happy() => {
                 for assignment in uploads.hedge_late(&mut awaited) {

@@ -276,6 +276,37 @@ fn a_download_that_needs_a_stopped_server_fails_at_the_one_deadline() {
     });
 }
 
+// Ctrl-Z and fg: for the client a minute has passed, and for the servers nothing.
+#[test]
+fn a_process_that_was_stopped_for_a_minute_blames_nobody() {
+    run(async {
+        let far = Manner::Distant(Duration::from_millis(200));
+        let servers = servers(10, far).await;
+        for len in SIZES {
+            let grid = grid(&servers);
+            let bytes = plaintext(len);
+            let (uploaded, ()) = tokio::join!(
+                async { timed_upload(&grid, &bytes).await.0 },
+                stop_for_a_minute()
+            );
+            assert_eq!(uploaded.failures.len(), 0, "{len} bytes");
+            let (fetched, ()) = tokio::join!(
+                fetch(&grid, &uploaded.cap, Span::Whole),
+                stop_for_a_minute()
+            );
+            assert!(fetched.unwrap() == bytes, "{len} bytes");
+            let (again, _) = timed_upload(&grid, &bytes).await;
+            assert_eq!(again.failures.len(), 0, "{len} bytes");
+            assert_eq!(again.happiness, 10, "{len} bytes");
+        }
+    });
+}
+
+async fn stop_for_a_minute() {
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::advance(Duration::from_secs(60)).await;
+}
+
 // Half of the grid is overseas. Nothing is wrong with it, so nothing is sent twice.
 #[test]
 fn servers_that_are_only_far_away_get_their_shares_and_no_other_gets_them_too() {

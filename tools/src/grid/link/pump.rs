@@ -5,11 +5,12 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Buf;
 use lafs::num;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -71,12 +72,14 @@ async fn connect(link: &Link) -> Result<TlsStream<Box<dyn Stream>>, ServerError>
         }
     };
     let limit = address.patience.stall;
-    timeout(limit, connecting)
-        .await
-        .unwrap_or(Err(ServerError::TooSlow {
+    tokio::select! {
+        biased;
+        connected = connecting => connected,
+        () = stall(limit, || (0, true)) => Err(ServerError::TooSlow {
             doing: Doing::Connecting,
             limit,
-        }))
+        }),
+    }
 }
 
 /// Takes what the server sends, until the connection ends.
@@ -153,9 +156,7 @@ const SLICES: usize = 16;
 /// Ends when nothing has moved for too long although the server owes a move.
 async fn watch(link: &Link) -> ServerError {
     let limit = link.address.patience.stall;
-    let mut watch = StallWatch::new(limit, Instant::now());
-    loop {
-        sleep_until(watch.next_look(Instant::now())).await;
+    stall(limit, || {
         let state = link.state.borrow();
         let traffic = state.connection.traffic();
         let queued = num::size(state.connection.output_len());
@@ -163,11 +164,24 @@ async fn watch(link: &Link) -> ServerError {
         let moved = (traffic.bytes_sent - queued)
             + traffic.bytes_received
             + traffic.frames_received * PROGRESS_SIZE_MIN;
-        if watch.is_stalled(Instant::now(), moved, state.is_owed()) {
-            return ServerError::TooSlow {
-                doing: Doing::Answering,
-                limit,
-            };
+        (moved, state.is_owed())
+    })
+    .await;
+    ServerError::TooSlow {
+        doing: Doing::Answering,
+        limit,
+    }
+}
+
+/// Ends when nothing has moved for so long; `look` says how much has moved so far, and whether the
+/// server owes a move.
+async fn stall(limit: Duration, look: impl Fn() -> (u64, bool)) {
+    let mut watch = StallWatch::new(limit, Instant::now());
+    loop {
+        sleep_until(watch.next_look()).await;
+        let (moved, is_owed) = look();
+        if watch.is_stalled(Instant::now(), moved, is_owed) {
+            return;
         }
     }
 }

@@ -32,6 +32,8 @@ impl ShareUploads<'_> {
             let late_at = awaited.next_late(|late| self.sight(late));
             let give_up_at = awaited.give_up_at();
             tokio::select! {
+                // What has come is looked at first: it may be we who were late.
+                biased;
                 (assignment, reply) = self.next_reply() => note(&mut awaited, assignment, &reply),
                 () = until(late_at), if is_measured => drop(self.hedge_late(&mut awaited)),
                 () = until(give_up_at), if self.plan.is_happy() => break,
@@ -81,6 +83,7 @@ impl ShareUploads<'_> {
         while !awaited.is_all_late() {
             let late_at = awaited.next_late(|index| self.ring[index].sight());
             let answer: Option<(ServerIndex, Answer<Held>)> = tokio::select! {
+                biased;
                 answer = answers.recv() => answer,
                 () = until(late_at) => None,
             };
