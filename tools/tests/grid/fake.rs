@@ -119,7 +119,7 @@ struct State {
     manner: Cell<Manner>,
     shares: RefCell<Shares>,
     /// Uploads that were begun and not closed.
-    incoming: RefCell<Shares>,
+    incoming: RefCell<BTreeMap<(StorageIndex, ShareNumber), Vec<u8>>>,
     share_bytes_received: Cell<usize>,
     /// Received or sent.
     share_bytes_moved: Cell<usize>,
@@ -420,14 +420,14 @@ impl Session {
                     let mut incoming = self.state.incoming.borrow_mut();
                     let share = incoming.get_mut(key).unwrap();
                     assert_eq!(u64::try_from(share.len()).unwrap(), offset);
-                    *share = [&share[..], &bytes].concat().into();
+                    share.extend_from_slice(&bytes);
                 }
             }
             Event::Close { upload, size } => {
                 let key = self.uploads.remove(&upload).unwrap();
                 let share = self.state.incoming.borrow_mut().remove(&key).unwrap();
                 assert_eq!(u64::try_from(share.len()).unwrap(), size);
-                let outcome = self.store(key.0, key.1, share);
+                let outcome = self.store(key.0, key.1, share.into());
                 self.connection.answer(upload, outcome);
             }
             Event::Abort { upload } => {
