@@ -129,7 +129,11 @@ impl<'a> Download<'a> {
             observer,
             cap,
             decoder: Decoder::new(cap, range, Limits::default()),
-            route: Route::new(punctual.into_iter().chain(late), grid.patience()),
+            route: Route::new(
+                punctual.into_iter().chain(late),
+                grid.patience(),
+                Instant::now(),
+            ),
             trips: Trips::new(),
             ring,
             opened: HashMap::new(),
@@ -155,21 +159,26 @@ impl<'a> Download<'a> {
                 return Ok(());
             }
             self.ask()?;
-            let late_at = self.route.next_late(|place| self.ring[place].sight());
-            tokio::select! {
+            let begun = Instant::now();
+            let look_at = self
+                .route
+                .next_look(begun, |place| self.ring[place].sight());
+            let event = tokio::select! {
                 // What has come is looked at first: it may be we who were late.
                 biased;
-                event = self.inbox.recv() => {
-                    let (holder, question, reading) = event.expect("we hold a sender ourselves");
-                    if !self.route.is_lost(holder) {
-                        self.handle_reading(holder, question, reading);
-                    }
+                event = self.inbox.recv() => event,
+                () = until(look_at) => None,
+            };
+            let now = Instant::now();
+            self.route.wait(now, now - begun);
+            if let Some((holder, question, reading)) = event {
+                if !self.route.is_lost(holder) {
+                    self.handle_reading(holder, question, reading);
                 }
-                () = until(late_at) => {
-                    let sight = |place: Place| self.ring[place].sight();
-                    for place in self.route.find_late(Instant::now(), sight) {
-                        self.ring[place].note_late();
-                    }
+            } else {
+                let sight = |place: Place| self.ring[place].sight();
+                for place in self.route.find_silent(now, sight) {
+                    self.ring[place].note_late();
                 }
             }
         }

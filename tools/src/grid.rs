@@ -17,6 +17,7 @@ use crate::placement::permuted;
 
 mod answer;
 mod awaited;
+mod brake;
 mod dial;
 mod link;
 mod pin;
@@ -27,6 +28,7 @@ mod trips;
 
 pub use answer::{Answer, Held, Reading, Stored};
 pub use awaited::{Awaited, Sight, until};
+pub use brake::Brake;
 pub use dial::{Dial, Dialing, Stream, Tcp};
 pub use server::{Server, Upload, name_of};
 pub use trips::Trips;

@@ -24,7 +24,6 @@ use crate::home::Encoding;
 use crate::input::{self, InputFile, SMALL_LEN_MAX};
 use crate::ledger::{Entry, Ledger, ServerTag};
 
-mod brake;
 mod encoding;
 mod large;
 mod share_uploads;

@@ -14,7 +14,7 @@ use encoder::{Holder, RequestId};
 use lafs::{ShareNumber, num};
 use tokio::time::Instant;
 
-use crate::grid::{Awaited, Patience, Sight};
+use crate::grid::{Awaited, Brake, Patience, Sight};
 
 /// A server, by its place on the ring.
 pub(super) type Place = usize;
@@ -34,6 +34,8 @@ pub(super) struct Route {
     /// Who was asked, by [`Holder`].
     holders: Vec<HolderState>,
     awaited: Awaited<(Holder, Question)>,
+    /// Who holds the others back, by index.
+    brake: Brake,
 }
 
 /// A server that was asked, in one attempt.
@@ -44,7 +46,10 @@ struct HolderState {
     /// The opening has no end of its answer yet.
     is_opening: bool,
     has_reacted: bool,
+    /// It is silent; until it says something.
     is_late: bool,
+    /// It holds the others back.
+    is_slow: bool,
     is_lost: bool,
     /// Shares that it says to hold.
     offered: BTreeSet<ShareNumber>,
@@ -56,8 +61,13 @@ struct HolderState {
 
 impl Route {
     /// Begins with these places, to be asked in this order.
-    pub(super) fn new(places: impl IntoIterator<Item = Place>, patience: Patience) -> Self {
+    pub(super) fn new(
+        places: impl IntoIterator<Item = Place>,
+        patience: Patience,
+        now: Instant,
+    ) -> Self {
         Self {
+            brake: Brake::new(patience, now),
             candidates: places.into_iter().collect(),
             holders: Vec::new(),
             awaited: Awaited::quick(patience),
@@ -81,6 +91,7 @@ impl Route {
             is_opening: true,
             has_reacted: false,
             is_late: false,
+            is_slow: false,
             is_lost: false,
             offered: BTreeSet::new(),
             used: BTreeSet::new(),
@@ -122,7 +133,8 @@ impl Route {
         let state = self.state_mut(holder);
         state.requests.insert(request);
         state.used.insert(share);
-        self.awaited.ask((holder, Question::Request(request)), now);
+        let question = (holder, Question::Request(request));
+        self.awaited.ask_in_line(question, now);
     }
 
     /// Bytes came.
@@ -154,15 +166,17 @@ impl Route {
         now: Instant,
     ) {
         self.receive(holder, question, now);
-        self.awaited.answered((holder, question), now);
-        let state = self.state_mut(holder);
         match question {
             Question::Opening => {
+                self.awaited.answered((holder, question), now);
+                let state = self.state_mut(holder);
                 state.is_opening = false;
                 state.offered.extend(held);
             }
             Question::Request(request) => {
-                state.requests.remove(&request);
+                self.awaited.forget((holder, question));
+                self.brake.release(index(holder));
+                self.state_mut(holder).requests.remove(&request);
             }
         }
     }
@@ -184,8 +198,16 @@ impl Route {
         state.used.remove(&share);
     }
 
-    /// Finds out who has become late.
-    pub(super) fn find_late(
+    /// Nothing came for this time, until now: takes note of who holds the others back.
+    pub(super) fn wait(&mut self, now: Instant, time: Duration) {
+        let holding_back = self.holding_back();
+        for (late, _) in self.brake.add(now, &holding_back, time) {
+            self.holders[late].is_slow = true;
+        }
+    }
+
+    /// Finds out who has become silent.
+    pub(super) fn find_silent(
         &mut self,
         now: Instant,
         sight: impl Fn(Place) -> Sight,
@@ -203,10 +225,17 @@ impl Route {
             .collect()
     }
 
-    /// When somebody will be late, if nothing comes until then.
-    pub(super) fn next_late(&self, sight: impl Fn(Place) -> Sight) -> Option<Instant> {
-        self.awaited
-            .next_late(|(holder, _)| sight(self.state(holder).place))
+    /// When to look at who is late, if nothing comes until then.
+    pub(super) fn next_look(
+        &self,
+        now: Instant,
+        sight: impl Fn(Place) -> Sight,
+    ) -> Option<Instant> {
+        let silent = self
+            .awaited
+            .next_late(|(holder, _)| sight(self.state(holder).place));
+        let slow = (!self.holding_back().is_empty()).then_some(now + Brake::STEP);
+        silent.into_iter().chain(slow).min()
     }
 
     /// Whether no answer that is awaited can help.
@@ -240,7 +269,9 @@ impl Route {
             .iter()
             .enumerate()
             .filter(|(_, state)| {
-                state.is_late && !state.requests.is_empty() && !state.is_second_attempt
+                (state.is_late || state.is_slow)
+                    && !state.requests.is_empty()
+                    && !state.is_second_attempt
             })
             .map(|(index, _)| Holder(num::size(index)))
     }
@@ -250,11 +281,25 @@ impl Route {
         let punctual = || {
             self.holders
                 .iter()
-                .filter(|state| !state.is_late && !state.is_lost)
+                .filter(|state| !state.is_late && !state.is_slow && !state.is_lost)
         };
         let used: BTreeSet<_> = punctual().flat_map(|state| &state.used).collect();
         let offered: BTreeSet<_> = punctual().flat_map(|state| &state.offered).collect();
         offered.difference(&used).count()
+    }
+
+    /// Holders that are busy while at least half of those in use have nothing left to do.
+    fn holding_back(&self) -> BTreeSet<usize> {
+        let in_use = |state: &&HolderState| !state.used.is_empty() && !state.is_lost;
+        let count = self.holders.iter().filter(in_use).count();
+        let busy: BTreeSet<_> = (0..self.holders.len())
+            .filter(|&index| !self.holders[index].requests.is_empty())
+            .collect();
+        if busy.len() * 2 <= count {
+            busy
+        } else {
+            BTreeSet::new()
+        }
     }
 
     fn lose(&mut self, holder: Holder) {
@@ -335,7 +380,7 @@ mod tests {
 
     /// Five servers, of which the first two have been opened and asked for bytes.
     fn begun(start: Instant) -> Route {
-        let mut route = Route::new(0..5, PATIENCE);
+        let mut route = Route::new(0..5, PATIENCE, start);
         assert_eq!(open(&mut route, 2, start), [0, 1]);
         for number in 0..2 {
             let holder = Holder(number);
@@ -349,7 +394,7 @@ mod tests {
     #[test]
     fn as_many_servers_are_opened_as_shares_are_missing() {
         let start = Instant::now();
-        let mut route = Route::new(0..5, PATIENCE);
+        let mut route = Route::new(0..5, PATIENCE, start);
         assert_eq!(open(&mut route, 3, start), [0, 1, 2]);
         assert!(open(&mut route, 3, start).is_empty());
         route.end(Holder(1), Question::Opening, [], start);
@@ -360,12 +405,12 @@ mod tests {
     #[test]
     fn one_more_server_is_opened_for_one_that_is_late_and_the_late_one_still_counts() {
         let start = Instant::now();
-        let mut route = Route::new(0..5, PATIENCE);
+        let mut route = Route::new(0..5, PATIENCE, start);
         open(&mut route, 2, start);
         route.end(Holder(0), Question::Opening, [share(0)], start);
-        let late_at = route.next_late(near).unwrap();
+        let late_at = route.next_look(start, near).unwrap();
         assert_eq!(late_at, start + PATIENCE.late);
-        assert_eq!(route.find_late(late_at, near), BTreeSet::from([1]));
+        assert_eq!(route.find_silent(late_at, near), BTreeSet::from([1]));
         assert_eq!(open(&mut route, 1, late_at), [2]);
         assert!(open(&mut route, 1, late_at).is_empty());
         assert!(!route.is_lost(Holder(1)));
@@ -379,7 +424,7 @@ mod tests {
         let mut route = begun(start);
         let late_at = start + PATIENCE.late;
         route.end(Holder(0), Question::Request(requests()[0]), [], start);
-        assert_eq!(route.find_late(late_at, near), BTreeSet::from([1]));
+        assert_eq!(route.find_silent(late_at, near), BTreeSet::from([1]));
         assert_eq!(route.replace_next(late_at), None);
         assert_eq!(open(&mut route, 0, late_at), [2]);
         assert_eq!(route.replace_next(late_at), None);
@@ -399,7 +444,7 @@ mod tests {
         let start = Instant::now();
         let mut route = begun(start);
         let late_at = start + PATIENCE.late;
-        route.find_late(late_at, near);
+        route.find_silent(late_at, near);
         assert_eq!(open(&mut route, 0, late_at), [2, 3]);
         for number in 0..2 {
             let question = Question::Request(requests()[usize::from(number == 1)]);
@@ -407,7 +452,44 @@ mod tests {
         }
         route.end(Holder(2), Question::Opening, [share(2)], late_at);
         assert_eq!(route.replace_next(late_at), None);
-        assert_eq!(route.next_late(near), Some(late_at + PATIENCE.late));
+        assert_eq!(route.next_look(start, near), Some(late_at + PATIENCE.late));
+    }
+
+    // Each of its windows comes, only so late that the other two wait for it most of the time.
+    #[test]
+    fn a_holder_that_holds_the_others_back_is_replaced_though_it_sends() {
+        let start = Instant::now();
+        let mut route = Route::new(0..5, PATIENCE, start);
+        open(&mut route, 3, start);
+        for number in 0..3 {
+            let holder = Holder(number);
+            route.end(holder, Question::Opening, [share(number)], start);
+            route.take(holder, share(number));
+        }
+        let requests = requests();
+        route.ask(Holder(1), requests[1], share(1), start);
+        assert_eq!(route.next_look(start, near), Some(start + Brake::STEP));
+        let mut now = start;
+        for _ in 0..8 {
+            now += Brake::STEP;
+            route.receive(Holder(1), Question::Request(requests[1]), now);
+            assert!(open(&mut route, 0, now).is_empty());
+            route.wait(now, Brake::STEP);
+        }
+        assert_eq!(open(&mut route, 0, now), [3]);
+        route.end(Holder(3), Question::Opening, [share(3)], now);
+        let replaced = route.replace_next(now);
+        assert_eq!(replaced, Some((Holder(1), PATIENCE.slow)));
+    }
+
+    #[test]
+    fn holders_that_are_all_slow_hold_nobody_back() {
+        let start = Instant::now();
+        let mut route = begun(start);
+        for step in 1..100 {
+            route.wait(start + Brake::STEP * step, Brake::STEP);
+        }
+        assert!(open(&mut route, 0, start).is_empty());
     }
 
     // A share that somebody already gives does not help.
@@ -417,7 +499,7 @@ mod tests {
         let mut route = begun(start);
         let late_at = start + PATIENCE.late;
         route.end(Holder(0), Question::Request(requests()[0]), [], start);
-        route.find_late(late_at, near);
+        route.find_silent(late_at, near);
         open(&mut route, 0, late_at);
         route.end(Holder(2), Question::Opening, [share(0)], late_at);
         assert_eq!(route.replace_next(late_at), None);
@@ -427,7 +509,7 @@ mod tests {
     #[test]
     fn a_server_whose_failure_passes_is_asked_once_more_and_last() {
         let start = Instant::now();
-        let mut route = Route::new(0..2, PATIENCE);
+        let mut route = Route::new(0..2, PATIENCE, start);
         open(&mut route, 1, start);
         route.fail(Holder(0), true);
         assert_eq!(open(&mut route, 1, start), [1]);

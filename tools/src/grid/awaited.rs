@@ -32,6 +32,7 @@ pub struct Awaited<Q> {
 #[derive(Clone, Copy, Debug)]
 struct Question {
     asked: Instant,
+    is_in_line: bool,
     /// Set when it was found late: when to give it up.
     give_up_at: Option<Instant>,
 }
@@ -70,8 +71,19 @@ impl<Q: Copy + Ord> Awaited<Q> {
 
     /// A question is asked.
     pub fn ask(&mut self, question: Q, now: Instant) {
+        self.insert(question, now, false);
+    }
+
+    /// A question is asked of a server that has others to answer first: it is late when the server is
+    /// silent, and never behind.
+    pub fn ask_in_line(&mut self, question: Q, now: Instant) {
+        self.insert(question, now, true);
+    }
+
+    fn insert(&mut self, question: Q, now: Instant, is_in_line: bool) {
         let asked = Question {
             asked: now,
+            is_in_line,
             give_up_at: None,
         };
         self.questions.insert(question, asked);
@@ -182,8 +194,10 @@ impl<Q: Copy + Ord> Awaited<Q> {
             .map_or(question.asked, |heard| heard.max(question.asked));
         let silent = heard + silence;
         match self.answers.typical() {
-            Some(peers) => silent.min(question.asked + (peers * MARGIN).max(self.slow)),
-            None => silent,
+            Some(peers) if !question.is_in_line => {
+                silent.min(question.asked + (peers * MARGIN).max(self.slow))
+            }
+            _ => silent,
         }
     }
 }
@@ -304,6 +318,20 @@ mod tests {
         // Peers were done after 1.5 s.
         assert_eq!(awaited.next_late(talking(2900)), Some(start + ms(3000)));
         assert_eq!(awaited.find_late(start + ms(3000), talking(2900)), [9]);
+    }
+
+    // Four windows are asked at once: the fourth takes four times as long, and nothing is wrong.
+    #[test]
+    fn a_question_in_line_is_late_only_when_its_server_is_silent() {
+        let start = Instant::now();
+        let mut awaited = nine_of_ten(start, 1500);
+        awaited.forget(9);
+        awaited.ask_in_line(10, start);
+        let talking = |_| Sight {
+            heard: Some(start + ms(8000)),
+            usual: Some(ms(3)),
+        };
+        assert_eq!(awaited.next_late(talking), Some(start + ms(11_000)));
     }
 
     // Syncing a large share takes a disk its time, and moving it elsewhere takes much longer.

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use encoder::{Encoded, Geometry};
@@ -16,12 +15,11 @@ use lafs::cap::{Cap, ReadCap};
 use lafs::{Parameters, ReadKey, ShareNumber, num};
 use tokio::time::{Instant, sleep};
 
-use super::brake::Brake;
 use super::encoding::{self, EncodeAhead, Step};
 use super::share_uploads::{Reply, ShareUploads, note};
 use super::{Phase, Uploaded, Uploader};
 use crate::error::Error;
-use crate::grid::{Awaited, Upload, until};
+use crate::grid::{Awaited, Brake, Upload, until};
 use crate::input::InputFile;
 use crate::placement::Assignment;
 
@@ -272,9 +270,15 @@ async fn deliver(
         let lost = tokio::select! {
             () = uploads.grid.room() => None,
             (assignment, _) = uploads.next_reply() => Some(assignment),
-            () = sleep(BRAKE_STEP) => None,
+            () = sleep(Brake::STEP) => None,
         };
         let now = Instant::now();
+        for sink in sinks
+            .iter()
+            .filter(|sink| !late.contains(&sink.assignment.server))
+        {
+            brake.release(sink.assignment.server);
+        }
         let braking = if is_braked { late } else { BTreeSet::new() };
         for (server, held_back) in brake.add(now, &braking, now - begun) {
             // Each that is given up may make the next one indispensable.
@@ -334,9 +338,6 @@ async fn await_ends(uploads: &mut ShareUploads<'_>) {
         }
     }
 }
-
-/// How often a server without room is looked at, at least.
-const BRAKE_STEP: Duration = Duration::from_millis(250);
 
 impl Sink {
     fn new(assignment: Assignment, upload: Upload, skip: u64) -> Self {

@@ -3,15 +3,17 @@
 //! Times are of the paused clock: they are what the client waited for, to the millisecond, and
 //! nothing that the machine did.
 
+use std::path::Path;
 use std::time::Duration;
 
 use lafs::cap::Cap;
 use tokio::time::Instant;
 use tools::Error;
-use tools::download::Span;
+use tools::download::{Span, download};
 use tools::grid::{Grid, Patience};
 use tools::home::Encoding;
-use tools::upload::Uploaded;
+use tools::output::Target;
+use tools::upload::{Unobserved, Uploaded};
 
 use crate::fake::{FakeServer, Manner, grid, plaintext, run, run_each, servers};
 use crate::{fetch, upload};
@@ -339,14 +341,22 @@ fn half_a_grid_of_slow_servers_is_waited_for_as_far_as_it_is_needed() {
 #[test]
 fn on_a_slow_line_no_further_server_is_asked() {
     run(async {
-        let slow = Manner::Distant(Duration::from_millis(900));
-        let servers = servers(10, slow).await;
-        let grid = grid(&servers);
-        for len in [1000, 300_000, 4_300_000] {
-            let bytes = plaintext(len);
-            let (uploaded, _) = timed_upload(&grid, &bytes).await;
-            assert_eq!(uploaded.failures.len(), 0, "{len} bytes");
-            assert!(fetch(&grid, &uploaded.cap, Span::Whole).await.unwrap() == bytes);
+        let far = Manner::Distant(Duration::from_millis(900));
+        for slow in [far, Manner::Sluggish] {
+            let servers = servers(10, slow).await;
+            let grid = grid(&servers);
+            let mut expected = 0;
+            for len in [1000, 300_000, 6_000_000] {
+                let bytes = plaintext(len);
+                let (uploaded, _) = timed_upload(&grid, &bytes).await;
+                assert_eq!(uploaded.failures.len(), 0, "{slow:?}, {len} bytes");
+                expected += bytes_of(len).await;
+                assert_eq!(share_bytes_received(&servers), expected);
+                let target = Target::file(Path::new("/dev/null")).unwrap();
+                let fetched = download(&grid, &uploaded.cap, Span::Whole, target, &Unobserved);
+                let fetched = fetched.await.unwrap();
+                assert_eq!(fetched.servers_asked, 3, "{slow:?}, {len} bytes");
+            }
         }
     });
 }

@@ -1,9 +1,9 @@
 //! Notices servers that hold all others back.
 //!
-//! Time counts against a server while it has no room and at least half of the others have nothing
-//! left to send. One that takes nothing at all may do so for a while; one that takes bytes, but
+//! Time counts against a server while it is busy and at least half of the others have nothing left
+//! to do. One that gets nothing done at all may do so for a while; one that gets something done, but
 //! slowly, may hold the others back for half of the whole time besides: a server at more than half
-//! of the others' speed is never given up.
+//! of the others' speed is never given up. On a slow line all are slow, and nobody waits for anybody.
 //!
 //! No clock here: the time is an argument.
 
@@ -12,25 +12,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::grid::Patience;
-use crate::placement::ServerIndex;
+use super::Patience;
 
-/// How long each server has held the others back.
-pub(super) struct Brake {
+/// How long each server has held the others back; the caller numbers them.
+#[derive(Debug)]
+pub struct Brake {
     slow: Duration,
     begun: Instant,
-    held_back: BTreeMap<ServerIndex, HeldBack>,
+    held_back: BTreeMap<usize, HeldBack>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct HeldBack {
     all: Duration,
-    /// Since it last had room.
+    /// Since it last got something done.
     at_a_stretch: Duration,
 }
 
 impl Brake {
-    pub(super) fn new(patience: Patience, now: Instant) -> Self {
+    /// How often to look at servers that hold others back, at least.
+    pub const STEP: Duration = Duration::from_millis(250);
+
+    /// Begins now.
+    #[must_use]
+    pub fn new(patience: Patience, now: Instant) -> Self {
         Self {
             slow: patience.slow,
             begun: now,
@@ -38,19 +43,24 @@ impl Brake {
         }
     }
 
-    /// These servers, and no others, have held the rest back for this time, until now. Returns those
-    /// that have done so for too long, and for how long.
-    pub(super) fn add(
+    /// A server has got something done.
+    pub fn release(&mut self, server: usize) {
+        if let Some(held_back) = self.held_back.get_mut(&server) {
+            held_back.at_a_stretch = Duration::ZERO;
+        }
+    }
+
+    /// These servers have held the rest back for this time, until now. Returns those that have done
+    /// so for too long, and for how long.
+    ///
+    /// Much more time than a step is time in which this process was stopped, and is not counted.
+    pub fn add(
         &mut self,
         now: Instant,
-        servers: &BTreeSet<ServerIndex>,
+        servers: &BTreeSet<usize>,
         time: Duration,
-    ) -> Vec<(ServerIndex, Duration)> {
-        for (server, held_back) in &mut self.held_back {
-            if !servers.contains(server) {
-                held_back.at_a_stretch = Duration::ZERO;
-            }
-        }
+    ) -> Vec<(usize, Duration)> {
+        let time = time.min(Self::STEP * 2);
         let limit = self.slow + (now - self.begun) / 2;
         let mut late = Vec::new();
         for &server in servers {
@@ -84,6 +94,9 @@ mod tests {
         let mut brake = Brake::new(patience, start);
         (1..=100).find(|&step| {
             let servers = is_late(step).then_some(3).into_iter().collect();
+            if !is_late(step) {
+                brake.release(3);
+            }
             !brake.add(start + STEP * step, &servers, STEP).is_empty()
         })
     }
@@ -104,5 +117,14 @@ mod tests {
     fn a_server_at_a_tenth_of_the_speed_is_given_up() {
         let after = given_up_after(|step| step % 10 != 0);
         assert_eq!(after, Some(48));
+    }
+
+    #[test]
+    fn time_in_which_this_process_was_stopped_does_not_count() {
+        let start = Instant::now();
+        let mut brake = Brake::new(Patience::default(), start);
+        let hour = Duration::from_secs(3600);
+        let servers = BTreeSet::from([3]);
+        assert!(brake.add(start + hour, &servers, hour).is_empty());
     }
 }
