@@ -84,14 +84,10 @@ pub struct Uploaded {
     pub cap: Cap,
     /// Size of the file.
     pub size: u64,
-    /// Where its shares are; none of a literal.
+    /// Where its shares are, by number; none of a literal. A server may hold several of them.
     pub shares: Vec<Placed>,
     /// Servers of happiness.
     pub happiness: usize,
-    /// Servers that hold several shares: the loss of one of them takes all of those.
-    pub crowded: Vec<Crowded>,
-    /// Of the servers, any so many may be lost and the file still comes back. A literal is on none.
-    pub losses_survived: usize,
     /// What went wrong and was routed around.
     pub failures: Vec<Failure>,
     /// Round trips from the first request to the last answer.
@@ -109,15 +105,6 @@ pub struct Placed {
     pub server: Arc<str>,
     /// Whether it was sent now.
     pub stored: Stored,
-}
-
-/// A server with several shares of one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Crowded {
-    /// The server, as `host:port`.
-    pub server: Arc<str>,
-    /// What it holds, ascending.
-    pub shares: Vec<ShareNumber>,
 }
 
 /// A part of an upload.
@@ -322,8 +309,6 @@ impl Uploaded {
             size,
             shares: Vec::new(),
             happiness: 0,
-            crowded: Vec::new(),
-            losses_survived: 0,
             failures: Vec::new(),
             round_trips: 0,
             phases: Vec::new(),

@@ -57,32 +57,6 @@ impl Holdings {
         self.matching().len()
     }
 
-    /// Servers that hold more than one share, with what they hold: the loss of one takes them all.
-    pub fn crowded(&self) -> impl Iterator<Item = (ServerIndex, Vec<ShareNumber>)> {
-        self.0
-            .iter()
-            .filter(|(_, shares)| shares.len() > 1)
-            .map(|(&server, shares)| (server, shares.iter().copied().collect()))
-    }
-
-    /// How many servers may be lost, whichever they are, with `needed` shares left; at least so many.
-    ///
-    /// A share that two servers hold is counted as lost with the first of them.
-    #[must_use]
-    pub fn losses_survived(&self, needed: usize) -> usize {
-        let mut counts: Vec<_> = self.0.values().map(BTreeSet::len).collect();
-        counts.sort_unstable_by(|one, other| other.cmp(one));
-        let Some(mut spare) = self.distinct_shares().checked_sub(needed) else {
-            return 0;
-        };
-        let survived = counts.iter().take_while(|&&count| {
-            let is_survived = count <= spare;
-            spare = spare.saturating_sub(count);
-            is_survived
-        });
-        survived.count()
-    }
-
     /// A largest set of servers with a share of its own for each, found by augmenting paths.
     #[must_use]
     pub fn matching(&self) -> BTreeMap<ServerIndex, ShareNumber> {
@@ -135,42 +109,5 @@ impl Extend<(ServerIndex, ShareNumber)> for Holdings {
         for (server, share) in pairs {
             self.insert(server, share);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn holdings(pairs: &[(ServerIndex, u8)]) -> Holdings {
-        let pairs = pairs.iter();
-        pairs
-            .map(|&(server, share)| (server, ShareNumber::new(share)))
-            .collect()
-    }
-
-    #[test]
-    fn servers_with_several_shares_are_crowded() {
-        let holdings = holdings(&[(0, 0), (1, 1), (1, 3), (2, 2)]);
-        let crowded: Vec<_> = holdings.crowded().collect();
-        let shares = vec![ShareNumber::new(1), ShareNumber::new(3)];
-        assert_eq!(crowded, [(1, shares)]);
-    }
-
-    #[test]
-    fn the_losses_that_are_survived_are_those_of_the_fullest_servers() {
-        let one_each: Vec<_> = (0..10).map(|share| (usize::from(share), share)).collect();
-        assert_eq!(holdings(&one_each).losses_survived(3), 7);
-        assert_eq!(holdings(&one_each).losses_survived(10), 0);
-        assert_eq!(holdings(&one_each).losses_survived(11), 0);
-        let all_on_one: Vec<_> = (0..10).map(|share| (0, share)).collect();
-        assert_eq!(holdings(&all_on_one).losses_survived(3), 0);
-        let three_servers: Vec<_> = (0..10)
-            .map(|share| (usize::from(share % 3), share))
-            .collect();
-        assert_eq!(holdings(&three_servers).losses_survived(3), 2);
-        assert_eq!(holdings(&three_servers).losses_survived(4), 1);
-        // Either copy would do: what is promised may be less than what is true.
-        assert_eq!(holdings(&[(0, 0), (1, 0)]).losses_survived(1), 0);
     }
 }

@@ -11,7 +11,7 @@ use protocol::Reason;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::{Crowded, Observer, Phase, Placed, Uploaded};
+use super::{Observer, Phase, Placed, Uploaded};
 use crate::error::{Error, Unhappy};
 use crate::failure::{Failure, ServerError};
 use crate::grid::{Answer, Grid, Server, Stored, Trips};
@@ -238,23 +238,12 @@ impl<'a> ShareUploads<'a> {
             })
             .collect();
         shares.sort_by_key(|placed| placed.share);
-        let needed = match &cap {
-            Cap::Read(cap) => cap.parameters().needed(),
-            _ => 0,
-        };
-        let holdings = self.plan.holdings();
-        let crowded = holdings.crowded().map(|(server, shares)| Crowded {
-            server: self.ring[server].name().clone(),
-            shares,
-        });
         let failures = self.failures.into_iter().map(|noted| noted.failure);
         Uploaded {
             cap,
             size,
             shares,
-            happiness: holdings.happiness(),
-            crowded: crowded.collect(),
-            losses_survived: holdings.losses_survived(needed),
+            happiness: self.plan.holdings().happiness(),
             failures: failures.collect(),
             round_trips: self.trips.count(),
             phases,

@@ -260,23 +260,3 @@ fn a_grid_that_is_too_small_is_told_so_before_anything_is_done() {
         assert_eq!(fetched.unwrap(), b"short");
     });
 }
-
-// The loss of the one server is the loss of the file, whatever the numbers promise.
-#[test]
-fn several_shares_on_one_server_are_reported() {
-    run(async {
-        let servers = servers(4, Manner::Honest).await;
-        let one = grid(&servers[..1]);
-        let encoding = Encoding::new(3, 1, 10).unwrap();
-        let uploaded = upload(&one, encoding, &plaintext(5000)).await.unwrap();
-        assert_eq!(uploaded.crowded.len(), 1);
-        assert_eq!(uploaded.crowded[0].shares.len(), 10);
-        assert_eq!(uploaded.losses_survived, 0);
-
-        let encoding = Encoding::new(2, 4, 4).unwrap();
-        let uploaded = upload(&grid(&servers), encoding, &plaintext(6000)).await;
-        let uploaded = uploaded.unwrap();
-        assert_eq!(uploaded.crowded, []);
-        assert_eq!(uploaded.losses_survived, 2);
-    });
-}
