@@ -12,6 +12,7 @@ use lafs::StorageIndex;
 use lafs::nurl::Nurl;
 use protocol::Traffic;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::placement::permuted;
 
@@ -27,7 +28,7 @@ mod stall;
 mod trips;
 
 pub use answer::{Answer, Held, Reading, Stored};
-pub use awaited::{Awaited, Sight, until};
+pub use awaited::{Awaited, Sight};
 pub use brake::Brake;
 pub use dial::{Dial, Dialing, Stream, Tcp};
 pub use server::{Server, Upload, name_of};
@@ -128,5 +129,18 @@ impl Grid {
         }
         // Each connection's task sends its last bytes when it next runs.
         tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until then, or for ever; and until the connections have had a look at what has come.
+///
+/// If this process was stopped for a while, time has passed for us and not for the servers.
+pub async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => {
+            sleep_until(time).await;
+            tokio::task::yield_now().await;
+        }
+        None => std::future::pending().await,
     }
 }

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::Patience;
 use super::samples::Samples;
@@ -199,19 +199,6 @@ impl<Q: Copy + Ord> Awaited<Q> {
             }
             _ => silent,
         }
-    }
-}
-
-/// Waits until then, or for ever; and until the connections have had a look at what has come.
-///
-/// If this process was stopped for a while, time has passed for us and not for the servers.
-pub async fn until(time: Option<Instant>) {
-    match time {
-        Some(time) => {
-            sleep_until(time).await;
-            tokio::task::yield_now().await;
-        }
-        None => std::future::pending().await,
     }
 }
 
