@@ -73,6 +73,8 @@ impl ServerError {
                 Trouble::Foreign
             }
             Self::Unreachable(_) | Self::TooSlow { .. } | Self::Broken(_) => Trouble::Away,
+            // The connection broke before there was TLS on it.
+            Self::Tls(error) if error.kind() != io::ErrorKind::InvalidData => Trouble::Away,
             Self::WrongKey => Trouble::WrongKey,
             Self::Tls(_) | Self::OtherProtocol | Self::Misbehaved(_) => Trouble::Foreign,
             Self::Farewell(farewell, _) => match farewell {
@@ -203,5 +205,26 @@ impl fmt::Display for Failure {
             Some(share) => write!(f, "{}: share {share}: {}", self.server, self.error),
             None => write!(f, "{}: {}", self.server, self.error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // A server that is stopped during a handshake is a server, and may be back soon.
+    #[test]
+    fn only_what_is_no_tls_is_foreign_and_what_breaks_is_away() {
+        let tls = |kind: io::ErrorKind| ServerError::Tls(kind.into()).trouble();
+        assert_eq!(tls(io::ErrorKind::UnexpectedEof), Trouble::Away);
+        assert_eq!(tls(io::ErrorKind::ConnectionReset), Trouble::Away);
+        assert_eq!(tls(io::ErrorKind::InvalidData), Trouble::Foreign);
+    }
+
+    #[test]
+    fn an_onion_service_is_foreign_and_a_server_that_is_down_is_away() {
+        let unreachable = |kind: io::ErrorKind| ServerError::Unreachable(kind.into()).trouble();
+        assert_eq!(unreachable(io::ErrorKind::Unsupported), Trouble::Foreign);
+        assert_eq!(unreachable(io::ErrorKind::ConnectionRefused), Trouble::Away);
     }
 }

@@ -176,6 +176,7 @@ fn an_upload_that_all_servers_refuse_for_one_reason_says_it_once() {
         (Manner::ReadOnly, Trouble::ReadOnly),
         (Manner::Rejecting, Trouble::WrongSwissnum),
         (Manner::Babbling, Trouble::Foreign),
+        (Manner::Cleartext, Trouble::Foreign),
         (Manner::Hanging(0), Trouble::Away),
         (Manner::Frozen, Trouble::Away),
         (Manner::Stopping, Trouble::Busy),

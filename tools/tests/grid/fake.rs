@@ -182,6 +182,8 @@ pub(crate) enum Manner {
     Swapping,
     /// Takes and sends no more than 16 KiB in 0.3 s.
     Sluggish,
+    /// Is no TLS server at all.
+    Cleartext,
     /// Says that the swissnum is wrong.
     Rejecting,
     /// Says that it is stopping as soon as something is asked of it.
@@ -227,6 +229,12 @@ impl FakeServer {
                 tokio::task::spawn_local(async move {
                     state.connections.set(state.connections.get() + 1);
                     state.freeze().await;
+                    if state.manner.get() == Manner::Cleartext {
+                        let mut stream = stream;
+                        // Whether the client still listens is its business.
+                        let _ = stream.write_all(b"220 mail ready\r\n").await;
+                        return;
+                    }
                     if let Ok(stream) = acceptor.accept(stream).await {
                         // The end of a connection is the client's business.
                         let _ = Session::new(state, swissnum).run(stream).await;
