@@ -4,22 +4,20 @@
 //! one server is a [`ServerError`]: it is routed around while that is possible, and reported by
 //! server when it is not.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use lafs::ShareNumber;
 use lafs::cap::CapError;
 use lafs::nurl::NurlError;
-use protocol::{Farewell, Refusal, Violation};
 
 use crate::exit::Exit;
 use crate::file_kind::FileKind;
 use crate::home::{HomeError, SettingsError};
 use crate::local::LocalGridError;
 use crate::wording::{quoted, quoted_path};
+
+pub use crate::failure::{Doing, Failure, ServerError, Trouble};
+pub use crate::shortage::{DownloadCause, NotEnoughShares, Unhappy, UploadCause};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -182,10 +180,8 @@ impl Error {
             Self::Nurl(_) => {
                 "a NURL looks like pb://HASH@host:port/SWISSNUM#v=1; `tahoed nurl DIR` prints it"
             }
-            Self::Unhappy(_) => {
-                "mend or add servers, or accept fewer with --happy (less loss is then survived)"
-            }
-            Self::NotEnoughShares(_) => "try again when more servers are up",
+            Self::Unhappy(unhappy) => return Some(unhappy.hint()),
+            Self::NotEnoughShares(shortage) => return Some(shortage.hint()),
             Self::Settings(_)
             | Self::Parameters(_)
             | Self::Random(_)
@@ -259,154 +255,4 @@ pub enum InputError {
         /// The file, or "standard input".
         name: String,
     },
-}
-
-/// Why one server did not do what was asked of it.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// Its name has no address, or nothing answers there.
-    #[error("cannot be reached: {0}")]
-    Unreachable(io::Error),
-    /// Nothing came back in time.
-    #[error("{doing} took longer than {} s", .limit.as_secs_f32())]
-    TooSlow {
-        /// What was being waited for.
-        doing: Doing,
-        /// How long.
-        limit: Duration,
-    },
-    /// Its key is not the one in the NURL: another machine, or someone in between.
-    #[error("shows another key than its NURL names")]
-    WrongKey,
-    /// TLS failed otherwise.
-    #[error("TLS failed: {0}")]
-    Tls(io::Error),
-    /// It speaks TLS, but not the pipeline.
-    #[error("does not speak {}", String::from_utf8_lossy(protocol::ALPN))]
-    OtherProtocol,
-    /// It closed the connection and said why.
-    #[error("closed the connection: {}", Farewelled(.0, .1))]
-    Farewell(Farewell, String),
-    /// The connection broke, and again when it was made anew.
-    #[error("the connection broke: {0}")]
-    Broken(io::Error),
-    /// It broke the protocol.
-    #[error("broke the protocol: {0}")]
-    Misbehaved(#[from] Violation),
-    /// It refused a share.
-    #[error("refused: {0}")]
-    Refused(Refusal),
-    /// It holds no share of the file.
-    #[error("holds no share of this file")]
-    NoShare,
-    /// What it sent is not the share that it should be.
-    #[error("sent a bad share: {0}")]
-    BadShare(encoder::native::Damage),
-}
-
-impl ServerError {
-    /// Whether the same server might do it if asked once more on a new connection.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Farewell(Farewell::Idle, _))
-    }
-}
-
-/// What a client waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doing {
-    /// TCP and TLS.
-    Connecting,
-    /// An answer.
-    Answering,
-    /// Taking share bytes: it held the other servers back.
-    TakingBytes,
-}
-
-impl fmt::Display for Doing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Connecting => "connecting",
-            Self::Answering => "an answer",
-            Self::TakingBytes => "taking share bytes",
-        })
-    }
-}
-
-struct Farewelled<'a>(&'a Farewell, &'a str);
-
-impl fmt::Display for Farewelled<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        // The text is a stranger's and may be meant for the terminal.
-        match self.1 {
-            "" => Ok(()),
-            text => write!(f, " ({})", text.escape_debug()),
-        }
-    }
-}
-
-/// What one server did not do, and why.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    /// The server, as `host:port`.
-    pub server: Arc<str>,
-    /// Which share it was about, if about one.
-    pub share: Option<ShareNumber>,
-    /// Why.
-    pub error: Arc<ServerError>,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.share {
-            Some(share) => write!(f, "{}: share {share}: {}", self.server, self.error),
-            None => write!(f, "{}: {}", self.server, self.error),
-        }
-    }
-}
-
-/// An upload that too few servers took part in.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{happiness} of the {happy} servers asked for hold a share of their own, \
-     in a grid of {servers}{}",
-    Listed(.failures)
-)]
-pub struct Unhappy {
-    /// Servers of happiness reached.
-    pub happiness: usize,
-    /// Servers of happiness asked for.
-    pub happy: usize,
-    /// Servers in the configuration.
-    pub servers: usize,
-    /// What went wrong, by server.
-    pub failures: Vec<Failure>,
-}
-
-/// A download that found too few good shares.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{found} good shares were found on {servers} servers, {needed} are needed{}",
-    Listed(.failures)
-)]
-pub struct NotEnoughShares {
-    /// Distinct good shares found.
-    pub found: usize,
-    /// Shares that bring the file back.
-    pub needed: usize,
-    /// Servers asked.
-    pub servers: usize,
-    /// What went wrong, by server.
-    pub failures: Vec<Failure>,
-}
-
-struct Listed<'a>(&'a [Failure]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|failure| write!(f, "\n  {failure}"))
-    }
 }

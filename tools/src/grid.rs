@@ -12,17 +12,26 @@ use lafs::StorageIndex;
 use lafs::nurl::Nurl;
 use protocol::Traffic;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 use crate::placement::permuted;
 
+mod answer;
+mod awaited;
+mod brake;
+mod dial;
 mod link;
-mod pace;
 mod pin;
+mod samples;
 mod server;
+mod stall;
 mod trips;
 
-pub use pace::Pace;
-pub use server::{Answer, Held, Reading, Server, Stored, Upload, name_of};
+pub use answer::{Answer, Held, Reading, Stored};
+pub use awaited::{Awaited, Sight};
+pub use brake::Brake;
+pub use dial::{Dial, Dialing, Stream, Tcp};
+pub use server::{Server, Upload, name_of};
 pub use trips::Trips;
 
 /// The servers of a grid, in the order in which they were configured.
@@ -33,32 +42,24 @@ pub struct Grid {
     room: Rc<Notify>,
 }
 
-/// How long a client waits for what, before it turns elsewhere.
+/// How long a client waits for a server, where what it has measured does not say more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// For TCP and TLS.
-    pub connect: Duration,
-    /// For anything at all from a server that owes an answer; see [`PROGRESS_SIZE_MIN`].
-    pub answer: Duration,
-    /// Until what a late server was asked is asked of another as well.
-    pub hedge: Duration,
-    /// For the servers that are still missing, once enough have acknowledged to be happy.
-    pub grace: Duration,
-    /// For a server that alone holds all others back; beyond it, at most half of the time.
-    pub hold_back: Duration,
+    /// The least silence after which an answer counts as late, and another server is asked.
+    pub late: Duration,
+    /// The same for a server of which nothing is known yet, and for one that moves too slowly.
+    pub slow: Duration,
+    /// Until a server that owes something, and on whose connection nothing moves, is given up.
+    /// Connecting is part of it.
+    pub stall: Duration,
 }
-
-/// Bytes that a server must take or send within [`Patience::answer`] to count as alive.
-pub const PROGRESS_SIZE_MIN: u64 = 4096;
 
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(15),
-            answer: Duration::from_secs(30),
-            hedge: Duration::from_secs(4),
-            grace: Duration::from_secs(10),
-            hold_back: Duration::from_secs(10),
+            late: Duration::from_millis(500),
+            slow: Duration::from_secs(2),
+            stall: Duration::from_secs(10),
         }
     }
 }
@@ -67,8 +68,15 @@ impl Grid {
     /// Takes servers without talking to them; `master` is the client's own secret.
     #[must_use]
     pub fn new(nurls: &[Nurl], master: &[u8; 32], patience: Patience) -> Self {
+        Self::over(Rc::new(Tcp), nurls, master, patience)
+    }
+
+    /// The same, with connections that are made in a way of the caller's own.
+    #[must_use]
+    pub fn over(dial: Rc<dyn Dial>, nurls: &[Nurl], master: &[u8; 32], patience: Patience) -> Self {
         let room = Rc::new(Notify::new());
-        let server = |nurl: &Nurl| Server::new(nurl.clone(), master, patience, room.clone());
+        let server =
+            |nurl: &Nurl| Server::new(nurl.clone(), master, patience, dial.clone(), room.clone());
         Self {
             servers: nurls.iter().map(server).map(Rc::new).collect(),
             patience,
@@ -121,5 +129,18 @@ impl Grid {
         }
         // Each connection's task sends its last bytes when it next runs.
         tokio::task::yield_now().await;
+    }
+}
+
+/// Waits until then, or for ever; and until the connections have had a look at what has come.
+///
+/// If this process was stopped for a while, time has passed for us and not for the servers.
+pub async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => {
+            sleep_until(time).await;
+            tokio::task::yield_now().await;
+        }
+        None => std::future::pending().await,
     }
 }

@@ -160,6 +160,31 @@ impl InputFile {
         Ok(())
     }
 
+    /// Shows `look` up to `len` bytes from `offset` on; `None` at the end of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] if the file cannot be read or has changed.
+    pub fn piece_at<T>(
+        &self,
+        offset: u64,
+        len: usize,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, InputError> {
+        self.check_unchanged()?;
+        let left = self.size().saturating_sub(offset);
+        let len = num::len(left).map_or(len, |left| left.min(len));
+        if len == 0 {
+            return Ok(None);
+        }
+        let window = Mapping::new(&self.file, offset, len).map_err(|error| self.read(error))?;
+        let seen = look(window.bytes());
+        if window.was_torn() {
+            return Err(self.changed());
+        }
+        Ok(Some(seen))
+    }
+
     /// The error of a file that is beyond the format.
     #[must_use]
     pub fn too_large(&self) -> InputError {
@@ -242,6 +267,15 @@ mod tests {
                     })
                     .unwrap();
                 assert!(seen == bytes, "{len} bytes by {step_len}");
+
+                let mut seen = Vec::new();
+                while let Some(piece) = input
+                    .piece_at(num::size(seen.len()), step_len, <[u8]>::to_vec)
+                    .unwrap()
+                {
+                    seen.extend(piece);
+                }
+                assert!(seen == bytes, "{len} bytes by {step_len}, one at a time");
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod download;
 pub mod durable;
 pub mod error;
 pub mod exit;
+mod failure;
 pub mod file_kind;
 pub mod grid;
 pub mod home;
@@ -16,6 +17,7 @@ pub mod ledger;
 pub mod local;
 pub mod output;
 pub mod placement;
+mod shortage;
 pub mod upload;
 pub mod wording;
 

@@ -8,5 +8,5 @@ mod plan;
 mod ring;
 
 pub use happiness::{Holdings, ServerIndex};
-pub use plan::{Assignment, Plan};
+pub use plan::{Assignment, PlacementPlan};
 pub use ring::{Seed, permuted};

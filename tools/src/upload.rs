@@ -1,9 +1,9 @@
 //! Uploading: plaintext in, shares on servers and a capability out.
 //!
 //! A file whose shares fit into one frame each is sent in one flight. A larger one is streamed: its
-//! segments are encoded on a thread of their own and go to all servers in step, so that memory does
-//! not depend on its size. What this client uploaded before is not sent again: the servers are asked
-//! whether they still have it, and renew its leases by that.
+//! segments are encoded on another thread and go to all servers in step, so that memory does not
+//! depend on its size. What this client uploaded before is not sent again: the servers are asked
+//! whether they still have it, which also renews its leases.
 
 use std::cell::RefCell;
 use std::io::{Cursor, Read};
@@ -19,18 +19,18 @@ use protocol::limits::CHUNK_LEN_MAX;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::error::{Error, Failure, InputError};
+use crate::error::{Error, Failure, InputError, Unhappy};
 use crate::grid::{Grid, Stored};
 use crate::home::Encoding;
 use crate::input::{self, InputFile, SMALL_LEN_MAX};
 use crate::ledger::{Entry, Ledger, ServerTag};
 
-mod effort;
 mod encoding;
 mod large;
+mod share_uploads;
 mod small;
 
-use effort::Effort;
+use share_uploads::ShareUploads;
 
 /// Uploads files to a grid, any number at once.
 pub struct Uploader {
@@ -46,7 +46,7 @@ pub struct Uploader {
 /// How files are uploaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// How many shares, and how many of what are enough.
+    /// How many shares there are, and how many are enough.
     pub encoding: Encoding,
     /// Whether equal files become unequal on the grid.
     pub random_key: bool,
@@ -56,11 +56,11 @@ pub struct Options {
 pub enum Source {
     /// A file.
     File(PathBuf),
-    /// A stream, of a name for messages. It always gets a random key: it can be read only once.
+    /// A stream, and its name for messages. It always gets a random key: it can be read only once.
     Stream(String, Box<dyn Read + Send>),
 }
 
-/// Hears how an upload goes; from more than one thread.
+/// Is told how an upload goes, from more than one thread.
 pub trait Observer: Send + Sync {
     /// This many bytes will be looked at; not known of a stream.
     fn expects(&self, _bytes: u64) {}
@@ -68,11 +68,11 @@ pub trait Observer: Send + Sync {
     fn hashed(&self, _bytes: u64) {}
     /// So many more bytes of the plaintext were encoded and queued.
     fn encoded(&self, _bytes: u64) {}
-    /// A server failed, and is being routed around.
+    /// A server failed, and was routed around.
     fn failed(&self, _failure: &Failure) {}
 }
 
-/// Hears nothing.
+/// Ignores it all.
 #[derive(Clone, Copy, Debug)]
 pub struct Unobserved;
 
@@ -85,7 +85,7 @@ pub struct Uploaded {
     pub cap: Cap,
     /// Size of the file.
     pub size: u64,
-    /// Where its shares are; none of a literal.
+    /// Where its shares are, by number; none of a literal. A server may hold several of them.
     pub shares: Vec<Placed>,
     /// Servers of happiness.
     pub happiness: usize,
@@ -93,7 +93,7 @@ pub struct Uploaded {
     pub failures: Vec<Failure>,
     /// Round trips from the first request to the last answer.
     pub round_trips: u32,
-    /// How long what took.
+    /// How long each part of it took.
     pub phases: Vec<(Phase, Duration)>,
 }
 
@@ -161,6 +161,9 @@ impl Uploader {
         let Some(geometry) = Geometry::new(parameters, size) else {
             return Err(file.too_large().into());
         };
+        if size > num::size(Literal::SIZE_MAX) {
+            self.ensure_grid_is_large_enough()?;
+        }
         self.observer.expects(size);
         let permits = share_bytes(geometry);
         let _permits = self.budget.acquire_many(permits).await;
@@ -202,6 +205,7 @@ impl Uploader {
         if let Some(literal) = Literal::new(&head) {
             return Ok(Uploaded::literal(literal, num::size(head.len())));
         }
+        self.ensure_grid_is_large_enough()?;
         let key = random_key()?;
         let is_whole = head.len() <= SMALL_LEN_MAX;
         match Geometry::new(parameters, num::size(head.len())) {
@@ -219,17 +223,32 @@ impl Uploader {
         }
     }
 
+    /// Fails if there are too few servers, before anything is read or asked.
+    fn ensure_grid_is_large_enough(&self) -> Result<(), Error> {
+        let happy = self.options.encoding.happy.into();
+        let servers = self.grid.servers().len();
+        if servers >= happy {
+            return Ok(());
+        }
+        Err(Error::Unhappy(Unhappy {
+            happiness: 0,
+            happy,
+            servers,
+            failures: Vec::new(),
+        }))
+    }
+
     fn parameters(&self) -> Result<Parameters, Error> {
         let Encoding { needed, total, .. } = self.options.encoding;
         Parameters::default_for(needed.into(), total.into()).map_err(Error::Parameters)
     }
 
-    /// Asks the servers of an earlier upload of this file what they still hold.
+    /// Asks the servers of an earlier upload of this file what they still hold, and plans with that.
     ///
-    /// Returns what they hold in `effort`, and the capability if it is known.
+    /// Returns the capability if it is known.
     async fn remembered(
         &self,
-        effort: &mut Effort<'_>,
+        uploads: &mut ShareUploads<'_>,
         key: &ReadKey,
         geometry: Geometry,
     ) -> Option<ReadCap> {
@@ -237,7 +256,7 @@ impl Uploader {
         // A record that cannot be read is as good as none.
         let entry = ledger.borrow().find(key.storage_index()).ok()??;
         let servers: Vec<_> = entry.shares.iter().map(|(server, _)| *server).collect();
-        effort.ask_held(&servers, geometry.share_size()).await;
+        uploads.ask_held(&servers, geometry.share_size()).await;
         ReadCap::new(
             key.clone(),
             entry.ueb_hash,
@@ -247,12 +266,17 @@ impl Uploader {
         .ok()
     }
 
-    fn remember(&self, effort: &Effort<'_>, storage_index: StorageIndex, ueb_hash: &UebHash) {
+    fn remember(
+        &self,
+        uploads: &ShareUploads<'_>,
+        storage_index: StorageIndex,
+        ueb_hash: &UebHash,
+    ) {
         let Some(ledger) = &self.ledger else {
             return;
         };
-        let servers = effort.ring();
-        let shares = effort.plan.holdings().iter().map(|(server, share)| {
+        let servers = uploads.ring();
+        let shares = uploads.plan.holdings().iter().map(|(server, share)| {
             let tag = ServerTag::from(servers[server].nurl().key_hash());
             (tag, share)
         });
@@ -267,9 +291,9 @@ impl Uploader {
         }
     }
 
-    fn effort(&self, storage_index: StorageIndex) -> Effort<'_> {
+    fn share_uploads(&self, storage_index: StorageIndex) -> ShareUploads<'_> {
         let Encoding { happy, total, .. } = self.options.encoding;
-        Effort::new(
+        ShareUploads::new(
             &self.grid,
             self.observer.as_ref(),
             storage_index,

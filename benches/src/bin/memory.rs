@@ -147,8 +147,7 @@ async fn measure(arguments: &Arguments) -> io::Result<Measured> {
 /// So many clients of one server, each of which has stored a share.
 async fn connected(nurl: &Nurl, count: u16) -> io::Result<Grid> {
     let patience = Patience {
-        connect: LIMIT,
-        answer: LIMIT,
+        stall: LIMIT,
         ..Patience::default()
     };
     let grid = Grid::new(&vec![nurl.clone(); usize::from(count)], &[7; 32], patience);

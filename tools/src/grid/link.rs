@@ -9,58 +9,64 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use lafs::nurl::{Network, Nurl};
-use lafs::{ConnectionSecret, ShareNumber, StorageIndex, Swissnum};
+use lafs::ConnectionSecret;
+use lafs::nurl::Nurl;
 use protocol::client::{Connection, Event};
 use protocol::server::Outcome;
-use protocol::{ReadRequest, RequestNumber, Traffic, Welcome};
+use protocol::{RequestNumber, Traffic, Welcome};
 use rustls::ClientConfig;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Patience;
+use super::answer::{Held, Reading, Stored};
+use super::awaited::Sight;
+use super::dial::Dial;
 use super::pin;
-use super::server::{Answer, Held, Reading, Stored};
-use super::trips::{Sent, Trips};
-use crate::error::ServerError;
+use super::samples::Samples;
+use super::trips::Trips;
+use crate::failure::ServerError;
 
+mod asked;
 mod pump;
 
-/// Share bytes queued to one server before whoever has more waits.
+pub(super) use asked::Asked;
+use asked::Waiting;
+
+/// Share bytes queued to one server, beyond which an upload waits.
 const QUEUE_LEN_MAX: usize = 192 << 10;
 
-/// How often a request is sent again on a new connection.
-const RESENDS_MAX: u8 = 1;
-
-/// A server that could not be used is left alone for this many times the patience for connecting.
+/// A server that could not be used is not asked for so many times the patience with a stall.
 const SHUNNED: u32 = 2;
 
-/// The way to one server.
+/// What a first answer is expected to take, in times of what TCP's handshake took.
+const FIRST_ROUND_TRIPS: u32 = 4;
+
+/// The connection to one server, and what is asked over it.
 pub(super) struct Link {
-    target: Target,
+    address: Address,
     state: RefCell<State>,
-    /// The writer has something to do.
+    /// Wakes the writer.
     work: Notify,
     /// Bytes have left, or the connection has. Shared by the links of a grid.
     room: Rc<Notify>,
-    /// The connection is to end at once.
+    /// Wakes the task that ends the connection at once.
     abandon: Notify,
 }
 
-struct Target {
-    network: Network,
-    host: String,
-    port: u16,
+struct Address {
+    nurl: Nurl,
+    dial: Rc<dyn Dial>,
     config: Arc<ClientConfig>,
     secret: ConnectionSecret,
-    swissnum: Swissnum,
     patience: Patience,
 }
 
 struct State {
-    phase: Phase,
+    reach: Reach,
     /// Counts connections, so that an upload of an earlier one is not taken for a later one's.
     era: u64,
     connection: Connection,
@@ -68,12 +74,20 @@ struct State {
     welcome: Option<Welcome>,
     /// Of the connections before this one.
     traffic_before: Traffic,
+    /// When the last bytes came.
+    heard: Option<Instant>,
+    /// What connecting took: about a round trip.
+    round_trip: Option<Duration>,
+    /// How long it took from a question to the first bytes of its answer, when idle.
+    reactions: Samples,
+    /// It was found late and has not said anything since.
+    is_late: bool,
     /// Set to make the task end the connection with this error.
     abandoned: Option<ServerError>,
     is_closing: bool,
 }
 
-enum Phase {
+enum Reach {
     /// No connection, and none needed.
     Idle,
     Connecting,
@@ -82,43 +96,6 @@ enum Phase {
     Shunned {
         error: Arc<ServerError>,
         until: Instant,
-    },
-}
-
-struct Waiting {
-    asked: Asked,
-    trips: Trips,
-    sent: Sent,
-    resends: u8,
-}
-
-/// A request, with all that is needed to send it again and to answer it.
-pub(super) enum Asked {
-    Put {
-        storage_index: StorageIndex,
-        share: ShareNumber,
-        bytes: Bytes,
-        reply: Box<dyn FnOnce(Answer<Stored>)>,
-    },
-    Lease {
-        storage_index: StorageIndex,
-        reply: Box<dyn FnOnce(Answer<Held>)>,
-    },
-    Read {
-        read: ReadRequest,
-        /// Bytes have been handed on: asked again, they would come twice.
-        is_begun: bool,
-        reply: Box<dyn FnMut(Reading)>,
-    },
-    Upload {
-        storage_index: StorageIndex,
-        share: ShareNumber,
-        size: Option<u64>,
-        /// Present until the server has said from where on it wants bytes.
-        resume_at: Option<Box<dyn FnOnce(u64)>>,
-        /// Everything was sent: the server owes the answer.
-        is_ended: bool,
-        reply: Box<dyn FnOnce(Answer<Stored>)>,
     },
 }
 
@@ -134,29 +111,32 @@ impl Link {
         nurl: &Nurl,
         secret: ConnectionSecret,
         patience: Patience,
+        dial: Rc<dyn Dial>,
         room: Rc<Notify>,
     ) -> Self {
-        let target = Target {
-            network: nurl.network(),
-            host: nurl.host().as_str().to_owned(),
-            port: nurl.port(),
+        let address = Address {
+            nurl: nurl.clone(),
+            dial,
             config: pin::client_config(nurl.key_hash()),
             secret,
-            swissnum: nurl.swissnum().clone(),
             patience,
         };
         Self {
             state: RefCell::new(State {
-                phase: Phase::Idle,
+                reach: Reach::Idle,
                 era: 0,
-                connection: target.greet(),
+                connection: address.greet(),
                 waiting: HashMap::new(),
                 welcome: None,
                 traffic_before: Traffic::default(),
+                heard: None,
+                round_trip: None,
+                reactions: Samples::default(),
+                is_late: false,
                 abandoned: None,
                 is_closing: false,
             }),
-            target,
+            address,
             work: Notify::new(),
             room,
             abandon: Notify::new(),
@@ -166,22 +146,23 @@ impl Link {
     /// Queues a request, and connects if need be. An upload gets its name, unless it failed at once.
     pub(super) fn ask(self: &Rc<Self>, trips: &Trips, asked: Asked) -> Option<UploadId> {
         let mut state = self.state.borrow_mut();
-        if let Phase::Shunned { error, until } = &state.phase {
+        if let Reach::Shunned { error, until } = &state.reach {
             if Instant::now() < *until {
                 let error = error.clone();
                 drop(state);
                 asked.fail(&error);
                 return None;
             }
-            state.phase = Phase::Idle;
+            state.reach = Reach::Idle;
         }
-        if matches!(state.phase, Phase::Idle) {
-            state.phase = Phase::Connecting;
+        if matches!(state.reach, Reach::Idle) {
+            state.reach = Reach::Connecting;
             tokio::task::spawn_local(pump::run(self.clone()));
         }
         let waiting = Waiting {
-            sent: trips.send(matches!(state.phase, Phase::Open)),
+            sent: trips.send(matches!(state.reach, Reach::Open)),
             trips: trips.clone(),
+            timed: (state.waiting.is_empty() && asked.is_quick()).then(Instant::now),
             asked,
             resends: 0,
         };
@@ -230,7 +211,7 @@ impl Link {
 
     pub(super) fn abandon(&self, error: ServerError) {
         let mut state = self.state.borrow_mut();
-        if matches!(state.phase, Phase::Connecting | Phase::Open) {
+        if matches!(state.reach, Reach::Connecting | Reach::Open) {
             state.abandoned.get_or_insert(error);
             self.abandon.notify_one();
         }
@@ -244,6 +225,24 @@ impl Link {
     pub(super) fn traffic(&self) -> Traffic {
         let state = self.state.borrow();
         sum(state.traffic_before, state.connection.traffic())
+    }
+
+    pub(super) fn sight(&self) -> Sight {
+        let state = self.state.borrow();
+        let typical = state.reactions.typical();
+        Sight {
+            heard: state.heard,
+            // Not asked before: TLS and the answer are two more round trips, and some work.
+            usual: typical.or(state.round_trip.map(|time| time * FIRST_ROUND_TRIPS)),
+        }
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.state.borrow().is_late
+    }
+
+    pub(super) fn note_late(&self) {
+        self.state.borrow_mut().is_late = true;
     }
 
     pub(super) fn welcome(&self) -> Option<Welcome> {
@@ -280,9 +279,10 @@ impl Link {
                 offset,
                 bytes,
             } => {
-                let mut state = self.state.borrow_mut();
+                let mut guard = self.state.borrow_mut();
+                let state = &mut *guard;
                 if let Some(waiting) = state.waiting.get_mut(&request) {
-                    waiting.trips.receive(waiting.sent);
+                    waiting.receive(&mut state.reactions);
                     if let Asked::Read {
                         is_begun, reply, ..
                     } = &mut waiting.asked
@@ -313,8 +313,9 @@ impl Link {
     }
 
     fn settle(&self, request: RequestNumber) -> Option<Asked> {
-        let waiting = self.state.borrow_mut().waiting.remove(&request)?;
-        waiting.trips.receive(waiting.sent);
+        let mut state = self.state.borrow_mut();
+        let mut waiting = state.waiting.remove(&request)?;
+        waiting.receive(&mut state.reactions);
         Some(waiting.asked)
     }
 
@@ -327,9 +328,10 @@ impl Link {
         let mut guard = self.state.borrow_mut();
         let state = &mut *guard;
         state.traffic_before = sum(state.traffic_before, state.connection.traffic());
-        state.connection = self.target.greet();
+        state.connection = self.address.greet();
         state.era += 1;
         state.abandoned = None;
+        state.is_late = false;
         state.is_closing = false;
 
         let mut waiting: Vec<_> = state.waiting.drain().collect();
@@ -339,18 +341,19 @@ impl Link {
             .map(|(_, waiting)| waiting)
             .partition(|waiting| is_passing && waiting.may_be_sent_again());
         let is_needed = !again.is_empty();
-        state.phase = if is_needed {
-            Phase::Connecting
-        } else if error.is_passing() {
-            Phase::Idle
+        state.reach = if is_needed {
+            Reach::Connecting
+        } else if error.is_passing() || error.is_stall() {
+            Reach::Idle
         } else {
-            Phase::Shunned {
+            Reach::Shunned {
                 error: error.clone(),
-                until: Instant::now() + self.target.patience.connect * SHUNNED,
+                until: Instant::now() + self.address.patience.stall * SHUNNED,
             }
         };
         for mut waiting in again {
             waiting.resends += 1;
+            waiting.timed = None;
             waiting.sent = waiting.trips.send(false);
             state.send(waiting);
         }
@@ -364,10 +367,10 @@ impl Link {
     }
 }
 
-impl Target {
+impl Address {
     /// A connection that has said HELLO, into its buffer.
     fn greet(&self) -> Connection {
-        Connection::new(&self.secret, &self.swissnum)
+        Connection::new(&self.secret, self.nurl.swissnum())
     }
 }
 
@@ -414,7 +417,7 @@ impl State {
     /// The server has said from where on it wants the bytes of an upload.
     fn resume(&mut self, request: RequestNumber) -> Option<Box<dyn FnOnce(u64)>> {
         let waiting = self.waiting.get_mut(&request)?;
-        waiting.trips.receive(waiting.sent);
+        waiting.receive(&mut self.reactions);
         // The bytes that follow from this answer are a trip of their own.
         waiting.sent = waiting.trips.send(true);
         match &mut waiting.asked {
@@ -444,28 +447,6 @@ impl State {
                 } => *is_ended || resume_at.is_some(),
                 _ => true,
             })
-    }
-}
-
-impl Waiting {
-    fn may_be_sent_again(&self) -> bool {
-        let is_whole = match &self.asked {
-            Asked::Put { .. } | Asked::Lease { .. } => true,
-            Asked::Read { is_begun, .. } => !is_begun,
-            // Its bytes are gone; whoever makes them resumes it.
-            Asked::Upload { .. } => false,
-        };
-        is_whole && self.resends < RESENDS_MAX
-    }
-}
-
-impl Asked {
-    fn fail(self, error: &Arc<ServerError>) {
-        match self {
-            Self::Put { reply, .. } | Self::Upload { reply, .. } => reply(Err(error.clone())),
-            Self::Lease { reply, .. } => reply(Err(error.clone())),
-            Self::Read { mut reply, .. } => reply(Reading::Failed(error.clone())),
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::error::ServerError;
+use crate::failure::ServerError;
 
 /// How to speak TLS to the server with this key.
 pub(super) fn client_config(key_hash: &KeyHash) -> Arc<ClientConfig> {

@@ -6,53 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use lafs::nurl::Nurl;
 use lafs::{ConnectionSecret, ShareNumber, StorageIndex};
-use protocol::{HeldShare, ReadRequest, Reason, Traffic, Welcome};
+use protocol::{ReadRequest, Traffic, Welcome};
 use tokio::sync::Notify;
 
 use super::Patience;
+use super::answer::{Answer, Held, Reading, Stored};
+use super::awaited::Sight;
+use super::dial::Dial;
 use super::link::{Asked, Link, UploadId};
 use super::trips::Trips;
-use crate::error::ServerError;
+use crate::failure::ServerError;
 use crate::placement::Seed;
-
-/// What a server answered, or why it did not.
-pub type Answer<T> = Result<T, Arc<ServerError>>;
-
-/// How a share came to be on a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// It was sent, and is durable.
-    Now,
-    /// It was there; our lease was renewed.
-    Before,
-}
-
-/// Part of the answer to a read.
-#[derive(Debug)]
-pub enum Reading {
-    /// Bytes of a share. Nothing is known about them.
-    Bytes {
-        /// Which share.
-        share: ShareNumber,
-        /// Where in it.
-        offset: u64,
-        /// At least one.
-        bytes: Bytes,
-    },
-    /// The end: the shares that the server holds of those asked for.
-    Held(Held),
-    /// The end: there is no answer, or not all of it.
-    Failed(Arc<ServerError>),
-}
-
-/// The shares that a server holds, of those asked for.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// Them, ascending.
-    pub shares: Vec<HeldShare>,
-    /// Why something that was asked for is missing although it is held.
-    pub failure: Option<Reason>,
-}
 
 /// One server.
 pub struct Server {
@@ -63,12 +27,18 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn new(nurl: Nurl, master: &[u8; 32], patience: Patience, room: Rc<Notify>) -> Self {
+    pub(super) fn new(
+        nurl: Nurl,
+        master: &[u8; 32],
+        patience: Patience,
+        dial: Rc<dyn Dial>,
+        room: Rc<Notify>,
+    ) -> Self {
         let secret = ConnectionSecret::derive(master, nurl.key_hash().as_bytes());
         Self {
             name: name_of(&nurl),
             seed: Seed::new(*nurl.key_hash().as_bytes()),
-            link: Rc::new(Link::new(&nurl, secret, patience, room)),
+            link: Rc::new(Link::new(&nurl, secret, patience, dial, room)),
             nurl,
         }
     }
@@ -85,7 +55,7 @@ impl Server {
         &self.nurl
     }
 
-    /// What places it on the ring.
+    /// What decides its place on the ring.
     #[must_use]
     pub fn seed(&self) -> &Seed {
         &self.seed
@@ -101,6 +71,23 @@ impl Server {
     #[must_use]
     pub fn welcome(&self) -> Option<Welcome> {
         self.link.welcome()
+    }
+
+    /// What it has shown of itself so far.
+    #[must_use]
+    pub fn sight(&self) -> Sight {
+        self.link.sight()
+    }
+
+    /// Whether it was found late, and has not said anything since.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.link.is_late()
+    }
+
+    /// Remembers that it is late, until it says something.
+    pub fn note_late(&self) {
+        self.link.note_late();
     }
 
     /// Stores a share that fits into one frame. Sent again if the connection breaks.
@@ -154,8 +141,8 @@ impl Server {
     /// Begins an upload whose bytes follow. `reply` gets its end, which may come at any time: the
     /// server refuses, has the share, has stored it, or is gone.
     ///
-    /// With `resume_at` the upload goes on where an earlier one of this client broke off: the bytes
-    /// may follow only after it was told from which offset on.
+    /// With `resume_at`, an upload that this client began earlier is resumed: the bytes may follow
+    /// only after it was called with the offset to send from.
     pub fn open(
         &self,
         trips: &Trips,
@@ -182,7 +169,7 @@ impl Server {
         }
     }
 
-    /// Gives the server up: whatever it was asked fails with `error`.
+    /// Gives the server up: everything it was asked fails with `error`.
     pub fn abandon(&self, error: ServerError) {
         self.link.abandon(error);
     }

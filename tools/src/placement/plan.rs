@@ -1,8 +1,8 @@
 //! The plan of one upload: which share is asked of which server, as answers come in.
 //!
-//! Shares go to distinct servers in ring order while there are any, then round the ring again. A
-//! share that was refused or lost goes to another server; what servers already hold is left where
-//! it is, unless too few servers hold it all and `happy` asks for more. The intended algorithm of
+//! Shares go to distinct servers in ring order, then round the ring again if there are more shares
+//! than servers. A share that was refused or lost goes to another server. What servers hold already
+//! stays there, unless too few servers hold it all to reach `happy`. The intended algorithm of
 //! Tahoe-LAFS (reference: Tahoe file formats, section 4.4), made incremental.
 
 use std::collections::BTreeSet;
@@ -22,10 +22,10 @@ pub struct Assignment {
 
 /// What was asked, what was answered, and what follows from it.
 ///
-/// Call [`Plan::assign`] for what to start, report every outcome, and call it again after each
+/// Call [`PlacementPlan::assign`] for what to start, report every outcome, and call it again after each
 /// report that was not a success. Servers are counted along the permuted ring.
 #[derive(Debug)]
-pub struct Plan {
+pub struct PlacementPlan {
     happy: usize,
     servers: Vec<Condition>,
     shares: Vec<Share>,
@@ -51,7 +51,7 @@ struct Share {
     asked: BTreeSet<ServerIndex>,
 }
 
-impl Plan {
+impl PlacementPlan {
     /// Plans `total` shares over `servers` servers, of which some hold shares already.
     ///
     /// # Panics
@@ -76,22 +76,22 @@ impl Plan {
 
     /// Says what to ask now; each assignment is handed out once and counts as outstanding.
     pub fn assign(&mut self) -> Vec<Assignment> {
-        let mut hoped = self.hoped();
-        let mut secured: BTreeSet<_> = hoped.iter().map(|(_, share)| share).collect();
+        let mut expected = self.expected();
+        let mut secured: BTreeSet<_> = expected.iter().map(|(_, share)| share).collect();
         let mut assignments = Vec::new();
         for share in (0..self.shares.len()).map(number) {
             if secured.insert(share) {
-                if let Some(server) = self.least_loaded(share, &hoped) {
-                    hoped.insert(server, share);
+                if let Some(server) = self.least_loaded(share, &expected) {
+                    expected.insert(server, share);
                     assignments.push(self.ask(share, server));
                 }
             }
         }
-        while hoped.happiness() < self.happy {
-            let Some((share, server)) = self.spread(&hoped) else {
+        while expected.happiness() < self.happy {
+            let Some((share, server)) = self.spread(&expected) else {
                 break;
             };
-            hoped.insert(server, share);
+            expected.insert(server, share);
             assignments.push(self.ask(share, server));
         }
         assignments
@@ -111,7 +111,7 @@ impl Plan {
         self.settle(assignment);
     }
 
-    /// As [`Plan::refused`], but the server may be asked for this share once more.
+    /// As [`PlacementPlan::refused`], but the server may be asked for this share once more.
     pub fn postponed(&mut self, assignment: Assignment) {
         self.settle(assignment);
         self.shares[assignment.share.index()]
@@ -126,8 +126,8 @@ impl Plan {
 
     /// The server takes no share any more: it is full, read-only, or out of reach.
     ///
-    /// Shares outstanding there are still reported one by one, by [`Plan::stored`] or
-    /// [`Plan::refused`].
+    /// Shares outstanding there are still reported one by one, by [`PlacementPlan::stored`] or
+    /// [`PlacementPlan::refused`].
     pub fn close(&mut self, server: ServerIndex) {
         self.servers[server] = Condition::Closed;
     }
@@ -218,25 +218,25 @@ impl Plan {
     }
 
     /// What is acknowledged, and what is asked of servers that are expected to answer.
-    fn hoped(&self) -> Holdings {
-        let mut hoped = self.stored.clone();
+    fn expected(&self) -> Holdings {
+        let mut expected = self.stored.clone();
         for (server, share) in self.outstanding() {
             if self.servers[server] == Condition::Usable {
-                hoped.insert(server, share);
+                expected.insert(server, share);
             }
         }
-        hoped
+        expected
     }
 
-    fn least_loaded(&self, share: ShareNumber, hoped: &Holdings) -> Option<ServerIndex> {
+    fn least_loaded(&self, share: ShareNumber, expected: &Holdings) -> Option<ServerIndex> {
         self.usable()
             .filter(|server| !self.shares[share.index()].tried.contains(server))
-            .min_by_key(|&server| (hoped.of(server).count(), server))
+            .min_by_key(|&server| (expected.of(server).count(), server))
     }
 
     /// A share that is stored, but where it adds nothing to happiness, and a server it would help.
-    fn spread(&self, hoped: &Holdings) -> Option<(ShareNumber, ServerIndex)> {
-        let matching = hoped.matching();
+    fn spread(&self, expected: &Holdings) -> Option<(ShareNumber, ServerIndex)> {
+        let matching = expected.matching();
         let matched: BTreeSet<_> = matching.values().copied().collect();
         let idle = self
             .usable()
@@ -249,7 +249,7 @@ impl Plan {
 }
 
 fn number(index: usize) -> ShareNumber {
-    ShareNumber::from_index(index).expect("Plan::new checked the number of shares")
+    ShareNumber::from_index(index).expect("PlacementPlan::new checked the number of shares")
 }
 
 #[cfg(test)]
@@ -270,7 +270,7 @@ mod tests {
     // A reader asks the first servers of the ring first, so that is where shares belong.
     #[test]
     fn shares_go_to_distinct_servers_in_ring_order() {
-        let mut plan = Plan::new(12, 10, 7, Holdings::new());
+        let mut plan = PlacementPlan::new(12, 10, 7, Holdings::new());
         let expected: Vec<_> = (0..10).map(|index| (index, index)).collect();
         assert_eq!(pairs(&plan.assign()), expected);
         assert_eq!(plan.assign(), []);
@@ -278,14 +278,14 @@ mod tests {
 
     #[test]
     fn fewer_servers_than_shares_are_dealt_shares_round_the_ring() {
-        let mut plan = Plan::new(4, 10, 4, Holdings::new());
+        let mut plan = PlacementPlan::new(4, 10, 4, Holdings::new());
         let expected: Vec<_> = (0..10).map(|index| (index, index % 4)).collect();
         assert_eq!(pairs(&plan.assign()), expected);
     }
 
     #[test]
     fn a_refused_share_goes_to_the_next_server_without_one() {
-        let mut plan = Plan::new(12, 10, 7, Holdings::new());
+        let mut plan = PlacementPlan::new(12, 10, 7, Holdings::new());
         let first = plan.assign();
         plan.refused(first[3]);
         plan.close(3);
@@ -295,7 +295,7 @@ mod tests {
     // No server is asked twice for one share, so a plan ends even if every answer is a refusal.
     #[test]
     fn refusals_by_every_server_end_the_plan() {
-        let mut plan = Plan::new(3, 5, 2, Holdings::new());
+        let mut plan = PlacementPlan::new(3, 5, 2, Holdings::new());
         let mut asked = 0;
         loop {
             let assignments = plan.assign();
@@ -315,7 +315,7 @@ mod tests {
     #[test]
     fn what_servers_hold_is_left_there_and_only_the_missing_is_asked() {
         let held = (0..9).map(|index| (index + 1, share(index))).collect();
-        let mut plan = Plan::new(10, 10, 7, held);
+        let mut plan = PlacementPlan::new(10, 10, 7, held);
         assert_eq!(pairs(&plan.assign()), [(9, 0)]);
     }
 
@@ -323,7 +323,7 @@ mod tests {
     #[test]
     fn shares_crowded_on_one_server_are_spread_until_the_upload_is_happy() {
         let held = (0..10).map(|index| (4, share(index))).collect();
-        let mut plan = Plan::new(10, 10, 7, held);
+        let mut plan = PlacementPlan::new(10, 10, 7, held);
         let assignments = plan.assign();
         assert_eq!(assignments.len(), 6);
         for assignment in assignments {
@@ -338,7 +338,7 @@ mod tests {
     // The late server may yet answer: then its copy counts, and nothing is asked a third time.
     #[test]
     fn a_late_server_is_hedged_and_still_counts_when_it_answers() {
-        let mut plan = Plan::new(4, 3, 3, Holdings::new());
+        let mut plan = PlacementPlan::new(4, 3, 3, Holdings::new());
         let first = plan.assign();
         plan.stored(first[0]);
         plan.stored(first[2]);
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn with_every_other_server_gone_the_last_one_takes_all_and_makes_one_happy() {
-        let mut plan = Plan::new(3, 3, 1, Holdings::new());
+        let mut plan = PlacementPlan::new(3, 3, 1, Holdings::new());
         for assignment in plan.assign() {
             if assignment.server == 2 {
                 plan.stored(assignment);
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn a_grid_too_small_to_be_happy_is_known_before_anything_is_sent() {
-        assert!(!Plan::new(6, 10, 7, Holdings::new()).may_become_happy());
-        assert!(Plan::new(7, 10, 7, Holdings::new()).may_become_happy());
+        assert!(!PlacementPlan::new(6, 10, 7, Holdings::new()).may_become_happy());
+        assert!(PlacementPlan::new(7, 10, 7, Holdings::new()).may_become_happy());
     }
 }

@@ -1,6 +1,7 @@
-//! Reading and encoding on a thread of its own, as far ahead as there is room.
+//! Reading and encoding where it may block, one segment ahead of what is sent.
 //!
-//! Page faults and the codec may keep a thread busy for long; the connections have another.
+//! Page faults and the codec may keep a thread busy for long; the connections have another. Each
+//! segment is a piece of work of its own, so no thread waits for the servers.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use encoder::native::{ConvergentKey, Encoded, Encoder};
 use lafs::cap::native::ReadKey;
 use lafs::{ConvergenceSecret, Parameters, ShareNumber, num};
-use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::Observer;
 use crate::error::InputError;
@@ -29,16 +30,41 @@ pub(super) enum Step {
     End(Box<Encoded>),
 }
 
-/// Encodes ahead, one segment.
-pub(super) struct Encoding {
-    steps: mpsc::Receiver<Result<Step, InputError>>,
+/// Encodes a file or a stream, one segment ahead.
+pub(super) struct EncodeAhead {
+    running: JoinHandle<Made>,
     wanted: Arc<Wanted>,
+}
+
+/// A step, and the work again if more steps follow.
+type Made = (Result<Step, InputError>, Option<Box<Work>>);
+
+/// All that the next step needs.
+struct Work {
+    encoder: Encoder,
+    input: Input,
+    segment_len: usize,
+    wanted: Arc<Wanted>,
+}
+
+/// Where the plaintext comes from.
+enum Input {
+    File {
+        file: Arc<InputFile>,
+        offset: u64,
+    },
+    Stream {
+        name: String,
+        stream: Box<dyn Read + Send>,
+        segment: Vec<u8>,
+        size: u64,
+    },
 }
 
 /// The shares that somebody takes.
 struct Wanted([AtomicBool; ShareNumber::COUNT]);
 
-impl Encoding {
+impl EncodeAhead {
     /// Begins to encode a file.
     pub(super) fn of_file(
         file: Arc<InputFile>,
@@ -46,95 +72,54 @@ impl Encoding {
         parameters: Parameters,
         wanted: impl IntoIterator<Item = ShareNumber>,
     ) -> Self {
-        Self::begin(key, parameters, wanted, move |segment_len, look| {
-            file.pieces(segment_len, look)
-        })
+        Self::begin(key, parameters, wanted, Input::File { file, offset: 0 })
     }
 
     /// Begins to encode a stream.
     pub(super) fn of_stream(
         name: String,
-        mut stream: Box<dyn Read + Send>,
+        stream: Box<dyn Read + Send>,
         key: ReadKey,
         parameters: Parameters,
         wanted: impl IntoIterator<Item = ShareNumber>,
     ) -> Self {
-        Self::begin(key, parameters, wanted, move |segment_len, look| {
-            let mut segment = vec![0; segment_len];
-            let mut size = 0;
-            loop {
-                let len =
-                    input::fill(&mut stream, &mut segment).map_err(|source| InputError::Read {
-                        name: name.clone(),
-                        source,
-                    })?;
-                size += num::size(len);
-                if size > Parameters::FILE_SIZE_MAX {
-                    return Err(InputError::TooLarge { name }.into());
-                }
-                if len > 0 {
-                    look(&segment[..len])?;
-                }
-                if len < segment_len {
-                    return Ok(());
-                }
-            }
-        })
+        let input = Input::Stream {
+            name,
+            stream,
+            segment: vec![0; segment_len(parameters)],
+            size: 0,
+        };
+        Self::begin(key, parameters, wanted, input)
     }
 
-    fn begin<F>(
+    fn begin(
         key: ReadKey,
         parameters: Parameters,
         wanted: impl IntoIterator<Item = ShareNumber>,
-        read: F,
-    ) -> Self
-    where
-        F: FnOnce(usize, &mut dyn FnMut(&[u8]) -> Result<(), Stop>) -> Result<(), Stop>
-            + Send
-            + 'static,
-    {
-        let flags = Wanted([const { AtomicBool::new(false) }; ShareNumber::COUNT]);
-        for share in wanted {
-            flags.0[share.index()].store(true, Ordering::Relaxed);
-        }
-        let wanted = Arc::new(flags);
-        let (sender, steps) = mpsc::channel(1);
-        let flags = wanted.clone();
-        tokio::task::spawn_blocking(move || {
-            let mut encoder = Encoder::new(key, parameters);
-            let segment_len = segment_len(parameters);
-            let result = read(segment_len, &mut |segment| {
-                let encoded = encoder.encode(segment);
-                let pieces = flags
-                    .shares()
-                    .map(|share| (share, Bytes::from(encoded.share(share).concat())))
-                    .collect();
-                let len = num::size(segment.len());
-                sender
-                    .blocking_send(Ok(Step::Segment { len, pieces }))
-                    .map_err(|_| Stop::Unwanted)
-            });
-            let last = match result {
-                Ok(()) => Ok(Step::End(Box::new(encoder.finish()))),
-                Err(Stop::Unwanted) => return,
-                Err(Stop::Input(error)) => Err(error),
-            };
-            // Nobody takes it: the upload was given up.
-            let _ = sender.blocking_send(last);
+        input: Input,
+    ) -> Self {
+        let wanted = Arc::new(Wanted::new(wanted));
+        let work = Box::new(Work {
+            encoder: Encoder::new(key, parameters),
+            input,
+            segment_len: segment_len(parameters),
+            wanted: wanted.clone(),
         });
-        Self { steps, wanted }
+        let running = tokio::task::spawn_blocking(|| work.step());
+        Self { running, wanted }
     }
 
-    /// The next step.
+    /// The next step; nothing follows the end or an error. Dropped while it waits, it loses nothing.
     ///
     /// # Errors
     ///
-    /// What is wrong with the input; nothing follows.
+    /// What is wrong with the input.
     pub(super) async fn next(&mut self) -> Result<Step, InputError> {
-        self.steps
-            .recv()
-            .await
-            .expect("the thread sends an end or an error")
+        let (step, work) = ended((&mut self.running).await);
+        if let Some(work) = work {
+            self.running = tokio::task::spawn_blocking(|| work.step());
+        }
+        step
     }
 
     /// Nobody takes this share any more.
@@ -143,7 +128,76 @@ impl Encoding {
     }
 }
 
+impl Work {
+    fn step(mut self: Box<Self>) -> Made {
+        match self.segment() {
+            Ok(Some(segment)) => (Ok(segment), Some(self)),
+            Ok(None) => (Ok(Step::End(Box::new(self.encoder.finish()))), None),
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    /// Encodes the next segment; `None` at the end.
+    fn segment(&mut self) -> Result<Option<Step>, InputError> {
+        let Self {
+            encoder,
+            input,
+            segment_len,
+            wanted,
+        } = self;
+        input.next(*segment_len, |segment| {
+            let encoded = encoder.encode(segment);
+            let pieces = wanted
+                .shares()
+                .map(|share| (share, Bytes::from(encoded.share(share).concat())))
+                .collect();
+            let len = num::size(segment.len());
+            Step::Segment { len, pieces }
+        })
+    }
+}
+
+impl Input {
+    fn next<T>(
+        &mut self,
+        segment_len: usize,
+        encode: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, InputError> {
+        match self {
+            Self::File { file, offset } => {
+                let encoded = file.piece_at(*offset, segment_len, encode)?;
+                *offset += num::size(segment_len);
+                Ok(encoded)
+            }
+            Self::Stream {
+                name,
+                stream,
+                segment,
+                size,
+            } => {
+                let len = input::fill(stream, segment).map_err(|source| InputError::Read {
+                    name: name.clone(),
+                    source,
+                })?;
+                *size += num::size(len);
+                if *size > Parameters::FILE_SIZE_MAX {
+                    return Err(InputError::TooLarge { name: name.clone() });
+                }
+                Ok((len > 0).then(|| encode(&segment[..len])))
+            }
+        }
+    }
+}
+
 impl Wanted {
+    fn new(shares: impl IntoIterator<Item = ShareNumber>) -> Self {
+        let wanted = Self([const { AtomicBool::new(false) }; ShareNumber::COUNT]);
+        for share in shares {
+            wanted.0[share.index()].store(true, Ordering::Relaxed);
+        }
+        wanted
+    }
+
     fn shares(&self) -> impl Iterator<Item = ShareNumber> {
         self.0
             .iter()
@@ -186,7 +240,12 @@ pub(super) async fn convergent_key(
 
 /// Runs `work` where it may block.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
+    ended(tokio::task::spawn_blocking(work).await)
+}
+
+/// What a piece of work has come to; its panic is ours.
+fn ended<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    match result {
         Ok(result) => result,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

@@ -1,32 +1,31 @@
 //! A large file or a stream: encoded segment by segment, each segment sent to all servers in step.
 //!
 //! Memory is bounded by the queue of each connection and one segment ahead. A server that takes
-//! bytes much more slowly than the others holds all of them back, and is given up for that. A share
-//! that was lost on the way goes to another server, or to the same one from where it broke off, in
-//! a further pass over the file; a stream has one pass only.
+//! bytes much more slowly than the others holds them all back, and is given up. A share that was
+//! lost on the way goes to another server, or is resumed at the same one, in a further pass over the
+//! file; a stream has one pass only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use encoder::native::{Encoded, Geometry};
 use lafs::cap::Cap;
 use lafs::cap::native::{ReadCap, ReadKey};
 use lafs::{Parameters, ShareNumber, num};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
-use super::effort::{Effort, News};
-use super::encoding::{self, Encoding, Step};
+use super::encoding::{self, EncodeAhead, Step};
+use super::share_uploads::{Reply, ShareUploads, note};
 use super::{Phase, Uploaded, Uploader};
-use crate::error::{Doing, Error, ServerError};
-use crate::grid::{Pace, Upload};
+use crate::error::Error;
+use crate::grid::{Awaited, Brake, Upload, until};
 use crate::input::InputFile;
-use crate::placement::{Assignment, ServerIndex};
+use crate::placement::Assignment;
 
-/// Below this size nothing is asked before the bytes follow. Above it, a round trip is nothing to
-/// the upload, and saves sending what is refused, is there already, or was sent before a crash.
+/// Up to this size the bytes are sent without a question. Above it a round trip costs little, and
+/// saves sending what is refused, is there already, or was sent before a crash.
 const UNASKED_SIZE_MAX: u64 = 4 << 20;
 
 /// Passes over a file at most.
@@ -49,17 +48,17 @@ impl Uploader {
         };
         let mut phases = vec![(Phase::Key, begun.elapsed())];
 
-        let mut effort = self.effort(key.storage_index());
+        let mut uploads = self.share_uploads(key.storage_index());
         let begun = Instant::now();
-        let mut cap = self.remembered(&mut effort, &key, geometry).await;
+        let mut cap = self.remembered(&mut uploads, &key, geometry).await;
         if cap.is_some() {
             phases.push((Phase::Ask, begun.elapsed()));
         }
-        effort.hope()?;
+        uploads.ensure_feasible()?;
         let mut is_changed = false;
         for pass in 0..PASSES_MAX {
             let is_cap_known = cap.is_some();
-            let assignments = effort.assign();
+            let assignments = uploads.assign();
             if assignments.is_empty() && is_cap_known {
                 break;
             }
@@ -67,23 +66,24 @@ impl Uploader {
             let is_asked = pass > 0 || geometry.file_size() > UNASKED_SIZE_MAX;
             let share_size = Some(geometry.share_size());
             let begun = Instant::now();
-            let sinks = open(&mut effort, assignments, share_size, is_asked).await;
+            let sinks = open(&mut uploads, assignments, share_size, is_asked).await;
+            uploads.ensure_feasible()?;
             let (file, key) = (file.clone(), key.clone());
-            let encoding = Encoding::of_file(file, key, parameters, shares(&sinks));
-            cap = Some(self.stream(&mut effort, sinks, encoding).await?);
+            let encoding = EncodeAhead::of_file(file, key, parameters, shares(&sinks));
+            cap = Some(self.stream(&mut uploads, sinks, encoding).await?);
             phases.push((Phase::Stream, begun.elapsed()));
             let begun = Instant::now();
-            await_ends(&mut effort).await;
+            await_ends(&mut uploads).await;
             phases.push((Phase::Acknowledge, begun.elapsed()));
         }
         let cap = cap.expect("the first pass makes it");
         if is_changed {
-            self.remember(&effort, cap.storage_index(), cap.ueb_hash());
+            self.remember(&uploads, cap.storage_index(), cap.ueb_hash());
         } else {
             self.observer.encoded(geometry.file_size());
         }
-        effort.outcome()?;
-        Ok(effort.into_uploaded(Cap::NativeRead(cap), geometry.file_size(), phases))
+        uploads.outcome()?;
+        Ok(uploads.into_uploaded(Cap::NativeRead(cap), geometry.file_size(), phases))
     }
 
     pub(super) async fn upload_large_stream(
@@ -93,37 +93,38 @@ impl Uploader {
         key: ReadKey,
         parameters: Parameters,
     ) -> Result<Uploaded, Error> {
-        let mut effort = self.effort(key.storage_index());
-        effort.hope()?;
+        let mut uploads = self.share_uploads(key.storage_index());
+        uploads.ensure_feasible()?;
         let begun = Instant::now();
-        let assignments = effort.assign();
-        let sinks = open(&mut effort, assignments, None, true).await;
+        let assignments = uploads.assign();
+        let sinks = open(&mut uploads, assignments, None, true).await;
+        uploads.ensure_feasible()?;
         // What is lost from here on cannot be made again.
-        effort.plan.freeze();
-        let encoding = Encoding::of_stream(name, stream, key, parameters, shares(&sinks));
-        let cap = self.stream(&mut effort, sinks, encoding).await?;
+        uploads.plan.freeze();
+        let encoding = EncodeAhead::of_stream(name, stream, key, parameters, shares(&sinks));
+        let cap = self.stream(&mut uploads, sinks, encoding).await?;
         let mut phases = vec![(Phase::Stream, begun.elapsed())];
         let begun = Instant::now();
-        await_ends(&mut effort).await;
+        await_ends(&mut uploads).await;
         phases.push((Phase::Acknowledge, begun.elapsed()));
-        effort.outcome()?;
+        uploads.outcome()?;
         let size = cap.size();
-        Ok(effort.into_uploaded(Cap::NativeRead(cap), size, phases))
+        Ok(uploads.into_uploaded(Cap::NativeRead(cap), size, phases))
     }
 
     /// Sends everything that `encoding` makes to where it belongs.
     async fn stream(
         &self,
-        effort: &mut Effort<'_>,
+        uploads: &mut ShareUploads<'_>,
         mut sinks: Vec<Sink>,
-        mut encoding: Encoding,
+        mut encoding: EncodeAhead,
     ) -> Result<ReadCap, Error> {
-        let mut brake = Brake::new();
+        let mut brake = Brake::new(uploads.grid.patience(), Instant::now());
         loop {
             let step = tokio::select! {
                 step = encoding.next() => step?,
-                (assignment, _) = effort.hear() => {
-                    lose(effort, &mut sinks, &encoding, assignment)?;
+                (assignment, _) = uploads.next_reply() => {
+                    lose(uploads, &mut sinks, &encoding, assignment)?;
                     continue;
                 }
             };
@@ -134,8 +135,9 @@ impl Uploader {
                             sink.hold(bytes.clone());
                         }
                     }
-                    deliver(effort, &mut sinks, &encoding, &mut brake).await?;
+                    deliver(uploads, &mut sinks, &encoding, &mut brake).await?;
                     self.observer.encoded(len);
+                    uploads.tell_outlived();
                 }
                 Step::End(encoded) => {
                     end(&encoded, sinks);
@@ -186,73 +188,77 @@ fn shares(sinks: &[Sink]) -> Vec<ShareNumber> {
 
 /// Opens uploads; where it `is_asked`, waits until the servers have said from where on to send.
 async fn open(
-    effort: &mut Effort<'_>,
+    uploads: &mut ShareUploads<'_>,
     assignments: Vec<Assignment>,
     share_size: Option<u64>,
     is_asked: bool,
 ) -> Vec<Sink> {
-    let mut ready = Vec::new();
+    let mut ready: Vec<Sink> = Vec::new();
     let mut opening = BTreeMap::new();
-    let hedge = effort.grid.patience().hedge;
-    let mut pace = Pace::start();
+    let mut awaited = Awaited::quick(uploads.grid.patience());
     let mut assignments = assignments;
     loop {
         for assignment in assignments {
-            let upload = effort.server(assignment).open(
-                &effort.trips,
-                effort.storage_index,
+            let upload = uploads.server(assignment).open(
+                &uploads.trips,
+                uploads.storage_index,
                 assignment.share,
                 share_size,
-                is_asked.then(|| effort.resumed(assignment)),
-                effort.ended(assignment),
+                is_asked.then(|| uploads.resumed(assignment)),
+                uploads.ended(assignment),
             );
             if is_asked {
                 opening.insert(assignment, upload);
+                awaited.ask(assignment, Instant::now());
             } else {
                 ready.push(Sink::new(assignment, upload, 0));
             }
         }
-        if opening.is_empty() {
-            return ready;
+        let is_enough = uploads.would_suffice(ready.iter().map(|sink| sink.assignment));
+        if opening.is_empty() || (is_enough && awaited.is_all_late()) {
+            break;
         }
-        let is_enough = effort.would_suffice(ready.iter().map(|sink| sink.assignment));
-        let is_late = tokio::select! {
-            (assignment, news) = effort.hear() => {
+        let late_at = awaited.next_late(|late| uploads.sight(late));
+        tokio::select! {
+            biased;
+            (assignment, reply) = uploads.next_reply() => {
+                note(&mut awaited, assignment, &reply);
                 let upload = opening.remove(&assignment);
-                if let (Some(upload), News::ResumeAt(offset)) = (upload, news) {
-                    ready.push(Sink::new(assignment, upload, offset));
+                match (upload, reply) {
+                    (Some(upload), Reply::ResumeAt(offset)) => {
+                        if ready.iter().any(|sink| sink.is_of(assignment.share)) {
+                            // Another server was asked meanwhile, and was quicker.
+                            drop(upload);
+                            uploads.withdraw(assignment);
+                        } else {
+                            ready.push(Sink::new(assignment, upload, offset));
+                        }
+                    }
+                    (_, Reply::Ended(_)) => ready.retain(|sink| sink.assignment != assignment),
+                    (None, Reply::ResumeAt(_)) => {}
                 }
-                false
             }
-            () = sleep_until(pace.deadline(hedge)), if is_enough => true,
-        };
-        pace.heard();
-        if is_late {
-            for assignment in opening.keys() {
-                effort.plan.hedge(assignment.server);
-            }
+            () = until(late_at), if is_enough => drop(uploads.hedge_late(&mut awaited)),
         }
-        assignments = effort.assign();
-        if is_late && assignments.is_empty() {
-            // The upload begins without them.
-            for (assignment, upload) in opening {
-                drop(upload);
-                effort.give_up(assignment, effort.too_late());
-            }
-            return ready;
-        }
+        assignments = uploads.assign();
     }
+    // The upload begins without them.
+    for (assignment, upload) in opening {
+        drop(upload);
+        uploads.give_up_late(assignment, &awaited);
+    }
+    ready
 }
 
 /// Queues what all sinks hold, waiting for room where there is none.
 async fn deliver(
-    effort: &mut Effort<'_>,
+    uploads: &mut ShareUploads<'_>,
     sinks: &mut Vec<Sink>,
-    encoding: &Encoding,
+    encoding: &EncodeAhead,
     brake: &mut Brake,
 ) -> Result<(), Error> {
     loop {
-        let late: Vec<_> = sinks
+        let late: BTreeSet<_> = sinks
             .iter_mut()
             .filter_map(|sink| (!sink.release()).then_some(sink.assignment.server))
             .collect();
@@ -263,31 +269,44 @@ async fn deliver(
         let is_braked = drained * 2 >= sinks.len();
         let begun = Instant::now();
         let lost = tokio::select! {
-            () = effort.grid.room() => None,
-            (assignment, _) = effort.hear() => Some(assignment),
-            () = sleep(BRAKE_STEP) => None,
+            () = uploads.grid.room() => None,
+            (assignment, _) = uploads.next_reply() => Some(assignment),
+            () = sleep(Brake::STEP) => None,
         };
-        if is_braked {
-            brake.add(effort, &late, begun.elapsed());
+        let now = Instant::now();
+        for sink in sinks
+            .iter()
+            .filter(|sink| !late.contains(&sink.assignment.server))
+        {
+            brake.release(sink.assignment.server);
+        }
+        let braking = if is_braked { late } else { BTreeSet::new() };
+        for (server, held_back) in brake.add(now, &braking, now - begun) {
+            // Each that is given up may make the next one indispensable.
+            if uploads.plan.may_spare(server) {
+                for assignment in uploads.give_up_server(server, held_back) {
+                    lose(uploads, sinks, encoding, assignment)?;
+                }
+            }
         }
         if let Some(assignment) = lost {
-            lose(effort, sinks, encoding, assignment)?;
+            lose(uploads, sinks, encoding, assignment)?;
         }
     }
 }
 
 /// A server is done with its share: it has it, refuses it, or is gone.
 fn lose(
-    effort: &Effort<'_>,
+    uploads: &mut ShareUploads<'_>,
     sinks: &mut Vec<Sink>,
-    encoding: &Encoding,
+    encoding: &EncodeAhead,
     assignment: Assignment,
 ) -> Result<(), Error> {
     sinks.retain(|sink| sink.assignment != assignment);
     if !sinks.iter().any(|sink| sink.is_of(assignment.share)) {
         encoding.drop_share(assignment.share);
     }
-    effort.hope()
+    uploads.ensure_feasible()
 }
 
 /// Sends the ends of all shares.
@@ -299,57 +318,27 @@ fn end(encoded: &Encoded, sinks: Vec<Sink>) {
     }
 }
 
-/// Waits for the acknowledgements, as long as enough are missing or it is not too long.
-async fn await_ends(effort: &mut Effort<'_>) {
-    let mut pace = Pace::start();
-    let grace = effort.grid.patience().grace;
-    while !effort.plan.awaited().is_empty() {
+/// Waits for the acknowledgements. Once enough are there, what is late goes to other servers.
+async fn await_ends(uploads: &mut ShareUploads<'_>) {
+    let mut awaited = Awaited::weighty(uploads.grid.patience());
+    for &assignment in uploads.outstanding() {
+        awaited.ask(assignment, Instant::now());
+    }
+    let asked = uploads.outstanding().len();
+    while !uploads.outstanding().is_empty() {
+        let is_measured = uploads.outstanding().len() * 2 <= asked;
+        let late_at = awaited.next_late(|late| uploads.sight(late));
         tokio::select! {
-            _ = effort.hear() => pace.heard(),
-            () = sleep_until(pace.deadline(grace)), if effort.plan.is_happy() => {
-                for server in effort.plan.awaited() {
-                    effort.give_up_server(server);
+            biased;
+            (assignment, reply) = uploads.next_reply() => note(&mut awaited, assignment, &reply),
+            () = until(late_at), if is_measured && uploads.plan.is_happy() => {
+                for assignment in uploads.hedge_late(&mut awaited) {
+                    uploads.give_up_late(assignment, &awaited);
                 }
             }
         }
     }
 }
-
-/// Notices servers that hold all others back.
-///
-/// Time counts against a server while it has no room and at least half of the others have nothing
-/// left to send. What it may take is [`hold_back`](crate::grid::Patience::hold_back), and half of
-/// the whole time: a server at more than half of the others' speed is never given up.
-struct Brake {
-    begun: Instant,
-    held_back: BTreeMap<ServerIndex, Duration>,
-}
-
-impl Brake {
-    fn new() -> Self {
-        Self {
-            begun: Instant::now(),
-            held_back: BTreeMap::new(),
-        }
-    }
-
-    fn add(&mut self, effort: &Effort<'_>, late: &[ServerIndex], time: Duration) {
-        let limit = effort.grid.patience().hold_back + self.begun.elapsed() / 2;
-        for &server in late {
-            let held_back = self.held_back.entry(server).or_default();
-            *held_back += time;
-            if *held_back > limit && effort.plan.may_spare(server) {
-                effort.ring()[server].abandon(ServerError::TooSlow {
-                    doing: Doing::TakingBytes,
-                    limit,
-                });
-            }
-        }
-    }
-}
-
-/// How often a server without room is looked at, at least.
-const BRAKE_STEP: Duration = Duration::from_millis(500);
 
 impl Sink {
     fn new(assignment: Assignment, upload: Upload, skip: u64) -> Self {

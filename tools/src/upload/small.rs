@@ -19,41 +19,41 @@ impl Uploader {
         begun: Instant,
     ) -> Result<Uploaded, Error> {
         let mut phases = vec![(Phase::Key, begun.elapsed())];
-        let mut effort = self.effort(key.storage_index());
+        let mut uploads = self.share_uploads(key.storage_index());
 
         let begun = Instant::now();
-        let remembered = self.remembered(&mut effort, &key, geometry).await;
+        let remembered = self.remembered(&mut uploads, &key, geometry).await;
         if remembered.is_some() {
             phases.push((Phase::Ask, begun.elapsed()));
         }
         let cap = match remembered {
-            Some(cap) if effort.plan.is_complete() => cap,
+            Some(cap) if uploads.plan.is_complete() => cap,
             _ => {
-                effort.hope()?;
+                uploads.ensure_feasible()?;
                 let begun = Instant::now();
                 let (cap, shares) = encode(plaintext, key, geometry);
                 phases.push((Phase::Encode, begun.elapsed()));
 
                 let begun = Instant::now();
-                effort
-                    .gather(|effort, assignment| {
-                        effort.server(assignment).put(
-                            &effort.trips,
-                            effort.storage_index,
+                uploads
+                    .put_all(|uploads, assignment| {
+                        uploads.server(assignment).put(
+                            &uploads.trips,
+                            uploads.storage_index,
                             assignment.share,
                             shares[assignment.share.index()].clone(),
-                            effort.ended(assignment),
+                            uploads.ended(assignment),
                         );
                     })
                     .await;
                 phases.push((Phase::Acknowledge, begun.elapsed()));
-                self.remember(&effort, cap.storage_index(), cap.ueb_hash());
+                self.remember(&uploads, cap.storage_index(), cap.ueb_hash());
                 cap
             }
         };
         self.observer.encoded(geometry.file_size());
-        effort.outcome()?;
-        Ok(effort.into_uploaded(Cap::NativeRead(cap), geometry.file_size(), phases))
+        uploads.outcome()?;
+        Ok(uploads.into_uploaded(Cap::NativeRead(cap), geometry.file_size(), phases))
     }
 }
 

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tokio::time::Instant;
 use tools::download::Span;
-use tools::grid::Stored;
+use tools::grid::{Patience, Stored};
 use tools::home::Encoding;
 use tools::ledger::Ledger;
 use tools::upload::{Source, Uploaded};
@@ -136,5 +137,24 @@ fn a_server_that_is_gone_is_made_up_for_by_the_others() {
             .iter()
             .filter(|share| share.stored == Stored::Now);
         assert_eq!(sent.count(), 1);
+    });
+}
+
+// Its lease cannot be renewed, and that must not take longer than any other question to it.
+#[test]
+fn a_server_that_is_frozen_is_made_up_for_without_a_long_wait() {
+    run(async {
+        let client = Client::new().await;
+        for len in SIZES {
+            let path = client.file(len);
+            client.upload(&path).await;
+            client.servers[0].behave(Manner::Frozen);
+            let begun = Instant::now();
+            let second = client.upload(&path).await;
+            assert_eq!(second.happiness, 9, "{len} bytes");
+            let time = begun.elapsed();
+            assert!(time <= Patience::default().slow, "{len} bytes: {time:?}");
+            client.servers[0].thaw(Manner::Honest);
+        }
     });
 }

@@ -1,10 +1,14 @@
-//! A grid inside the test: servers over loopback, honest or not, each behind the real protocol.
+//! A grid inside the test: servers, honest or not, each behind TLS and the real protocol.
+//!
+//! Connections are pipes in memory and the clock is paused: it jumps to the next deadline when
+//! nobody has anything left to do, so that no test depends on how busy the machine is.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -14,10 +18,11 @@ use protocol::server::{Connection, Event, Outcome};
 use protocol::{Farewell, HeldShare, ReadRequest, Reason, Refusal, RequestNumber, Welcome};
 use rustls::pki_types::PrivateKeyDer;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
-use tools::grid::{Grid, Patience};
+use tools::grid::{Dial, Dialing, Grid, Patience, Stream};
 use tools::home::Encoding;
 use tools::ledger::Ledger;
 use tools::upload::{Observer, Options, Unobserved, Uploader};
@@ -28,16 +33,119 @@ type Shares = BTreeMap<(StorageIndex, ShareNumber), Bytes>;
 pub(crate) struct FakeServer {
     pub(crate) nurl: Nurl,
     state: Rc<State>,
+    wire: Wire,
 }
+
+/// Takes the server's end of a new connection.
+type Wire = mpsc::UnboundedSender<DuplexStream>;
+
+/// The way to servers, by port.
+pub(crate) struct Wires(BTreeMap<u16, (Wire, Rc<State>)>);
+
+impl Wires {
+    pub(crate) fn to(servers: &[FakeServer]) -> Rc<Self> {
+        let wires = servers.iter().map(|server| {
+            (
+                server.nurl.port(),
+                (server.wire.clone(), server.state.clone()),
+            )
+        });
+        Rc::new(Self(wires.collect()))
+    }
+}
+
+impl Dial for Wires {
+    fn dial(&self, nurl: &Nurl) -> Dialing {
+        let server = self.0.get(&nurl.port()).cloned();
+        Box::pin(async move {
+            let Some((wire, state)) = server else {
+                return Err(std::io::ErrorKind::ConnectionRefused.into());
+            };
+            let (mut client, server) = tokio::io::duplex(SOCKET_LEN);
+            match state.manner.get() {
+                Manner::Blackholed => std::future::pending().await,
+                Manner::Distant(time) => {
+                    tokio::time::sleep(time).await;
+                    client = stretch(client, time / 2);
+                }
+                _ => {}
+            }
+            wire.send(server)
+                .expect("the server runs as long as the test");
+            Ok(Box::new(client) as Box<dyn Stream>)
+        })
+    }
+}
+
+/// Lengthens a connection: what goes in at one end comes out at the other so much later.
+fn stretch(far: DuplexStream, time: Duration) -> DuplexStream {
+    let (near, middle) = tokio::io::duplex(SOCKET_LEN);
+    let (far_reader, far_writer) = tokio::io::split(far);
+    let (middle_reader, middle_writer) = tokio::io::split(middle);
+    tokio::task::spawn_local(carry(far_reader, middle_writer, time));
+    tokio::task::spawn_local(carry(middle_reader, far_writer, time));
+    near
+}
+
+async fn carry(
+    mut reader: impl AsyncReadExt + Unpin + 'static,
+    mut writer: impl AsyncWriteExt + Unpin,
+    time: Duration,
+) {
+    let (sender, mut travelling) = mpsc::unbounded_channel();
+    tokio::task::spawn_local(async move {
+        let mut buffer = vec![0; SOCKET_LEN];
+        while let Ok(len @ 1..) = reader.read(&mut buffer).await {
+            let arrival = Instant::now() + time;
+            if sender.send((arrival, buffer[..len].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    while let Some((arrival, bytes)) = travelling.recv().await {
+        sleep_until(arrival).await;
+        if writer.write_all(&bytes).await.is_err() {
+            break;
+        }
+    }
+    // Whoever reads there learns that this is the end, if it still listens.
+    let _ = writer.shutdown().await;
+}
+
+/// What a connection takes before its reader has read any.
+const SOCKET_LEN: usize = 64 << 10;
 
 struct State {
     manner: Cell<Manner>,
     shares: RefCell<Shares>,
     /// Uploads that were begun and not closed.
-    incoming: RefCell<Shares>,
+    incoming: RefCell<BTreeMap<(StorageIndex, ShareNumber), Vec<u8>>>,
     share_bytes_received: Cell<usize>,
+    /// Received or sent.
+    share_bytes_moved: Cell<usize>,
     leases: Cell<usize>,
     connections: Cell<usize>,
+    share_count_max: Cell<usize>,
+    thawed: Notify,
+}
+
+impl State {
+    fn moved(&self, len: usize) {
+        self.share_bytes_moved
+            .set(self.share_bytes_moved.get() + len);
+    }
+
+    /// Waits as long as the server is frozen.
+    async fn freeze(&self) {
+        let is_frozen = || match self.manner.get() {
+            Manner::Frozen => true,
+            Manner::Freezing(limit) => self.share_bytes_moved.get() >= limit,
+            _ => false,
+        };
+        while is_frozen() {
+            self.thawed.notified().await;
+        }
+    }
 }
 
 /// How a server behaves.
@@ -46,6 +154,16 @@ pub(crate) enum Manner {
     Honest,
     /// Refuses every share, for lack of room.
     Full,
+    /// Refuses every share, as a matter of principle.
+    ReadOnly,
+    /// Cannot even be connected to.
+    Blackholed,
+    /// Its process is stopped: its kernel takes connections, and nobody reads them.
+    Frozen,
+    /// The same, once it has received or sent so many share bytes.
+    Freezing(usize),
+    /// A round trip to it takes so long.
+    Distant(Duration),
     /// Accepts connections and requests, and never says anything.
     Silent,
     /// Sends a byte now and then.
@@ -62,8 +180,10 @@ pub(crate) enum Manner {
     Cutting,
     /// Sends the share of another file in place of each.
     Swapping,
-    /// Takes no more than so many bytes a second.
+    /// Takes and sends no more than 16 KiB in 0.3 s.
     Sluggish,
+    /// Is no TLS server at all.
+    Cleartext,
     /// Says that the swissnum is wrong.
     Rejecting,
     /// Says that it is stopping as soon as something is asked of it.
@@ -72,8 +192,7 @@ pub(crate) enum Manner {
 
 impl FakeServer {
     pub(crate) async fn start(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+        let port = new_port();
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(vec!["tahoed".to_owned()]).unwrap();
         let key_hash = spki_hash(cert.der());
@@ -95,17 +214,27 @@ impl FakeServer {
             shares: RefCell::default(),
             incoming: RefCell::default(),
             share_bytes_received: Cell::new(0),
+            share_bytes_moved: Cell::new(0),
             leases: Cell::new(0),
             connections: Cell::new(0),
+            share_count_max: Cell::new(usize::MAX),
+            thawed: Notify::new(),
         });
         let for_connections = state.clone();
+        let (wire, mut connections) = mpsc::unbounded_channel::<DuplexStream>();
         tokio::task::spawn_local(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
+            while let Some(stream) = connections.recv().await {
                 let (acceptor, state) = (acceptor.clone(), for_connections.clone());
                 let swissnum = swissnum.clone();
                 tokio::task::spawn_local(async move {
                     state.connections.set(state.connections.get() + 1);
+                    state.freeze().await;
+                    if state.manner.get() == Manner::Cleartext {
+                        let mut stream = stream;
+                        // Whether the client still listens is its business.
+                        let _ = stream.write_all(b"220 mail ready\r\n").await;
+                        return;
+                    }
                     if let Ok(stream) = acceptor.accept(stream).await {
                         // The end of a connection is the client's business.
                         let _ = Session::new(state, swissnum).run(stream).await;
@@ -113,11 +242,28 @@ impl FakeServer {
                 });
             }
         });
-        Self { nurl, state }
+        Self { nurl, state, wire }
     }
 
     pub(crate) fn behave(&self, manner: Manner) {
         self.state.manner.set(manner);
+    }
+
+    /// Freezes once so many more share bytes have moved.
+    pub(crate) fn freeze_after(&self, len: usize) {
+        let moved = self.state.share_bytes_moved.get();
+        self.behave(Manner::Freezing(moved + len));
+    }
+
+    /// Lets a frozen server go on.
+    pub(crate) fn thaw(&self, manner: Manner) {
+        self.behave(manner);
+        self.state.thawed.notify_waiters();
+    }
+
+    /// Refuses further shares when it holds so many of one file.
+    pub(crate) fn take_at_most(&self, count: usize) {
+        self.state.share_count_max.set(count);
     }
 
     pub(crate) fn share_count(&self) -> usize {
@@ -185,6 +331,7 @@ impl Session {
                 Manner::Sluggish => tokio::time::sleep(Duration::from_millis(300)).await,
                 _ => {}
             }
+            self.state.freeze().await;
             let len = stream.read(&mut buffer).await?;
             if len == 0 {
                 return Ok(());
@@ -198,7 +345,12 @@ impl Session {
                 }
                 let output = self.connection.output();
                 while output.has_remaining() {
-                    let len = stream.write(output.chunk()).await?;
+                    self.state.freeze().await;
+                    if self.state.manner.get() == Manner::Sluggish {
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                    let chunk = output.chunk();
+                    let len = stream.write(&chunk[..chunk.len().min(16 << 10)]).await?;
                     output.advance(len);
                 }
                 stream.flush().await?;
@@ -249,9 +401,8 @@ impl Session {
                 ..
             } => {
                 let key = (storage_index, share_number);
-                if manner == Manner::Full {
-                    let refusal = Outcome::Refused(Reason::Full.into());
-                    self.connection.answer(request, refusal);
+                if let Some(refusal) = self.refusal(storage_index) {
+                    self.connection.answer(request, Outcome::Refused(refusal));
                 } else if self.state.shares.borrow().contains_key(&key) {
                     self.connection.answer(request, Outcome::AlreadyHere);
                 } else {
@@ -277,14 +428,14 @@ impl Session {
                     let mut incoming = self.state.incoming.borrow_mut();
                     let share = incoming.get_mut(key).unwrap();
                     assert_eq!(u64::try_from(share.len()).unwrap(), offset);
-                    *share = [&share[..], &bytes].concat().into();
+                    share.extend_from_slice(&bytes);
                 }
             }
             Event::Close { upload, size } => {
                 let key = self.uploads.remove(&upload).unwrap();
                 let share = self.state.incoming.borrow_mut().remove(&key).unwrap();
                 assert_eq!(u64::try_from(share.len()).unwrap(), size);
-                let outcome = self.store(key.0, key.1, share);
+                let outcome = self.store(key.0, key.1, share.into());
                 self.connection.answer(upload, outcome);
             }
             Event::Abort { upload } => {
@@ -311,6 +462,7 @@ impl Session {
         self.connection.release(len);
         let received = self.state.share_bytes_received.get() + len;
         self.state.share_bytes_received.set(received);
+        self.state.moved(len);
         match self.state.manner.get() {
             Manner::Hanging(limit) if received > limit => None,
             Manner::HangingOnce(limit) if self.is_first && received > limit => None,
@@ -318,9 +470,24 @@ impl Session {
         }
     }
 
+    /// Why a share is not taken, if it is not.
+    fn refusal(&self, storage_index: StorageIndex) -> Option<Refusal> {
+        let (shares, incoming) = (self.state.shares.borrow(), self.state.incoming.borrow());
+        let all = shares.keys().chain(incoming.keys());
+        let count = all.filter(|(index, _)| *index == storage_index).count();
+        let is_full = count >= self.state.share_count_max.get();
+        match self.state.manner.get() {
+            Manner::ReadOnly => Some(Reason::ReadOnly.into()),
+            manner if is_full || manner == Manner::Full => {
+                Some(Refusal::with_text(Reason::Full, "no room in the test"))
+            }
+            _ => None,
+        }
+    }
+
     fn store(&mut self, index: StorageIndex, number: ShareNumber, share: Bytes) -> Outcome {
-        if self.state.manner.get() == Manner::Full {
-            return Outcome::Refused(Refusal::with_text(Reason::Full, "no room in the test"));
+        if let Some(refusal) = self.refusal(index) {
+            return Outcome::Refused(refusal);
         }
         match self
             .state
@@ -357,6 +524,7 @@ impl Session {
                 for (index, chunk) in bytes[start..end].chunks(65_536).enumerate() {
                     let offset = u64::try_from(start + index * 65_536).unwrap();
                     let chunk = Bytes::copy_from_slice(chunk);
+                    self.state.moved(chunk.len());
                     self.connection
                         .share(request, share.share_number, offset, chunk);
                 }
@@ -402,17 +570,19 @@ pub(crate) async fn servers(count: usize, manner: Manner) -> Vec<FakeServer> {
 /// A client of these servers.
 pub(crate) fn grid(servers: &[FakeServer]) -> Grid {
     let nurls: Vec<_> = servers.iter().map(|server| server.nurl.clone()).collect();
-    Grid::new(&nurls, &[7; 32], PATIENCE)
+    grid_of(&nurls, servers)
 }
 
-/// Long enough for an honest server on a busy machine, and not so long that a test gets boring.
-pub(crate) const PATIENCE: Patience = Patience {
-    connect: Duration::from_secs(10),
-    answer: Duration::from_secs(6),
-    hedge: Duration::from_millis(1500),
-    grace: Duration::from_secs(2),
-    hold_back: Duration::from_secs(2),
-};
+/// A client that knows these NURLs, and reaches these servers.
+pub(crate) fn grid_of(nurls: &[Nurl], servers: &[FakeServer]) -> Grid {
+    Grid::over(Wires::to(servers), nurls, &[7; 32], Patience::default())
+}
+
+/// A port that no other server of the test has.
+pub(crate) fn new_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 pub(crate) fn uploader(grid: &Grid, encoding: Encoding, ledger: Option<Ledger>) -> Uploader {
     observed_uploader(grid, encoding, ledger, Arc::new(Unobserved))
@@ -446,11 +616,13 @@ pub(crate) fn plaintext(len: usize) -> Vec<u8> {
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .start_paused(true)
         .build()
         .unwrap();
     let local = tokio::task::LocalSet::new();
     let result = local.block_on(&runtime, async {
-        tokio::time::timeout(Duration::from_secs(120), test)
+        // Of the paused clock.
+        tokio::time::timeout(Duration::from_secs(600), test)
             .await
             .expect("nothing hangs")
     });

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod again;
+mod blame;
 mod caps;
 mod fake;
+mod late;
 mod roundtrip;
 mod routing;
 

@@ -1,11 +1,12 @@
 //! Files go to servers and come back, whatever their size and whoever is missing.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tools::download::{Span, download};
 use tools::home::Encoding;
 use tools::output::Target;
-use tools::upload::Unobserved;
+use tools::upload::{Unobserved, Uploaded};
 
 use crate::fake::{FakeServer, Manner, grid, plaintext, run, servers};
 use crate::{fetch, upload};
@@ -58,5 +59,27 @@ fn a_small_file_is_one_round_trip_each_way_and_three_at_first_contact() {
         let target = Target::file(Path::new("/dev/null")).unwrap();
         let result = download(&grid, &second.cap, Span::Whole, target, &Unobserved).await;
         assert_eq!(result.unwrap().round_trips, 1);
+    });
+}
+
+// Whoever lists the shares of an upload can tell the user that one server holds them all.
+#[test]
+fn an_upload_says_of_each_share_which_server_holds_it() {
+    run(async {
+        let servers = servers(4, Manner::Honest).await;
+        let holders = |uploaded: &Uploaded| {
+            let servers = uploaded.shares.iter().map(|share| share.server.clone());
+            servers.collect::<BTreeSet<_>>().len()
+        };
+        let encoding = Encoding::new(3, 1, 10).unwrap();
+        let one = grid(&servers[..1]);
+        let uploaded = upload(&one, encoding, &plaintext(5000)).await.unwrap();
+        assert_eq!((uploaded.shares.len(), holders(&uploaded)), (10, 1));
+        assert_eq!(uploaded.happiness, 1);
+
+        let encoding = Encoding::new(2, 4, 4).unwrap();
+        let all = grid(&servers);
+        let uploaded = upload(&all, encoding, &plaintext(6000)).await.unwrap();
+        assert_eq!((uploaded.shares.len(), holders(&uploaded)), (4, 4));
     });
 }

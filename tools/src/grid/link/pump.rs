@@ -5,19 +5,19 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Buf;
 use lafs::num;
-use lafs::nurl::Network;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{Link, Phase, pin};
-use crate::error::{Doing, ServerError};
-use crate::grid::PROGRESS_SIZE_MIN;
+use super::{Link, Reach, pin};
+use crate::failure::{Doing, ServerError};
+use crate::grid::dial::Stream;
+use crate::grid::stall::{PROGRESS_SIZE_MIN, StallWatch};
 
 /// What is read from the socket at once: a TLS record.
 const READ_LEN: usize = 16 << 10;
@@ -41,7 +41,7 @@ async fn serve(link: &Link) -> ServerError {
         Ok(stream) => stream,
         Err(error) => return error,
     };
-    link.state.borrow_mut().phase = Phase::Open;
+    link.state.borrow_mut().reach = Reach::Open;
     let (mut reader, mut writer) = tokio::io::split(stream);
     tokio::select! {
         error = write(link, &mut writer) => ServerError::Broken(error),
@@ -50,22 +50,17 @@ async fn serve(link: &Link) -> ServerError {
     }
 }
 
-async fn connect(link: &Link) -> Result<TlsStream<TcpStream>, ServerError> {
-    let target = &link.target;
-    if target.network != Network::Tcp {
-        let error = io::Error::new(
-            io::ErrorKind::Unsupported,
-            "tahoectl does not reach onion services",
-        );
-        return Err(ServerError::Unreachable(error));
-    }
+async fn connect(link: &Link) -> Result<TlsStream<Box<dyn Stream>>, ServerError> {
+    let address = &link.address;
+    let begun = Instant::now();
     let connecting = async {
-        let stream = TcpStream::connect((target.host.as_str(), target.port))
+        let stream = address
+            .dial
+            .dial(&address.nurl)
             .await
             .map_err(ServerError::Unreachable)?;
-        // A frame must not wait for the acknowledgement of the one before it.
-        stream.set_nodelay(true).map_err(ServerError::Unreachable)?;
-        let stream = TlsConnector::from(target.config.clone())
+        link.state.borrow_mut().round_trip = Some(begun.elapsed());
+        let stream = TlsConnector::from(address.config.clone())
             .connect(pin::server_name(), stream)
             .await
             .map_err(pin::handshake_error)?;
@@ -76,13 +71,15 @@ async fn connect(link: &Link) -> Result<TlsStream<TcpStream>, ServerError> {
             Err(ServerError::OtherProtocol)
         }
     };
-    let limit = target.patience.connect;
-    timeout(limit, connecting)
-        .await
-        .unwrap_or(Err(ServerError::TooSlow {
+    let limit = address.patience.stall;
+    tokio::select! {
+        biased;
+        connected = connecting => connected,
+        () = stall(limit, || (0, true)) => Err(ServerError::TooSlow {
             doing: Doing::Connecting,
             limit,
-        }))
+        }),
+    }
 }
 
 /// Takes what the server sends, until the connection ends.
@@ -94,6 +91,11 @@ async fn read(link: &Link, reader: &mut (impl AsyncRead + Unpin)) -> ServerError
             Ok(len) => len,
             Err(error) => return ServerError::Broken(error),
         };
+        {
+            let mut state = link.state.borrow_mut();
+            state.heard = Some(Instant::now());
+            state.is_late = false;
+        }
         let mut input = &buffer[..len];
         loop {
             let event = link.state.borrow_mut().connection.read(&mut input);
@@ -153,30 +155,36 @@ const SLICES: usize = 16;
 
 /// Ends when nothing has moved for too long although the server owes a move.
 async fn watch(link: &Link) -> ServerError {
-    let limit = link.target.patience.answer;
-    let mut mark = (Instant::now(), 0);
-    loop {
-        sleep(limit / WATCHES).await;
+    let limit = link.address.patience.stall;
+    stall(limit, || {
         let state = link.state.borrow();
         let traffic = state.connection.traffic();
         let queued = num::size(state.connection.output_len());
-        let step = PROGRESS_SIZE_MIN;
         // A whole frame counts, however short; a byte now and then does not.
-        let moved =
-            (traffic.bytes_sent - queued) + traffic.bytes_received + traffic.frames_received * step;
-        if !state.is_owed() || moved >= mark.1 + step {
-            mark = (Instant::now(), moved);
-        } else if mark.0.elapsed() >= limit {
-            return ServerError::TooSlow {
-                doing: Doing::Answering,
-                limit,
-            };
-        }
+        let moved = (traffic.bytes_sent - queued)
+            + traffic.bytes_received
+            + traffic.frames_received * PROGRESS_SIZE_MIN;
+        (moved, state.is_owed())
+    })
+    .await;
+    ServerError::TooSlow {
+        doing: Doing::Answering,
+        limit,
     }
 }
 
-/// Looks per patience.
-const WATCHES: u32 = 8;
+/// Ends when nothing has moved for so long; `look` says how much has moved so far, and whether the
+/// server owes a move.
+async fn stall(limit: Duration, look: impl Fn() -> (u64, bool)) {
+    let mut watch = StallWatch::new(limit, Instant::now());
+    loop {
+        sleep_until(watch.next_look()).await;
+        let (moved, is_owed) = look();
+        if watch.is_stalled(Instant::now(), moved, is_owed) {
+            return;
+        }
+    }
+}
 
 /// Ends when the server is given up.
 async fn abandoned(link: &Link) -> ServerError {

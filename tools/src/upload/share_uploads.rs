@@ -1,4 +1,4 @@
-//! One upload's dealings with servers: the plan, what was asked, and what was answered.
+//! The uploads of one file's shares: the plan, what was asked, and what was answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -9,20 +9,25 @@ use lafs::cap::Cap;
 use lafs::{ShareNumber, StorageIndex};
 use protocol::Reason;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{Observer, Phase, Placed, Uploaded};
-use crate::error::{Doing, Error, Failure, ServerError, Unhappy};
-use crate::grid::{Answer, Grid, Held, Pace, Server, Stored, Trips};
-use crate::ledger::ServerTag;
-use crate::placement::{Assignment, Holdings, Plan, ServerIndex};
+use crate::error::{Error, Unhappy};
+use crate::failure::{Failure, ServerError};
+use crate::grid::{Answer, Grid, Server, Stored, Trips};
+use crate::placement::{Assignment, Holdings, PlacementPlan, ServerIndex};
+
+mod wait;
+
+pub(super) use wait::note;
 
 /// How often one share is sent to one server again after the connection broke.
 const POSTPONEMENTS_MAX: u8 = 2;
 
-pub(super) struct Effort<'a> {
+/// One file on its way to the servers of a grid.
+pub(super) struct ShareUploads<'a> {
     pub(super) grid: &'a Grid,
-    pub(super) plan: Plan,
+    pub(super) plan: PlacementPlan,
     pub(super) trips: Trips,
     pub(super) storage_index: StorageIndex,
     observer: &'a dyn Observer,
@@ -32,20 +37,29 @@ pub(super) struct Effort<'a> {
     outstanding: BTreeSet<Assignment>,
     postponements: BTreeMap<Assignment, u8>,
     stored: BTreeMap<Assignment, Stored>,
-    failures: Vec<Failure>,
-    sender: mpsc::UnboundedSender<(Assignment, News)>,
-    inbox: mpsc::UnboundedReceiver<(Assignment, News)>,
+    failures: Vec<Noted>,
+    /// How many of the failures the observer was told of.
+    told: usize,
+    sender: mpsc::UnboundedSender<(Assignment, Reply)>,
+    inbox: mpsc::UnboundedReceiver<(Assignment, Reply)>,
+}
+
+/// What went wrong, at which server, and when.
+struct Noted {
+    server: ServerIndex,
+    at: Instant,
+    failure: Failure,
 }
 
 /// What a server says of an assignment.
-pub(super) enum News {
-    /// The upload goes on from this offset.
+pub(super) enum Reply {
+    /// The server wants the bytes from this offset on.
     ResumeAt(u64),
     /// The upload is over.
     Ended(Answer<Stored>),
 }
 
-impl<'a> Effort<'a> {
+impl<'a> ShareUploads<'a> {
     pub(super) fn new(
         grid: &'a Grid,
         observer: &'a dyn Observer,
@@ -56,7 +70,7 @@ impl<'a> Effort<'a> {
         let ring = grid.ring(storage_index);
         let (sender, inbox) = mpsc::unbounded_channel();
         Self {
-            plan: Plan::new(ring.len(), total, happy, Holdings::new()),
+            plan: plan(&ring, total, happy, Holdings::new()),
             grid,
             observer,
             trips: Trips::new(),
@@ -68,6 +82,7 @@ impl<'a> Effort<'a> {
             postponements: BTreeMap::new(),
             stored: BTreeMap::new(),
             failures: Vec::new(),
+            told: 0,
             sender,
             inbox,
         }
@@ -88,28 +103,28 @@ impl<'a> Effort<'a> {
         assignments
     }
 
-    /// What passes the end of an assignment on to [`Effort::hear`].
+    /// What passes the end of an assignment on to [`ShareUploads::next_reply`].
     pub(super) fn ended(&self, assignment: Assignment) -> impl FnOnce(Answer<Stored>) + 'static {
         let sender = self.sender.clone();
         // Nobody listens once the upload is over; then nobody needs to know.
-        move |answer| drop(sender.send((assignment, News::Ended(answer))))
+        move |answer| drop(sender.send((assignment, Reply::Ended(answer))))
     }
 
-    /// What passes the offset of a resumed upload on to [`Effort::hear`].
+    /// What passes the offset of a resumed upload on to [`ShareUploads::next_reply`].
     pub(super) fn resumed(&self, assignment: Assignment) -> Box<dyn FnOnce(u64)> {
         let sender = self.sender.clone();
-        Box::new(move |offset| drop(sender.send((assignment, News::ResumeAt(offset)))))
+        Box::new(move |offset| drop(sender.send((assignment, Reply::ResumeAt(offset)))))
     }
 
-    /// Waits for news of an assignment and takes note of it.
-    pub(super) async fn hear(&mut self) -> (Assignment, News) {
+    /// Waits for the next reply about an assignment and takes note of it.
+    pub(super) async fn next_reply(&mut self) -> (Assignment, Reply) {
         loop {
-            let (assignment, news) = self.inbox.recv().await.expect("we hold a sender ourselves");
+            let (assignment, reply) = self.inbox.recv().await.expect("we hold a sender ourselves");
             if !self.outstanding.contains(&assignment) {
                 // Given up meanwhile.
                 continue;
             }
-            if let News::Ended(answer) = &news {
+            if let Reply::Ended(answer) = &reply {
                 self.outstanding.remove(&assignment);
                 match answer {
                     Ok(stored) => {
@@ -119,14 +134,7 @@ impl<'a> Effort<'a> {
                     Err(error) => self.refused(assignment, error.clone()),
                 }
             }
-            return (assignment, news);
-        }
-    }
-
-    /// Gives an assignment up, whatever its server may still say.
-    pub(super) fn give_up(&mut self, assignment: Assignment, error: ServerError) {
-        if self.outstanding.remove(&assignment) {
-            self.refused(assignment, Arc::new(error));
+            return (assignment, reply);
         }
     }
 
@@ -152,8 +160,11 @@ impl<'a> Effort<'a> {
             share,
             error,
         };
-        self.observer.failed(&failure);
-        self.failures.push(failure);
+        self.failures.push(Noted {
+            server,
+            at: Instant::now(),
+            failure,
+        });
     }
 
     /// Whether an upload to these alone, besides what is stored, would be a success.
@@ -163,104 +174,13 @@ impl<'a> Effort<'a> {
         holdings.happiness() >= self.happy
     }
 
-    /// Sends what `ask` sends, and waits until all shares are stored, or enough and no more will be.
-    pub(super) async fn gather(&mut self, mut ask: impl FnMut(&Self, Assignment)) {
-        let mut pace = Pace::start();
-        for assignment in self.assign() {
-            ask(self, assignment);
-        }
-        let patience = self.grid.patience();
-        let mut is_hedged = false;
-        while !self.plan.is_complete() && !self.outstanding.is_empty() {
-            let is_answered = self.stored.len() * 2 >= self.total;
-            // Nobody is given up before others were asked for what it owes.
-            let may_end = self.plan.is_happy() && (is_hedged || !is_answered);
-            tokio::select! {
-                _ = self.hear() => pace.heard(),
-                () = sleep_until(pace.deadline(patience.hedge)), if is_answered => {
-                    for server in self.plan.awaited() {
-                        self.plan.hedge(server);
-                    }
-                    is_hedged = true;
-                    pace.heard();
-                }
-                () = sleep_until(pace.deadline(patience.grace)), if may_end => break,
-            }
-            for assignment in self.assign() {
-                ask(self, assignment);
-            }
-            if !self.plan.may_become_happy() {
-                break;
-            }
-        }
-        for server in self.plan.awaited() {
-            self.give_up_server(server);
-        }
+    /// What is asked and has no answer.
+    pub(super) fn outstanding(&self) -> &BTreeSet<Assignment> {
+        &self.outstanding
     }
 
-    /// Asks servers which shares they hold, renews the leases there, and plans with the answers.
-    pub(super) async fn ask_held(&mut self, servers: &[ServerTag], share_size: u64) {
-        let (sender, mut answers) = mpsc::unbounded_channel();
-        for (index, server) in self.ring.iter().enumerate() {
-            if servers.contains(&ServerTag::from(server.nurl().key_hash())) {
-                let sender = sender.clone();
-                server.lease(&self.trips, self.storage_index, move |answer| {
-                    // Nobody listens to an answer that came too late.
-                    drop(sender.send((index, answer)));
-                });
-            }
-        }
-        drop(sender);
-        let mut held = Holdings::new();
-        let limit = self.grid.patience().hedge;
-        let deadline = Instant::now() + limit;
-        loop {
-            let answer: Option<(usize, Answer<Held>)> = tokio::select! {
-                answer = answers.recv() => answer,
-                () = sleep_until(deadline) => None,
-            };
-            let Some((index, answer)) = answer else {
-                break;
-            };
-            match answer {
-                Ok(answer) => held.extend(answer.shares.iter().filter_map(|share| {
-                    let is_ours = share.share_number.index() < self.total;
-                    (is_ours && share.size == Some(share_size))
-                        .then_some((index, share.share_number))
-                })),
-                Err(error) => self.fail(index, None, error),
-            }
-        }
-        for (server, share) in held.iter() {
-            self.stored
-                .insert(Assignment { share, server }, Stored::Before);
-        }
-        self.plan = Plan::new(self.ring.len(), self.total, self.happy, held);
-    }
-
-    /// Gives up whatever this server still owes.
-    pub(super) fn give_up_server(&mut self, server: ServerIndex) {
-        let owed: Vec<_> = self
-            .outstanding
-            .iter()
-            .copied()
-            .filter(|assignment| assignment.server == server)
-            .collect();
-        for assignment in owed {
-            self.give_up(assignment, self.too_late());
-        }
-    }
-
-    /// Why a server that was waited for is not waited for any more.
-    pub(super) fn too_late(&self) -> ServerError {
-        ServerError::TooSlow {
-            doing: Doing::Answering,
-            limit: self.grid.patience().hedge,
-        }
-    }
-
-    /// Fails if even a grid in which all goes well would be too small.
-    pub(super) fn hope(&self) -> Result<(), Error> {
+    /// Fails if not enough servers are left, whatever they may still answer.
+    pub(super) fn ensure_feasible(&mut self) -> Result<(), Error> {
         if self.plan.may_become_happy() {
             Ok(())
         } else {
@@ -269,16 +189,36 @@ impl<'a> Effort<'a> {
     }
 
     /// Whether the plan's outcome is a success.
-    pub(super) fn outcome(&self) -> Result<(), Error> {
+    pub(super) fn outcome(&mut self) -> Result<(), Error> {
         if self.plan.is_happy() {
+            self.tell(|_| true);
             return Ok(());
         }
+        let holdings = self.plan.holdings();
+        let failures = self.failures.iter().filter(|noted| {
+            // Who stores a share is not to blame for what went wrong on the way.
+            holdings.of(noted.server).next().is_none()
+        });
         Err(Error::Unhappy(Unhappy {
-            happiness: self.plan.holdings().happiness(),
+            happiness: holdings.happiness(),
             happy: self.happy,
             servers: self.ring.len(),
-            failures: self.failures.clone(),
+            failures: failures.map(|noted| noted.failure.clone()).collect(),
         }))
+    }
+
+    /// Tells of what the upload has outlived. If it fails in the end, the error tells the rest.
+    pub(super) fn tell_outlived(&mut self) {
+        let slow = self.grid.patience().slow;
+        self.tell(|at| at.elapsed() >= slow);
+    }
+
+    fn tell(&mut self, is_told: impl Fn(Instant) -> bool) {
+        let untold = self.failures[self.told..].iter();
+        for noted in untold.take_while(|noted| is_told(noted.at)) {
+            self.observer.failed(&noted.failure);
+            self.told += 1;
+        }
     }
 
     /// The report of a success.
@@ -298,16 +238,28 @@ impl<'a> Effort<'a> {
             })
             .collect();
         shares.sort_by_key(|placed| placed.share);
+        let failures = self.failures.into_iter().map(|noted| noted.failure);
         Uploaded {
             cap,
             size,
             shares,
             happiness: self.plan.holdings().happiness(),
-            failures: self.failures,
+            failures: failures.collect(),
             round_trips: self.trips.count(),
             phases,
         }
     }
+}
+
+/// The plan of an upload that asks nothing of late servers, as far as it can do without them.
+fn plan(ring: &[Rc<Server>], total: usize, happy: usize, held: Holdings) -> PlacementPlan {
+    let mut plan = PlacementPlan::new(ring.len(), total, happy, held);
+    for (index, server) in ring.iter().enumerate() {
+        if server.is_late() && plan.may_spare(index) {
+            plan.hedge(index);
+        }
+    }
+    plan
 }
 
 /// What to do with a share that a server did not take.
