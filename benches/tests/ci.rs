@@ -121,9 +121,8 @@ fn a_step_that_fails_stops_no_other_and_every_failure_is_counted() {
 
 #[test]
 fn a_run_without_failures_ends_well_with_the_sum_of_what_was_counted() {
-    let machine = Machine::new(
-        "test*) echo 'test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured' ;;",
-    );
+    let machine =
+        Machine::new("test*) echo 'test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured' ;;");
     let output = machine.run("ci/test", &["native", "try"]);
     assert_eq!(
         last_line(&output),
