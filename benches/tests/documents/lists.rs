@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use benches::results::repository;
+use benches::results::{read_plots, repository};
 
 use crate::{pages, read};
 
@@ -94,6 +94,25 @@ fn every_figure_of_the_readme_is_one_that_was_measured() {
         }
     }
     assert!(count > 10, "{count}");
+}
+
+#[test]
+fn every_plot_is_drawn_from_the_data_beside_it_and_described_where_it_is_shown() {
+    let plots = read_plots().unwrap();
+    assert!(plots.len() >= 6, "{}", plots.len());
+    let results = read("docs/results.md");
+    for (name, plot) in plots {
+        let drawn = read(&format!("docs/plots/{name}.svg"));
+        assert!(
+            drawn == plot.svg(),
+            "docs/plots/{name}.svg is not its data: cargo run -p benches --bin plots"
+        );
+        let shown = format!("![{}](plots/{name}.svg)", plot.description());
+        assert!(
+            results.contains(&shown),
+            "docs/results.md does not show: {shown}"
+        );
+    }
 }
 
 /// Where the links of a page lead. What is quoted as code is no link.
