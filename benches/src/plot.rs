@@ -1,8 +1,8 @@
 //! Plots as SVG: bars, and points with fitted lines. Just what `docs/results.md` needs.
 //!
-//! A plot is data, kept as JSON beside its picture, so that a picture can be drawn anew without
-//! measuring anew. Colours say whose a figure is and nothing else; every picture has a title and
-//! says in words what it shows.
+//! A plot is data, kept as JSON beside its picture, so that a picture can be drawn again without
+//! measuring again. Colours say whose a figure is and nothing else. Every picture has a title and
+//! a description in words.
 
 use std::fmt::Write;
 

@@ -153,7 +153,7 @@ fn report(
 ) -> Result<(), Box<dyn Error>> {
     let [ours, theirs] = NAMES;
     let mut text = format!(
-        "| {} connections | {ours}, a second | {theirs} | {ours}, CPU us each | {theirs} | times as many a second of CPU |\n\
+        "| {} connections | {ours}, per second | {theirs} | {ours}, CPU us each | {theirs} | ratio of CPU |\n\
          |---|--:|--:|--:|--:|--:|\n",
         options.connections
     );
@@ -188,7 +188,7 @@ fn report(
     ];
     writeln!(
         text,
-        "\n| memory, MiB | {ours} | {theirs} | of it |\n|---|--:|--:|--:|"
+        "\n| memory, MiB | {ours} | {theirs} | ratio |\n|---|--:|--:|--:|"
     )?;
     let mut parts = Vec::new();
     for (what, sizes) in memory {
@@ -214,7 +214,7 @@ fn report(
     let part_min = parts.iter().copied().fold(f64::MAX, f64::min);
     writeln!(
         text,
-        "\nAn upload is two requests, allocate and write. At least {} times the requests a second of processor time (goal: 30), and at most 1/{} of the memory (goal: \
+        "\nAn upload is two requests, allocate and write. `tahoed` answers at least {} times the requests in the same processor time (goal: 30), with at most 1/{} of the memory (goal: \
          1/15).",
         number(ratio_min),
         number(part_min),
