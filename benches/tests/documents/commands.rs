@@ -193,7 +193,7 @@ fn a_grid_of_your_own_works_with_one_server_and_with_three() {
         for index in 0..servers {
             script += &on_own_address(
                 &block("README.md", "tahoed init").replace("/srv/tahoed", &format!("srv/{index}")),
-                index,
+                10 * servers + index,
             );
             script.push('\n');
         }
@@ -211,7 +211,7 @@ fn a_grid_of_your_own_works_with_one_server_and_with_three() {
 fn a_server_is_made_run_and_told_of() {
     let place = Place::new();
     let script = block("docs/operations.md", "tahoed init").replace("/srv/", "srv/");
-    let said = place.run(&on_own_address(&script, 0));
+    let said = place.run(&on_own_address(&script, 1));
     assert!(
         said.contains("pb://") && said.contains("storage:"),
         "{said}"
@@ -229,7 +229,7 @@ fn a_node_taken_over_serves_under_its_old_identity() {
     );
     // Not the port of whatever else runs here.
     let settings = fs::read_to_string(node.join("tahoe.cfg")).unwrap();
-    let settings = settings.replace("interface=127.0.0.1", &format!("interface={}", address(0)));
+    let settings = settings.replace("interface=127.0.0.1", &format!("interface={}", address(2)));
     fs::write(node.join("tahoe.cfg"), settings).unwrap();
     let script = block("docs/operations.md", "systemctl stop").replace("/srv/", "srv/");
     let said = place.run(&format!("{script}\ntahoed nurl srv/tahoe\n"));
@@ -360,14 +360,21 @@ impl Place {
 const PRELUDE: &str = r#"
 set -euo pipefail
 mkdir -p "$HOME"
-servers=()
-trap 'kill "${servers[@]}" 2>/dev/null || true; tahoectl grid down "$PWD/grid" >/dev/null 2>&1 || true' EXIT
+servers=() outputs=()
+end() {
+    local output
+    kill "${servers[@]}" 2>/dev/null || true
+    # The end of its output is the end of the process.
+    for output in "${outputs[@]}"; do cat <&"$output" >/dev/null; done
+    if [ -d grid ]; then command tahoectl grid down "$PWD/grid" >/dev/null 2>&1 || true; fi
+}
+trap end EXIT
 tahoed() {
     local lines line
     case $1 in
         run)
             exec {lines}< <(exec "$PWD/bin/tahoed" "$@" 2>>log)
-            servers+=($!)
+            servers+=($!) outputs+=("$lines")
             read -r line <&"$lines" || { cat log >&2; return 1; }
             ;;
         nurl) command tahoed "$@" | tee -a nurls ;;
