@@ -184,6 +184,19 @@ fn every_measurement_that_is_named_exists_and_takes_its_arguments() {
     }
 }
 
+// The scripts install the same ones, in every run on a machine that lacks them.
+#[test]
+fn every_package_that_the_readme_names_is_one_that_the_tests_use() {
+    let readme = read("README.md");
+    let (_, packages) = readme.split_once("`apt-get install ").unwrap();
+    let (packages, _) = packages.split_once('`').unwrap();
+    let scripts = ["ci/install", "ci/i686-toolchain"].map(read).concat();
+    let words: Vec<_> = scripts.split([' ', '"', '=', '\n']).collect();
+    for package in packages.split(' ') {
+        assert!(words.contains(&package), "no script uses {package}");
+    }
+}
+
 // With as many servers as a beginner may have.
 #[test]
 fn a_grid_of_your_own_works_with_one_server_and_with_three() {
