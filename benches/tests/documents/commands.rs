@@ -1,16 +1,18 @@
 //! Every command in the documents works: it is run here, or by a stage of `ci/test` that is named here.
 //!
 //! A block of commands is a fenced block `sh`. Placeholders get values, servers get addresses of their
-//! own, and everything happens in a temporary directory. A block that this file does not know fails.
+//! own, and everything happens in a temporary directory. A block that is not listed here is run just so,
+//! and has to work.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
 use benches::results::repository;
 
+use crate::place::{Place, address, program, with_values};
 use crate::{pages, read};
 
 /// How a block is kept true.
@@ -23,7 +25,7 @@ enum Way {
     Measurement,
 }
 
-/// Every block of every page, by its page and a part of its first line.
+/// Blocks that need more than values for their placeholders, by page and beginning.
 const BLOCKS: [(&str, &str, Way); 9] = [
     (
         "README.md",
@@ -118,16 +120,15 @@ fn block(page: &str, start: &str) -> String {
 }
 
 #[test]
-fn every_block_of_commands_is_run_by_somebody() {
+fn every_block_of_commands_is_run() {
     let own = fs::read_to_string(repository().join("benches/tests/documents/commands.rs")).unwrap();
-    let mut unknown = Vec::new();
-    for block in blocks() {
+    for (index, block) in (100..).zip(blocks()) {
         let known = BLOCKS.iter().find(|(page, start, _)| block.is(page, start));
         let way = match known {
             Some((_, _, way)) => way,
             None if block.commands().all(is_measurement) => &Way::Measurement,
             None => {
-                unknown.push(format!("{}: {}", block.page, block.first_line()));
+                Place::new().run(&with_values(&block.text, index));
                 continue;
             }
         };
@@ -148,7 +149,6 @@ fn every_block_of_commands_is_run_by_somebody() {
             Way::Measurement => {}
         }
     }
-    assert!(unknown.is_empty(), "nobody runs: {unknown:#?}");
     for (page, start, _) in &BLOCKS {
         block(page, start);
     }
@@ -204,17 +204,11 @@ fn a_grid_of_your_own_works_with_one_server_and_with_three() {
         let place = Place::new();
         let mut script = String::new();
         for index in 0..servers {
-            script += &on_own_address(
-                &block("README.md", "tahoed init").replace("/srv/tahoed", &format!("srv/{index}")),
-                10 * servers + index,
-            );
+            let server = block("README.md", "tahoed init").replace("/tahoed", &format!("/{index}"));
+            script += &with_values(&server, 10 * servers + index);
             script.push('\n');
         }
-        script += &block("README.md", "tahoectl init")
-            .replace("NURL...", "$(cat nurls)")
-            .replace("FILE", "photo.jpg")
-            .replace("CAPABILITY", "$(cat cap)")
-            .replace("COPY", "copy.jpg");
+        script += &with_values(&block("README.md", "tahoectl init"), 0);
         place.run(&script);
         place.expect_the_same("photo.jpg", "copy.jpg");
     }
@@ -223,8 +217,7 @@ fn a_grid_of_your_own_works_with_one_server_and_with_three() {
 #[test]
 fn a_server_is_made_run_and_told_of() {
     let place = Place::new();
-    let script = block("docs/operations.md", "tahoed init").replace("/srv/", "srv/");
-    let said = place.run(&on_own_address(&script, 1));
+    let said = place.run(&with_values(&block("docs/operations.md", "tahoed init"), 1));
     assert!(
         said.contains("pb://") && said.contains("storage:"),
         "{said}"
@@ -244,7 +237,7 @@ fn a_node_taken_over_serves_under_its_old_identity() {
     let settings = fs::read_to_string(node.join("tahoe.cfg")).unwrap();
     let settings = settings.replace("interface=127.0.0.1", &format!("interface={}", address(2)));
     fs::write(node.join("tahoe.cfg"), settings).unwrap();
-    let script = block("docs/operations.md", "systemctl stop").replace("/srv/", "srv/");
+    let script = with_values(&block("docs/operations.md", "systemctl stop"), 2);
     let said = place.run(&format!("{script}\ntahoed nurl srv/tahoe\n"));
     assert!(said.contains("2knmi7affpq6wuuc4fdyrzz3qtdx3nkz"), "{said}");
 }
@@ -252,8 +245,7 @@ fn a_node_taken_over_serves_under_its_old_identity() {
 #[test]
 fn a_grid_to_play_with_stores_a_file_and_ends() {
     let place = Place::new();
-    let script = block("docs/tahoectl.md", "eval").replace("/tmp/grid", "$PWD/grid");
-    place.run(&script);
+    place.run(&with_values(&block("docs/tahoectl.md", "eval"), 3));
     place.expect_the_same("photo.jpg", "copy.jpg");
 }
 
@@ -309,116 +301,6 @@ fn words(text: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-/// A temporary directory in which commands are run, with a file to store.
-struct Place {
-    directory: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let place = Self { directory };
-        fs::create_dir(place.path("srv")).unwrap();
-        let photo: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
-        fs::write(place.path("photo.jpg"), photo).unwrap();
-        for (name, program) in [
-            ("tahoed", program("tahoed")),
-            ("tahoectl", program("tahoectl")),
-        ] {
-            let link = place.path("bin").join(name);
-            fs::create_dir_all(link.parent().unwrap()).unwrap();
-            std::os::unix::fs::symlink(program, link).unwrap();
-        }
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// Runs a script that must succeed, and returns what it prints.
-    fn run(&self, script: &str) -> String {
-        let whole = format!("{PRELUDE}\n{script}\n");
-        let path = std::env::var("PATH").unwrap();
-        let output = Command::new("timeout")
-            .args(["120", "bash", "-c", &whole])
-            .current_dir(self.directory.path())
-            .env("PATH", format!("{}:{path}", self.path("bin").display()))
-            .env("HOME", self.path("home"))
-            .env("TMPDIR", self.directory.path())
-            .env_remove("TAHOECTL_DIR")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let complained = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "{script}\n{}\n{said}\n{complained}",
-            output.status
-        );
-        said
-    }
-
-    fn expect_the_same(&self, one: &str, other: &str) {
-        assert_eq!(
-            fs::read(self.path(one)).unwrap(),
-            fs::read(self.path(other)).unwrap()
-        );
-    }
-}
-
-/// What a reader does with two hands and two terminals: servers run in the background once they say
-/// that they listen, and end with the script; what is printed is noted.
-const PRELUDE: &str = r#"
-set -euo pipefail
-mkdir -p "$HOME"
-servers=() outputs=()
-end() {
-    local output
-    kill "${servers[@]}" 2>/dev/null || true
-    # The end of its output is the end of the process.
-    for output in "${outputs[@]}"; do cat <&"$output" >/dev/null; done
-    if [ -d grid ]; then command tahoectl grid down "$PWD/grid" >/dev/null 2>&1 || true; fi
-}
-trap end EXIT
-tahoed() {
-    local lines line
-    case $1 in
-        run)
-            exec {lines}< <(exec "$PWD/bin/tahoed" "$@" 2>>log)
-            servers+=($!) outputs+=("$lines")
-            read -r line <&"$lines" || { cat log >&2; return 1; }
-            ;;
-        nurl) command tahoed "$@" | tee -a nurls ;;
-        *) command tahoed "$@" ;;
-    esac
-}
-tahoectl() {
-    case $1 in
-        upload) command tahoectl "$@" | tee cap ;;
-        *) command tahoectl "$@" ;;
-    esac
-}
-systemctl() { :; }
-"#;
-
-/// Lets a server listen on a loopback address that no other test and no other server has.
-fn on_own_address(script: &str, index: u8) -> String {
-    let address = address(index);
-    script.replace(
-        "--location storage.example.org",
-        &format!("--location {address} --listen {address}:3457"),
-    )
-}
-
-fn address(index: u8) -> String {
-    let [high, low] = std::process::id().to_be_bytes()[2..] else {
-        unreachable!("a number of four bytes")
-    };
-    format!("127.{}.{low}.{}", 64 + high % 64, index + 1)
-}
-
 fn copy_tree(source: &Path, target: &Path) {
     fs::create_dir_all(target).unwrap();
     for entry in fs::read_dir(source).unwrap() {
@@ -432,26 +314,4 @@ fn copy_tree(source: &Path, target: &Path) {
             fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
         }
     }
-}
-
-/// A program of this project, built for this test's profile.
-///
-/// `cargo test` on the whole workspace builds all of them.
-fn program(name: &str) -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.ancestors().nth(2).unwrap().join(name);
-    let sources = format!("{}.d", path.display());
-    let sources = fs::read_to_string(&sources).unwrap_or_else(|_| {
-        panic!("{path:?} is not built: cargo build --bin tahoed --bin tahoectl, or cargo test without -p")
-    });
-    let built = fs::metadata(&path).unwrap().modified().unwrap();
-    let (_, sources) = sources.split_once(": ").unwrap();
-    for source in sources.split_whitespace() {
-        let changed = fs::metadata(source).unwrap().modified().unwrap();
-        assert!(
-            changed <= built,
-            "{path:?} is older than {source}: build it first"
-        );
-    }
-    path
 }

@@ -10,6 +10,7 @@ use benches::results::repository;
 mod commands;
 mod house;
 mod lists;
+mod place;
 
 /// Every page for people, by its path in the repository.
 fn pages() -> Vec<String> {
