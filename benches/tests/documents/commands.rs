@@ -293,6 +293,9 @@ fn words(text: &str) -> Vec<Vec<&str>> {
     text.trim()
         .lines()
         .map(|line| {
+            if line.starts_with("URI:") {
+                return vec!["a capability"];
+            }
             let line = line.split('(').next().unwrap();
             let line = line.split(", past ").next().unwrap();
             let words = line.split([' ', ',', ':']);
