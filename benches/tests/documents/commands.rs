@@ -299,7 +299,11 @@ fn words(text: &str) -> Vec<Vec<&str>> {
             let line = line.split('(').next().unwrap();
             let line = line.split(", past ").next().unwrap();
             let words = line.split([' ', ',', ':']);
-            words.filter(is_word).collect()
+            let words = words.filter(is_word);
+            // How many there are is a matter of time.
+            words
+                .map(|word| if word == "trips" { "trip" } else { word })
+                .collect()
         })
         .collect()
 }
