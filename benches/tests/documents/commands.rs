@@ -253,21 +253,24 @@ fn a_grid_to_play_with_stores_a_file_and_ends() {
 #[test]
 fn a_line_joins_two_hosts_and_goes_away() {
     let place = Place::new();
-    let line = program("line");
+    // Of this process alone, and gone after a while even if nobody ends it.
+    let line = format!(
+        "{} --name documents-{}",
+        program("line").display(),
+        std::process::id()
+    );
     let script = block("benches/README.md", "cargo build")
         .replace(
             "cargo build --release -p benches --bin line",
             "shopt -s expand_aliases",
         )
-        .replace("target/release/line", line.to_str().unwrap())
         .replace(
-            "line exec server -- tahoed run DIR",
-            "line exec server -- tahoed --version",
+            "alias line=target/release/line",
+            &format!("alias line='{line}'"),
         )
-        .replace(
-            "line exec client -- tahoectl upload FILE",
-            "line exec client -- tahoectl --version",
-        );
+        .replace("line up ", "line up --ttl 120 ")
+        .replace("tahoed run DIR", "tahoed --version")
+        .replace("tahoectl upload FILE", "tahoectl --version");
     place.run(&script);
 }
 
