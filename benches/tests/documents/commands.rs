@@ -184,6 +184,55 @@ fn every_measurement_that_is_named_exists_and_takes_its_arguments() {
     }
 }
 
+// In running text: `tahoectl grid up DIR` names commands and options that there are.
+#[test]
+fn every_command_that_a_sentence_names_exists() {
+    let mut wrong = Vec::new();
+    for page in pages() {
+        for span in spans(&read(&page)) {
+            let mut words = span.split_whitespace().peekable();
+            let Some(name) = words.next_if(|word| ["tahoed", "tahoectl"].contains(word)) else {
+                continue;
+            };
+            let mut command = Command::new(program(name));
+            let is_name = |word: &&str| {
+                word.chars()
+                    .all(|char| char.is_ascii_lowercase() || char == '-')
+            };
+            while let Some(word) = words.next_if(|word| is_name(word) && !word.starts_with('-')) {
+                command.arg(word);
+            }
+            let output = command.arg("--help").output().unwrap();
+            let help = String::from_utf8_lossy(&output.stdout);
+            let mut options = words.filter(|word| word.starts_with("--"));
+            if !output.status.success() || !options.all(|option| help.contains(option)) {
+                wrong.push(format!("{page}: {span}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What stands between backquotes in a page's sentences, also over the end of a line.
+fn spans(text: &str) -> Vec<String> {
+    let mut sentences = String::new();
+    let mut is_block = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            is_block = !is_block;
+        } else if !is_block {
+            sentences += line;
+            // Where a paragraph ends, a span that was not closed ends too.
+            sentences.push(if line.is_empty() { '\n' } else { ' ' });
+        }
+    }
+    let paragraphs = sentences.split('\n');
+    paragraphs
+        .flat_map(|paragraph| paragraph.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect()
+}
+
 // The scripts install the same ones, in every run on a machine that lacks them.
 #[test]
 fn every_package_that_the_readme_names_is_one_that_the_tests_use() {
