@@ -18,9 +18,9 @@ use crate::fit::quantile;
 /// Appends to a file that was written before, one `fdatasync` a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Appending {
-    /// Records a second.
+    /// Records per second.
     pub rate: f64,
-    /// The middle duration of a write and its sync.
+    /// The median duration of a write and its sync.
     pub sync_p50: Duration,
 }
 
@@ -63,7 +63,7 @@ pub fn append(
     })
 }
 
-/// How much of a share's safety a tree of files is made with.
+/// How much of a tree of files is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Care {
     /// None: directories, file, bytes.
@@ -74,7 +74,7 @@ pub enum Care {
     Synced,
 }
 
-/// Measures making shares in the store's own layout, one after the other; shares a second.
+/// Measures making shares in the store's own layout, one after the other; shares per second.
 ///
 /// # Errors
 ///
@@ -153,7 +153,7 @@ fn make_directory(root: &OwnedFd, path: &str) -> io::Result<()> {
     }
 }
 
-/// Things a second.
+/// Things per second.
 #[must_use]
 pub fn rate(count: usize, elapsed: Duration) -> f64 {
     let count = u32::try_from(count).expect("fewer than 2^32 were measured");

@@ -1,9 +1,9 @@
-//! A client of GBS that does nothing but ask: the same few requests, over and over, on connections
-//! that stay open, as many as the server answers.
+//! A load generator for GBS: the same few requests over and over, on connections that stay open, as
+//! fast as the server answers.
 //!
 //! The requests are those of Tahoe-LAFS 1.20's client, header by header. An answer is read whole and
-//! must have the status of success; what else is in it is for the tests of the protocol. Whatever key
-//! the server shows is taken: it is a server that this program started, on loopback.
+//! must have the right status; the tests of the protocol check the rest. Any key is accepted from the
+//! server: this program started it, on loopback.
 
 mod wire;
 
@@ -75,7 +75,7 @@ impl Clients {
     ///
     /// # Errors
     ///
-    /// When the server does not let us in.
+    /// When the server refuses the connection.
     pub async fn connect(nurl: &Nurl, count: u8) -> io::Result<Self> {
         let server = Arc::new(wire::Server::new(nurl)?);
         let mut connections = Vec::new();
@@ -95,7 +95,7 @@ impl Clients {
         Ok(clients)
     }
 
-    /// Works on all connections until the time is over or so much is done, and returns how much was.
+    /// Sends requests on all connections until the time is over or enough is done, and returns how many.
     ///
     /// # Errors
     ///

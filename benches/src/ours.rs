@@ -209,7 +209,7 @@ impl<'a> Client<'a> {
     ///
     /// # Errors
     ///
-    /// When `tahoectl` does not want to.
+    /// When `tahoectl` fails.
     pub fn new(
         hosts: &'a Hosts,
         programs: &Programs,

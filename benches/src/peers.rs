@@ -1,4 +1,4 @@
-//! The programs that this project is measured beside, unmodified, in private instances that vanish.
+//! The programs that this project is compared with, unmodified, in private instances that vanish afterwards.
 
 pub mod ssh;
 pub mod tahoe;

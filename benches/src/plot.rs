@@ -1,128 +1,84 @@
 //! Plots as SVG: bars, and points with fitted lines. Just what `docs/results.md` needs.
+//!
+//! A plot is data, kept as JSON beside its picture, so that a picture can be drawn again without
+//! measuring again. Colours say whose a figure is and nothing else. Every picture has a title and
+//! a description in words.
 
 use std::fmt::Write;
 
-use crate::fit::Fit;
+use serde::{Deserialize, Serialize};
 
-/// Values beside each other, the first on top.
-#[derive(Debug)]
-pub struct Bars<'a> {
-    /// What is shown, with the unit.
-    pub title: &'a str,
-    /// Names and values.
-    pub bars: &'a [(&'a str, f64)],
+mod bars;
+mod canvas;
+mod points;
+
+pub use bars::{Bar, Bars};
+pub use points::{Points, Series};
+
+/// A plot's data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plot {
+    /// Values beside each other.
+    Bars(Bars),
+    /// Values that depend on another one.
+    Points(Points),
 }
 
-impl Bars<'_> {
-    /// Draws them.
+impl Plot {
+    /// Draws it.
     #[must_use]
     pub fn svg(&self) -> String {
-        let height = 50 + 30 * self.bars.len();
-        let most = self
-            .bars
-            .iter()
-            .map(|(_, value)| *value)
-            .fold(f64::MIN_POSITIVE, f64::max);
-        let mut svg = begin(height, self.title);
-        for (index, (name, value)) in self.bars.iter().enumerate() {
-            let y = 45 + 30 * index;
-            let width = (value / most * BAR_WIDTH_MAX).max(1.0);
-            let color = COLORS[index % COLORS.len()];
-            let text = number(*value);
-            draw(
-                &mut svg,
-                format_args!(
-                    "<text x=\"190\" y=\"{}\" text-anchor=\"end\">{}</text>\
-                 <rect x=\"200\" y=\"{y}\" width=\"{width:.1}\" height=\"20\" fill=\"{color}\"/>\
-                 <text x=\"{:.1}\" y=\"{}\">{text}</text>\n",
-                    y + 15,
-                    escaped(name),
-                    206.0 + width,
-                    y + 15,
-                ),
-            );
+        match self {
+            Self::Bars(bars) => bars.svg(),
+            Self::Points(points) => points.svg(),
         }
-        svg + "</svg>\n"
+    }
+
+    /// What it shows, in words: for those who do not see the picture.
+    #[must_use]
+    pub fn description(&self) -> String {
+        match self {
+            Self::Bars(bars) => bars.description(),
+            Self::Points(points) => points.description(),
+        }
     }
 }
 
-/// Points with the line that fits them.
-#[derive(Debug)]
-pub struct Points<'a> {
-    /// What is shown.
-    pub title: &'a str,
-    /// What grows to the right, with the unit.
-    pub x: &'a str,
-    /// What grows upwards, with the unit.
-    pub y: &'a str,
-    /// Names and points.
-    pub series: &'a [(&'a str, &'a [(f64, f64)])],
+/// Whose a figure is. The colours are told apart by people who do not see red and green alike (Okabe and Ito's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    /// This project's.
+    Ours,
+    /// This project's too, where one plot has two kinds of it.
+    OursAlso,
+    /// That of Tahoe-LAFS.
+    Tahoe,
+    /// That of a program that copies files, and does nothing else with them.
+    Copy,
+    /// What no program can be better than.
+    Limit,
 }
 
-impl Points<'_> {
-    /// Draws them.
-    #[must_use]
-    pub fn svg(&self) -> String {
-        let all = || self.series.iter().flat_map(|(_, points)| points.iter());
-        let most_x = round_up(all().map(|point| point.0).fold(f64::MIN_POSITIVE, f64::max));
-        let most_y = round_up(all().map(|point| point.1).fold(f64::MIN_POSITIVE, f64::max));
-        let at = |(x, y): (f64, f64)| (70.0 + 420.0 * x / most_x, 300.0 - 250.0 * y / most_y);
+impl Whose {
+    fn color(self) -> &'static str {
+        match self {
+            Self::Ours => "#0072b2",
+            Self::OursAlso => "#56b4e9",
+            Self::Tahoe => "#e69f00",
+            Self::Copy => "#8c8c8c",
+            Self::Limit => "#333333",
+        }
+    }
 
-        let mut svg = begin(350, self.title);
-        for step in 0..=4 {
-            let part = f64::from(step) / 4.0;
-            let (x, y) = at((most_x * part, most_y * part));
-            let (text_x, text_y) = (number(most_x * part), number(most_y * part));
-            draw(
-                &mut svg,
-                format_args!(
-                    "<path d=\"M70 {y:.1}H490M{x:.1} 50V300\" stroke=\"#ddd\"/>\
-                 <text x=\"64\" y=\"{:.1}\" text-anchor=\"end\">{text_y}</text>\
-                 <text x=\"{x:.1}\" y=\"316\" text-anchor=\"middle\">{text_x}</text>\n",
-                    y + 4.0,
-                ),
-            );
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ours | Self::OursAlso => "this project",
+            Self::Tahoe => "Tahoe-LAFS 1.20",
+            Self::Copy => "a plain copy",
+            Self::Limit => "the limit of the line",
         }
-        draw(
-            &mut svg,
-            format_args!(
-                "<text x=\"280\" y=\"338\" text-anchor=\"middle\">{}</text>\
-             <text transform=\"translate(16 175) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
-                escaped(self.x),
-                escaped(self.y),
-            ),
-        );
-        for (index, (name, points)) in self.series.iter().enumerate() {
-            let color = COLORS[index % COLORS.len()];
-            for point in *points {
-                let (x, y) = at(*point);
-                draw(
-                    &mut svg,
-                    format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{color}\"/>"),
-                );
-            }
-            if let Some(fit) = Fit::of(points) {
-                let (from, to) = (at((0.0, fit.at(0.0))), at((most_x, fit.at(most_x))));
-                draw(
-                    &mut svg,
-                    format_args!(
-                        "<path d=\"M{:.1} {:.1}L{:.1} {:.1}\" stroke=\"{color}\" stroke-width=\"1.5\"/>",
-                        from.0, from.1, to.0, to.1,
-                    ),
-                );
-            }
-            let y = 60 + 18 * index;
-            draw(
-                &mut svg,
-                format_args!(
-                    "<rect x=\"505\" y=\"{}\" width=\"10\" height=\"10\" fill=\"{color}\"/>\
-                 <text x=\"520\" y=\"{y}\">{}</text>\n",
-                    y - 9,
-                    escaped(name),
-                ),
-            );
-        }
-        svg + "</svg>\n"
     }
 }
 
@@ -137,88 +93,50 @@ pub fn number(value: f64) -> String {
     }
 }
 
-fn begin(height: usize, title: &str) -> String {
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-         font-family=\"sans-serif\" font-size=\"12\" fill=\"#222\">\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n\
-         <text x=\"{}\" y=\"24\" text-anchor=\"middle\" font-size=\"14\">{}</text>\n",
-        WIDTH / 2,
-        escaped(title),
-    )
+/// Words joined by a separator.
+fn joined(parts: impl Iterator<Item = String>, separator: &str) -> String {
+    let mut text = String::new();
+    for (index, part) in parts.enumerate() {
+        let separator = if index == 0 { "" } else { separator };
+        write!(text, "{separator}{part}").expect("a string takes everything");
+    }
+    text
 }
-
-fn draw(svg: &mut String, shape: std::fmt::Arguments<'_>) {
-    svg.write_fmt(shape).expect("a string takes everything");
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
-}
-
-/// The next of 1, 2, 5, 10, 20, ... : an axis that ends at a number people read.
-fn round_up(value: f64) -> f64 {
-    let magnitude = 10_f64.powf(value.log10().floor());
-    [1.0, 2.0, 5.0]
-        .map(|step| step * magnitude)
-        .into_iter()
-        .find(|end| *end >= value)
-        .unwrap_or(10.0 * magnitude)
-}
-
-const WIDTH: usize = 720;
-
-const BAR_WIDTH_MAX: f64 = 420.0;
-
-/// Told apart by people who do not see red and green alike (Okabe and Ito's).
-const COLORS: [&str; 6] = [
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00",
-];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_axis_ends_at_a_number_that_people_read() {
-        for (value, end) in [
-            (0.9, 1.0),
-            (1.0, 1.0),
-            (1.1, 2.0),
-            (340.0, 500.0),
-            (501.0, 1000.0),
-        ] {
-            assert!((round_up(value) - end).abs() < 1e-9, "{value}");
-        }
+    fn a_plot_is_read_back_from_its_data() {
+        let plot = Plot::Points(Points {
+            title: "t".to_owned(),
+            x: "x".to_owned(),
+            y: "y".to_owned(),
+            series: vec![Series {
+                name: "scp".to_owned(),
+                whose: Whose::Copy,
+                is_dashed: true,
+                points: vec![(1.0, 2.5)],
+            }],
+        });
+        let text = serde_json::to_string(&plot).unwrap();
+        assert_eq!(serde_json::from_str::<Plot>(&text).unwrap(), plot);
     }
 
+    // Two kinds of figures must not look alike.
     #[test]
-    fn names_are_text_and_not_markup() {
-        let svg = Bars {
-            title: "a < b & c",
-            bars: &[("\"scp\"", 1.0), ("none", 0.0)],
-        }
-        .svg();
-        assert!(svg.contains("a &lt; b &amp; c") && svg.contains("&quot;scp&quot;"));
-        assert_eq!(svg.matches("<rect").count(), 3);
-        assert!(svg.ends_with("</svg>\n"));
-    }
-
-    #[test]
-    fn each_series_has_its_points_and_its_line() {
-        let ours = [(14.0, 16.0), (50.0, 52.0)];
-        let single = [(14.0, 400.0)];
-        let series: [(&str, &[(f64, f64)]); 2] = [("ours", &ours), ("theirs", &single)];
-        let svg = Points {
-            title: "t",
-            x: "x",
-            y: "y",
-            series: &series,
-        }
-        .svg();
-        assert_eq!(svg.matches("<circle").count(), 3);
-        assert_eq!(svg.matches("stroke-width=\"1.5\"").count(), 1);
+    fn no_two_have_the_same_color() {
+        let all = [
+            Whose::Ours,
+            Whose::OursAlso,
+            Whose::Tahoe,
+            Whose::Copy,
+            Whose::Limit,
+        ];
+        let mut colors = all.map(Whose::color).to_vec();
+        colors.sort_unstable();
+        colors.dedup();
+        assert_eq!(colors.len(), all.len());
     }
 }

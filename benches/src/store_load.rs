@@ -1,4 +1,4 @@
-//! Many askers storing small shares in one store, through the driver and a real engine.
+//! Many clients storing small shares in one store, through the driver and a real engine.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -16,22 +16,22 @@ use crate::disk_limits::rate;
 use crate::fit::quantile;
 use crate::process;
 
-/// What came of it.
+/// The outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Shares acknowledged a second.
+    /// Shares acknowledged per second.
     pub rate: f64,
-    /// The middle time from asking to the acknowledgement.
+    /// The median time from the request to its acknowledgement.
     pub ack_p50: Duration,
     /// What one in a hundred waits longer than.
     pub ack_p99: Duration,
-    /// Processor time a share, of this process and of the kernel's threads that work for it.
+    /// Processor time per share, of this process and of the kernel's threads that work for it.
     pub cpu: Duration,
     /// Journal batches, each of them one sync.
     pub syncs: u64,
 }
 
-/// Stores shares in a new store, from `concurrency` askers at a time, on the calling thread.
+/// Stores shares in a new store, from `concurrency` clients at a time, on the calling thread.
 ///
 /// # Errors
 ///

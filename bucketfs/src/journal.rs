@@ -6,7 +6,7 @@
 //! system has been synced, the full one is retired by a new header, which makes all its batches
 //! void. After a crash the batches that are not void are done again, in order.
 //!
-//! [`format`] has the bytes, [`log`] decides what is appended and retired when, [`replay`] does
+//! [`format`] has the bytes, `log` decides what is appended and retired when, `replay` does
 //! again what may not have reached the disk.
 
 pub(crate) mod format;

@@ -61,17 +61,22 @@ class Trial:
     def __init__(self):
         self.passed = 0
         self.failed = 0
+        # Chosen, and not tried when the time was over.
+        self.untried = 0
+        self.not_chosen = 0
 
     def run(self, modules, grid, chosen=""):
         """Tries the claims of some modules, in order, whose names contain `chosen`."""
         found = [each for module in modules for each in vars(module).values()]
-        for function in [each for each in found if hasattr(each, "is_claim")]:
-            name = f"{function.__module__.removeprefix('judge.')}::{function.__name__}"
-            if chosen not in name:
-                continue
+        claims = {_name(each): each for each in found if hasattr(each, "is_claim")}
+        trying = {name: each for name, each in claims.items() if chosen in name}
+        self.untried = len(trying)
+        self.not_chosen = len(claims) - len(trying)
+        for name, function in trying.items():
             began = time.monotonic()
             # A claim that is not tried to its end has failed.
             outcome = "FAILED"
+            self.untried -= 1
             self.failed += 1
             try:
                 function(grid)
@@ -86,10 +91,15 @@ class Trial:
 
     def report(self):
         """Prints the counts as cargo does, and returns the exit code."""
-        good = self.failed == 0 and self.passed > 0
-        counts = f"{self.passed} passed; {self.failed} failed; 0 ignored"
+        good = self.failed == 0 and self.untried == 0 and self.passed > 0
+        counts = f"{self.passed} passed; {self.failed} failed; {self.untried} ignored"
+        counts += f"; {self.not_chosen} filtered out"
         print(f"test result: {'ok' if good else 'FAILED'}. {counts}", flush=True)
         return 0 if good else 1
+
+
+def _name(function):
+    return f"{function.__module__.removeprefix('judge.')}::{function.__name__}"
 
 
 def _short(value):

@@ -46,6 +46,10 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = results::expect_writable(arguments.write) {
+        eprintln!("encode: {error}");
+        return ExitCode::FAILURE;
+    }
     let parameters = match Parameters::default_for(arguments.needed, arguments.total) {
         Ok(parameters) => parameters,
         Err(error) => {
@@ -60,9 +64,8 @@ fn main() -> ExitCode {
     } else {
         print!("{table}");
     }
-    let command = "cargo run --release -p benches --bin encode -- --write";
     if arguments.write {
-        if let Err(error) = results::write_section("encode", command, &table) {
+        if let Err(error) = results::write_section("encode", &table) {
             eprintln!("encode: {error}");
             return ExitCode::FAILURE;
         }

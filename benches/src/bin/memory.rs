@@ -68,6 +68,10 @@ struct State {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = results::expect_writable(arguments.write) {
+        eprintln!("memory: {error}");
+        return ExitCode::FAILURE;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -86,13 +90,12 @@ fn main() -> ExitCode {
     } else {
         print!("{table}");
     }
-    let (section, flag) = match arguments.i686 {
-        false => ("memory", ""),
-        true => ("memory i686", "--i686 "),
+    let section = match arguments.i686 {
+        false => "memory",
+        true => "memory i686",
     };
-    let command = format!("cargo run --release -p benches --bin memory -- {flag}--write");
     if arguments.write {
-        if let Err(error) = results::write_section(section, &command, &table) {
+        if let Err(error) = results::write_section(section, &table) {
             eprintln!("memory: {error}");
             return ExitCode::FAILURE;
         }

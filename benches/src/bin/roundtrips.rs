@@ -19,7 +19,7 @@ use benches::fit::{Fit, median};
 use benches::hosts::Hosts;
 use benches::line::{Line, Settings, Side};
 use benches::ours::{Daemons, Programs};
-use benches::plot::{Points, number};
+use benches::plot::{Plot, Points, Series, Whose, number};
 use benches::results;
 use benches::session::{self, Sample, Session};
 
@@ -41,25 +41,35 @@ struct Arguments {
 #[derive(Clone, Copy)]
 struct Operation {
     name: &'static str,
-    /// The round trips that DESIGN allows it.
+    whose: Whose,
+    is_download: bool,
+    /// The round trips that it may take.
     goal: u8,
 }
 
 const OPERATIONS: [Operation; 4] = [
     Operation {
         name: "upload, connections open",
+        whose: Whose::Ours,
+        is_download: false,
         goal: 1,
     },
     Operation {
         name: "download, connections open",
+        whose: Whose::Ours,
+        is_download: true,
         goal: 1,
     },
     Operation {
         name: "upload, first contact",
+        whose: Whose::OursAlso,
+        is_download: false,
         goal: 3,
     },
     Operation {
         name: "download, first contact",
+        whose: Whose::OursAlso,
+        is_download: true,
         goal: 3,
     },
 ];
@@ -91,6 +101,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    results::expect_writable(arguments.write)?;
     let programs = Programs::build()?;
     let hosts = Hosts::Line(Line::up(Settings::default(), SERVERS)?);
     let stores = tempfile::tempdir()?;
@@ -206,7 +217,12 @@ fn report(arguments: &Arguments, all: &[Measured], hello_size: u64) -> Result<()
         } else {
             writeln!(table, "- | {} | - | {counted} |", operation.goal)?;
         }
-        series.push((operation.name, points));
+        series.push(Series {
+            name: operation.name.to_owned(),
+            whose: operation.whose,
+            is_dashed: operation.is_download,
+            points,
+        });
     }
     table += "\nMedians. ";
     table += &bytes_per_share(all, hello_size);
@@ -214,20 +230,14 @@ fn report(arguments: &Arguments, all: &[Measured], hello_size: u64) -> Result<()
     if !arguments.write {
         return Ok(());
     }
-    let series: Vec<_> = series
-        .iter()
-        .map(|(name, points)| (*name, points.as_slice()))
-        .collect();
-    let title = "One file of 1 kB, 3 of 10: time against round trip time";
     let plot = Points {
-        title,
-        x: "round trip time, ms",
-        y: "ms",
-        series: &series,
+        title: "One file of 1 kB, 3 of 10: time against round trip time".to_owned(),
+        x: "round trip time, ms".to_owned(),
+        y: "ms".to_owned(),
+        series,
     };
-    let plot = results::write_plot("roundtrips", title, &plot.svg())?;
-    let command = "cargo run --release -p benches --bin roundtrips -- --write";
-    results::write_section("roundtrips", command, &format!("{table}\n\n{plot}"))?;
+    let plot = results::write_plot("roundtrips", &Plot::Points(plot))?;
+    results::write_section("roundtrips", &format!("{table}\n\n{plot}"))?;
     Ok(())
 }
 

@@ -81,6 +81,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    results::expect_writable(arguments.write)?;
     let directory = tempfile::Builder::new()
         .prefix("store-bench-")
         .tempdir_in(&arguments.dir)?;
@@ -109,9 +110,7 @@ fn measure(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     println!("{table}");
     println!("{}", serde_json::to_string(&rows)?);
     if arguments.write {
-        let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-        let command = format!("cargo run --release -p benches --bin store -- {command}");
-        results::write_section("store", &command, &table)?;
+        results::write_section("store", &table)?;
     }
     eprintln!("removing {}", directory.path().display());
     directory.close()?;

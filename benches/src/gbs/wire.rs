@@ -235,7 +235,7 @@ fn malformed(part: &str, text: &str) -> io::Error {
     )
 }
 
-/// Takes whatever a server shows. The one of Tahoe-LAFS shows a certificate of X.509 version 1, which
+/// Accepts any certificate. The one of Tahoe-LAFS shows a certificate of X.509 version 1, which
 /// rustls can not even read.
 #[derive(Debug)]
 struct Trusting(Arc<CryptoProvider>);
@@ -275,7 +275,7 @@ impl ServerCertVerifier for Trusting {
     }
 }
 
-/// Of an answer's head.
+/// Longest head of an answer.
 const LINE_LEN_MAX: u64 = 4096;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A line that outlives the command that made it: one process keeps it, others talk to that process.
+//! A line that outlives the command that made it: one process, the keeper, holds it; others talk to that one.
 //!
 //! They meet at a socket whose name is not in the file system, so that nothing is left behind. One
 //! connection is one request and one answer, in JSON.
@@ -17,23 +17,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{Line, Settings, Side, Statistics};
 
-/// What is asked of a line's keeper.
+/// A request to the process that keeps a line.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
     /// The file that names a host's namespace.
     Namespace(Side),
     /// Change the line.
     Set(Change),
-    /// What has passed; and start counting anew, if so.
+    /// Tell what has passed.
     Statistics {
-        /// Whether to start anew.
+        /// Whether to count from zero afterwards.
         reset: bool,
     },
     /// End the line and what runs in its hosts.
     Down,
 }
 
-/// What the keeper answers.
+/// Its answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Answer {
     /// The file that names the namespace.

@@ -117,7 +117,7 @@ impl<'a> Tahoe<'a> {
     ///
     /// # Errors
     ///
-    /// When the gateway says no.
+    /// When the gateway refuses.
     pub fn upload(&self, path: &Path) -> io::Result<String> {
         let file = File::open(path)?;
         let size = file.metadata()?.len();
@@ -130,7 +130,7 @@ impl<'a> Tahoe<'a> {
     ///
     /// # Errors
     ///
-    /// When the gateway says no.
+    /// When the gateway refuses.
     pub fn download(&self, capability: &str, target: &mut (impl Write + Send)) -> io::Result<()> {
         let path = format!("/uri/{}", capability.replace(':', "%3A"));
         self.request("GET", &path, io::empty(), 0, target)

@@ -16,7 +16,7 @@ use benches::line::{Line, Settings, Side};
 use benches::ours::{Client, Daemons, Programs};
 use benches::peers::ssh::SshServer;
 use benches::peers::tahoe::{Encoding, Tahoe};
-use benches::plot::{Points, number};
+use benches::plot::{Plot, Points, Series, Whose, number};
 use benches::session::{self, Session};
 use benches::{process, results};
 
@@ -41,6 +41,7 @@ pub(crate) struct Options {
 /// The median time of each size.
 struct Row {
     name: &'static str,
+    whose: Whose,
     up: Vec<(f64, f64)>,
     down: Vec<(f64, f64)>,
 }
@@ -79,7 +80,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<(), Box<dyn Er
             cap: String::new(),
         };
         rows.push(measure(
-            "tahoectl, first contact",
+            ("tahoectl, first contact", Whose::Ours),
             options,
             &directory,
             &mut store,
@@ -93,7 +94,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<(), Box<dyn Er
             cap: String::new(),
         };
         rows.push(measure(
-            "Tahoe-LAFS 1.20, connections open",
+            ("Tahoe-LAFS 1.20, connections open", Whose::Tahoe),
             options,
             &directory,
             &mut store,
@@ -109,7 +110,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<(), Box<dyn Er
             stored: home.join("stored"),
         };
         rows.push(measure(
-            "scp of one copy, first contact",
+            ("scp of one copy, first contact", Whose::Copy),
             options,
             &directory,
             &mut store,
@@ -119,16 +120,12 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<(), Box<dyn Er
 }
 
 fn measure(
-    name: &'static str,
+    (name, whose): (&'static str, Whose),
     options: &Options,
     directory: &Path,
     store: &mut impl Store,
 ) -> io::Result<Row> {
-    let mut row = Row {
-        name,
-        up: Vec::new(),
-        down: Vec::new(),
-    };
+    let mut row = Row::new(name, whose);
     for &size_kb in &options.sizes_kb {
         let (mut up, mut down) = (Vec::new(), Vec::new());
         for _ in 0..options.repeat {
@@ -150,11 +147,7 @@ fn open_connections(
 ) -> io::Result<Row> {
     let nurls = daemons.parsed_nurls();
     let work = async || {
-        let mut row = Row {
-            name: "this project, connections open",
-            up: Vec::new(),
-            down: Vec::new(),
-        };
+        let mut row = Row::new("this project, connections open", Whose::Ours);
         let session = Session::new(&nurls, ENCODING.needed.into());
         session.upload(&new_file(directory, 1)?.0).await?;
         for &size_kb in &options.sizes_kb {
@@ -174,6 +167,15 @@ fn open_connections(
 }
 
 impl Row {
+    fn new(name: &'static str, whose: Whose) -> Self {
+        Self {
+            name,
+            whose,
+            up: Vec::new(),
+            down: Vec::new(),
+        }
+    }
+
     fn add(&mut self, size_kb: u64, up: &[f64], down: &[f64]) {
         let size_kb = f64::from(u32::try_from(size_kb).expect("a file for a slow line is small"));
         let (up, down) = (median(up), median(down));
@@ -310,37 +312,28 @@ fn report(context: &Context, options: &Options, rows: &[Row]) -> Result<(), Box<
     }
     let mut text = table;
     for (direction, name) in [("up", "delay-up"), ("down", "delay-down")] {
-        let series: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                (
-                    row.name,
-                    if direction == "up" {
-                        row.up.as_slice()
-                    } else {
-                        row.down.as_slice()
-                    },
-                )
-            })
-            .collect();
-        let title = format!(
-            "One file {direction}, {} ms and {line} kB/s",
-            options.rtt_ms
-        );
+        let series = rows.iter().map(|row| Series {
+            name: row.name.to_owned(),
+            whose: row.whose,
+            is_dashed: row.name.ends_with("first contact"),
+            points: match direction {
+                "up" => row.up.clone(),
+                _ => row.down.clone(),
+            },
+        });
         let plot = Points {
-            title: &title,
-            x: "size, kB",
-            y: "ms",
-            series: &series,
+            title: format!(
+                "One file {direction}, over {} ms and {line} kB/s",
+                options.rtt_ms
+            ),
+            x: "size, kB".to_owned(),
+            y: "ms".to_owned(),
+            series: series.collect(),
         };
-        write!(
-            text,
-            "\n{}\n",
-            results::write_plot(name, &title, &plot.svg())?
-        )?;
+        let plot = results::write_plot(name, &Plot::Points(plot))?;
+        write!(text, "\n{plot}\n")?;
     }
-    let command = "cargo run --release -p benches --bin compare -- delay --write";
-    results::write_section("compare delay", command, &text)?;
+    results::write_section("compare delay", &text)?;
     Ok(())
 }
 

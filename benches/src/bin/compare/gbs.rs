@@ -14,7 +14,7 @@ use benches::gbs::{Clients, Work};
 use benches::hosts::Hosts;
 use benches::ours::{Daemons, Programs};
 use benches::peers::tahoe::alone::{Gateway, StorageNode};
-use benches::plot::{Bars, number};
+use benches::plot::{Bar, Bars, Plot, Whose, number};
 use benches::process::{self, Memory};
 use benches::{results, session};
 
@@ -153,7 +153,7 @@ fn report(
 ) -> Result<(), Box<dyn Error>> {
     let [ours, theirs] = NAMES;
     let mut text = format!(
-        "| {} connections | {ours}, a second | {theirs} | {ours}, CPU us each | {theirs} | times as many a second of CPU |\n\
+        "| {} connections | {ours}, per second | {theirs} | {ours}, CPU us each | {theirs} | ratio of CPU |\n\
          |---|--:|--:|--:|--:|--:|\n",
         options.connections
     );
@@ -172,7 +172,11 @@ fn report(
             cpu[1],
             number(ratio)
         )?;
-        ratios.push((work.name(), ratio));
+        ratios.push(Bar {
+            name: work.name().to_owned(),
+            whose: Whose::Ours,
+            value: ratio,
+        });
     }
     let memory = [
         ("resident, idle", idle.map(|memory| memory.resident)),
@@ -184,7 +188,7 @@ fn report(
     ];
     writeln!(
         text,
-        "\n| memory, MiB | {ours} | {theirs} | of it |\n|---|--:|--:|--:|"
+        "\n| memory, MiB | {ours} | {theirs} | ratio |\n|---|--:|--:|--:|"
     )?;
     let mut parts = Vec::new();
     for (what, sizes) in memory {
@@ -206,14 +210,11 @@ fn report(
         let [ours, theirs] = times.map(number);
         writeln!(text, "| {what} | {ours} | {theirs} |")?;
     }
-    let ratio_min = ratios
-        .iter()
-        .map(|(_, ratio)| *ratio)
-        .fold(f64::MAX, f64::min);
+    let ratio_min = ratios.iter().map(|bar| bar.value).fold(f64::MAX, f64::min);
     let part_min = parts.iter().copied().fold(f64::MAX, f64::min);
     writeln!(
         text,
-        "\nAn upload is two requests, allocate and write. At least {} times the requests a second of processor time (goal: 30), and at most 1/{} of the memory (goal: \
+        "\nAn upload is two requests, allocate and write. `tahoed` answers at least {} times the requests in the same processor time (goal: 30), with at most 1/{} of the memory (goal: \
          1/15).",
         number(ratio_min),
         number(part_min),
@@ -222,14 +223,13 @@ fn report(
     if !context.write {
         return Ok(());
     }
-    let title = "Times the requests of Tahoe-LAFS 1.20, a second of processor time";
     let bars = Bars {
-        title,
-        bars: &ratios,
+        title: "Requests in a second of processor time, as a multiple of Tahoe-LAFS 1.20"
+            .to_owned(),
+        bars: ratios,
     };
-    let plot = results::write_plot("gbs", title, &bars.svg())?;
-    let command = "cargo run --release -p benches --bin compare -- gbs --write";
-    results::write_section("compare gbs", command, &format!("{text}\n{plot}"))?;
+    let plot = results::write_plot("gbs", &Plot::Bars(bars))?;
+    results::write_section("compare gbs", &format!("{text}\n{plot}"))?;
     Ok(())
 }
 

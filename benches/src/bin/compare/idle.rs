@@ -47,8 +47,7 @@ pub(crate) fn run(context: &Context) -> Result<(), Box<dyn Error>> {
     }
     println!("{table}");
     if context.write {
-        let command = "cargo run --release -p benches --bin compare -- idle --write";
-        results::write_section("compare idle", command, &table)?;
+        results::write_section("compare idle", &table)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use benches::hosts::Hosts;
 use benches::ours::{Client, Daemons, Programs};
 use benches::peers::tahoe::{Encoding, Tahoe};
-use benches::plot::{Bars, number};
+use benches::plot::{Bar, Bars, Plot, Whose, number};
 use benches::process::{self, Cost};
 use benches::results;
 
@@ -235,35 +235,29 @@ fn report(context: &Context, rows: &[Row]) -> Result<(), Box<dyn Error>> {
     if !context.write {
         return Ok(());
     }
-    let names: Vec<_> = rows
-        .iter()
-        .flat_map(|row| {
-            [("up", &row.upload), ("down", &row.download)].map(|(direction, transfer)| {
-                (
-                    format!("{} {direction}, {}", short(row), row.place),
-                    transfer.rate(row.size),
-                )
-            })
-        })
-        .collect();
-    let bars: Vec<_> = names
-        .iter()
-        .map(|(name, rate)| (name.as_str(), *rate))
-        .collect();
-    let title = "One large file, 3 of 10, all on one machine: MB/s";
-    let plot = results::write_plot("large", title, &Bars { title, bars: &bars }.svg())?;
-    let command = "cargo run --release -p benches --bin compare -- large --write";
-    results::write_section("compare large", command, &format!("{table}\n{plot}"))?;
+    let bars = rows.iter().flat_map(|row| {
+        [("up", &row.upload), ("down", &row.download)]
+            .map(|(direction, transfer)| bar(row, direction, transfer))
+    });
+    let bars = Bars {
+        title: "One large file, 3 of 10, all on one machine: MB/s".to_owned(),
+        bars: bars.collect(),
+    };
+    let plot = results::write_plot("large", &Plot::Bars(bars))?;
+    results::write_section("compare large", &format!("{table}\n{plot}"))?;
     Ok(())
 }
 
-fn short(row: &Row) -> String {
-    let name = if row.name.starts_with("Tahoe") {
-        "Tahoe"
-    } else {
-        "ours"
+fn bar(row: &Row, direction: &str, transfer: &Transfer) -> Bar {
+    let (name, whose) = match row.name.starts_with("Tahoe") {
+        true => ("Tahoe-LAFS", Whose::Tahoe),
+        false => ("tahoectl", Whose::Ours),
     };
-    format!("{name}, {} MB", row.size / MB)
+    Bar {
+        name: format!("{name}, {} MB {direction}, {}", row.size / MB, row.place),
+        whose,
+        value: transfer.rate(row.size),
+    }
 }
 
 fn per_gb(cost: Cost, size: u64) -> String {

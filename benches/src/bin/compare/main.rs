@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
 
-use benches::results::repository;
+use benches::results::{self, repository};
 
 /// Compare this project with Tahoe-LAFS, scp and rsync
 #[derive(Parser)]
@@ -66,6 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    results::expect_writable(arguments.write)?;
     let parent = arguments
         .directory
         .clone()

@@ -15,7 +15,7 @@ use benches::line::{Line, Settings, Side};
 use benches::ours::{Client, Daemons, Programs};
 use benches::peers::ssh::SshServer;
 use benches::peers::tahoe::{Encoding, Tahoe};
-use benches::plot::{Bars, number};
+use benches::plot::{Bar, Bars, Plot, Whose, number};
 use benches::{process, results};
 
 use crate::{Context, prepared};
@@ -39,6 +39,7 @@ pub(crate) struct Options {
 /// What one program did.
 struct Row {
     name: &'static str,
+    whose: Whose,
     remark: &'static str,
     files: u32,
     time: Duration,
@@ -79,6 +80,7 @@ fn limit(options: &Options) -> Row {
     let up = EXPANDED_SIZE * u64::from(options.files);
     Row {
         name: "the line's limit",
+        whose: Whose::Limit,
         remark: "3.33 kB a file and nothing else",
         files: options.files,
         time: Duration::from_nanos(up * 1_000_000_000 / options.up_rate.max(1)),
@@ -92,7 +94,7 @@ fn ours(context: &Context, hosts: &Hosts, files: &[PathBuf]) -> io::Result<Row> 
     let client = Client::new(hosts, &programs, &directory, &daemons)?;
     let count = u32::try_from(files.len()).unwrap_or(u32::MAX);
     let remark = "3 of 10, every share synced to the disk; first contact included";
-    measured(hosts, "tahoectl upload", remark, count, || {
+    measured(hosts, "tahoectl upload", Whose::Ours, remark, count, || {
         client.upload(files, &["--happy", "10"]).map(drop)
     })
 }
@@ -133,6 +135,7 @@ fn ssh(context: &Context, hosts: &Hosts, files: u32) -> io::Result<Vec<Row>> {
         let row = measured(
             hosts,
             name,
+            Whose::Copy,
             "files of 3.33 kB; not synced to the disk",
             files,
             || process::run(command, LIMIT, |command| hosts.spawn(Side::Client, command)).map(drop),
@@ -158,6 +161,7 @@ fn tahoe(context: &Context, hosts: &Hosts, files: &[PathBuf]) -> io::Result<Vec<
         measured(
             hosts,
             "Tahoe-LAFS 1.20, 8 at a time",
+            Whose::Tahoe,
             remark,
             count / 2,
             || upload_all(&grid, halves.0, 8),
@@ -165,6 +169,7 @@ fn tahoe(context: &Context, hosts: &Hosts, files: &[PathBuf]) -> io::Result<Vec<
         measured(
             hosts,
             "Tahoe-LAFS 1.20, one by one",
+            Whose::Tahoe,
             remark,
             count - count / 2,
             || upload_all(&grid, halves.1, 1),
@@ -191,6 +196,7 @@ fn upload_all(grid: &Tahoe<'_>, files: &[PathBuf], at_a_time: usize) -> io::Resu
 fn measured(
     hosts: &Hosts,
     name: &'static str,
+    whose: Whose,
     remark: &'static str,
     files: u32,
     work: impl FnOnce() -> io::Result<()>,
@@ -204,6 +210,7 @@ fn measured(
     let time = began.elapsed();
     let row = Row {
         name,
+        whose,
         remark,
         files,
         time,
@@ -254,26 +261,19 @@ fn report(context: &Context, options: &Options, rows: &[Row]) -> Result<(), Box<
     if !context.write {
         return Ok(());
     }
-    let bars: Vec<_> = rows
-        .iter()
-        .map(|row| (row.name, row.ms_per_file()))
-        .collect();
+    let bars = rows.iter().map(|row| Bar {
+        name: row.name.to_owned(),
+        whose: row.whose,
+        value: row.ms_per_file(),
+    });
     let title = format!(
         "Files of 1 kB over {} ms and {} kB/s up: ms a file",
         options.rtt_ms,
         options.up_rate / 1000
     );
-    let plot = results::write_plot(
-        "small",
-        &title,
-        &Bars {
-            title: &title,
-            bars: &bars,
-        }
-        .svg(),
-    )?;
-    let command = "cargo run --release -p benches --bin compare -- small --write";
-    results::write_section("compare small", command, &format!("{table}\n{plot}"))?;
+    let bars = bars.collect();
+    let plot = results::write_plot("small", &Plot::Bars(Bars { title, bars }))?;
+    results::write_section("compare small", &format!("{table}\n{plot}"))?;
     Ok(())
 }
 

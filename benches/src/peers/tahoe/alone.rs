@@ -162,7 +162,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// When the gateway says no.
+    /// When the gateway refuses.
     pub fn upload(&self, content: &[u8]) -> io::Result<String> {
         let size = u64::try_from(content.len()).expect("it is in memory");
         let mut answer = Vec::new();
@@ -175,7 +175,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// When the gateway says no.
+    /// When the gateway refuses.
     pub fn download(&self, capability: &str) -> io::Result<Vec<u8>> {
         let path = format!("/uri/{}", capability.replace(':', "%3A"));
         let mut answer = Vec::new();

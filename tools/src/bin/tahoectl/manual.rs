@@ -1,6 +1,6 @@
 //! The manual page of the command line, `docs/tahoectl.md`, is made from the help texts.
 //!
-//! `UPDATE=1 cargo test -p tools manual` writes it; otherwise the test compares.
+//! `UPDATE=1 cargo test -p tahoectl manual` writes it; otherwise the test compares.
 
 use std::fmt::Write;
 
@@ -9,7 +9,7 @@ use tools::home::Encoding;
 
 use crate::arguments::Arguments;
 
-const BEGIN: &str = "<!-- from here on made by `UPDATE=1 cargo test -p tools manual` -->\n";
+const BEGIN: &str = "<!-- from here on made by `UPDATE=1 cargo test -p tahoectl manual` -->\n";
 
 #[test]
 fn the_manual_says_what_the_help_says() {
@@ -23,7 +23,10 @@ fn the_manual_says_what_the_help_says() {
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(path, format!("{by_hand}{BEGIN}{expected}")).unwrap();
     } else {
-        assert!(made == expected, "run UPDATE=1 cargo test -p tools manual");
+        assert!(
+            made == expected,
+            "run UPDATE=1 cargo test -p tahoectl manual"
+        );
     }
 }
 
