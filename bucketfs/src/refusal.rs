@@ -74,7 +74,7 @@ pub enum PutRefusal {
     /// The share is being uploaded by somebody else.
     #[error("the share is being uploaded by somebody else")]
     InProgress,
-    /// The operator takes no new shares here; reads, renewals and removals go on.
+    /// The operator takes no new shares here; reads, renewals and removals still work.
     #[error("the store is read-only")]
     ReadOnly,
     /// There are shares of a slot under this storage index.
@@ -106,7 +106,7 @@ pub enum OpenRefusal {
     /// As many uploads are in progress as the store keeps.
     #[error("too many uploads are in progress")]
     TooManyUploads,
-    /// The operator takes no new shares here; reads, renewals and removals go on.
+    /// The operator takes no new shares here; reads, renewals and removals still work.
     #[error("the store is read-only")]
     ReadOnly,
     /// There are shares of a slot under this storage index.
@@ -342,7 +342,7 @@ pub enum SlotRefusal {
     /// The write enabler is not that of every share of the slot.
     #[error("the write enabler is not that of the slot")]
     WrongWriteEnabler,
-    /// The operator lets nothing grow here; reads and changes in place go on.
+    /// The operator lets nothing grow here; reads and changes in place still work.
     #[error("the store is read-only")]
     ReadOnly,
     /// A share has as many leases as the store gives one.

@@ -1,7 +1,7 @@
 //! Where io_uring is denied, as containers do, the store works all the same and says why.
 //!
 //! Each test denies it to its own thread, with a seccomp filter that cannot be taken off again.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::sync::Arc;
 use std::thread;

@@ -1,6 +1,6 @@
 //! No engine loses a file descriptor. One test, as the table of descriptors is the process's.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::fs;
 use std::sync::Arc;

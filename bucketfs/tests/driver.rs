@@ -1,5 +1,5 @@
 //! The driver between tasks that ask and a store on a real disk, with either engine.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! One suite for every engine: each operation, its errors, and what must never be lost or leaked.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::collections::HashMap;
 use std::fs;

@@ -4,7 +4,7 @@
 //! A store on a disk that others use too, restored from a backup or tidied up by hand, holds such
 //! things. One FIFO in the place of a share once stopped a whole daemon.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::collections::BTreeMap;
 use std::fs;

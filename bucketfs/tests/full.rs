@@ -1,7 +1,7 @@
 //! Disks that are full, or cannot sync, for real: mounted in a namespace of the test's own thread.
 //!
 //! Writes on it are cut short before they fail, which on the ring severs a chain in its middle.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::ffi::{CStr, CString};
 use std::fs;

@@ -1,6 +1,6 @@
 //! The mutable container: the bytes are Tahoe's, and nothing that is not one is taken for one.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use bucketfs::container::mutable::{
     Container, Content, Header, Image, LeaseChange, LeaseSearch, Leases, NodeId, SHARE_SIZE_MAX,

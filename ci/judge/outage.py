@@ -29,7 +29,7 @@ def _killed_during_uploads(grid, at_once):
     for kind, size in [("chk", 1000), ("chk", 300_000), ("sdmf", 2000), ("mdmf", 300_000)]:
         content = os.urandom(size)
         acknowledged[client.put(content, kind)] = content
-    # A server may keep what the last kill has left, for the client to go on with.
+    # A server may keep what the last kill has left, for the client to resume.
     before = victim.receiving()
     with ThreadPoolExecutor(UPLOADS) as pool:
         contents = [os.urandom(SIZE) for _ in range(UPLOADS)]

@@ -14,7 +14,7 @@
 //!
 //! Integers are big-endian. The same bytes as Tahoe-LAFS `storage/mutable.py`. A share that grows
 //! beyond E moves the extra leases to its new end; one that shrinks changes D alone, so that its
-//! old bytes stay behind it and E never goes back. What is behind D is nobody's to read.
+//! old bytes stay behind it and E never goes back. What is behind D is never read out.
 
 use lafs::{WriteEnabler, num};
 

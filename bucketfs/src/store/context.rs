@@ -415,7 +415,7 @@ impl Context {
     ///
     /// What others would build on the share now, replay would take away from under them.
     pub(super) fn give_up(&mut self, path: &StorePath, error: DiskError) {
-        tracing::error!(%path, %error, "cannot do what the journal says; the store only reads now");
+        tracing::error!(%path, %error, "cannot do what the journal says; the store is read-only until tahoed is restarted");
         let waiters = self.log.give_up();
         self.events
             .extend(waiters.into_iter().map(Event::Unrecorded));
@@ -446,7 +446,7 @@ impl Context {
         };
         let Failed { waiters, error } = failed;
         let step = phase.name();
-        tracing::error!(%error, step, "the journal cannot be synced; the store only reads now");
+        tracing::error!(%error, step, "the journal cannot be synced; the store is read-only until tahoed is restarted");
         self.events
             .extend(waiters.into_iter().map(Event::Unrecorded));
     }

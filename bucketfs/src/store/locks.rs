@@ -10,8 +10,8 @@
 //! the lock of one of its shares, and later ones wait for it. Readers are told the same way: while
 //! the owner makes its change there are none, neither of one share nor of several.
 //!
-//! Nothing here runs a task: every method returns the tasks that may go on, and with a lock the proof
-//! that it is theirs, which they give back when they are done.
+//! Nothing here runs a task: every method returns the tasks whose turn it is, and with a lock
+//! the proof that it is theirs, which they give back when they are done.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -172,7 +172,7 @@ impl<T> Locks<T> {
         ready
     }
 
-    /// Lets those in line go on whose turn it is: one for all of the slot, or any for its shares.
+    /// Admits those in line whose turn it is: one for all of the slot, or any for its shares.
     fn admit(&mut self, index: StorageIndex, ready: &mut Vec<Granted<T>>) {
         while let Some(slot) = self.slots.get_mut(&index) {
             match slot.line.front() {

@@ -227,7 +227,7 @@ impl RangedUploads {
         }
     }
 
-    /// Ends the request under way for an upload that goes on.
+    /// Ends the request under way; the upload stays.
     fn answered(&mut self, cx: &mut Context, key: ShareKey) {
         self.uploads.get_mut(key).busy = false;
         self.take_up(cx, key);

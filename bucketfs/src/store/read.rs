@@ -254,7 +254,7 @@ impl Reading {
 
     /// Cuts what was read to the share's end, and notes what is left to read.
     ///
-    /// What lies behind the share are leases, and their secrets are nobody's to read.
+    /// What lies behind the share are leases, whose secrets no reader may see.
     fn take(&mut self, held: Held, pieces: Vec<Vec<u8>>) {
         let share_number = held.share_number;
         let mut pieces = pieces.into_iter().map(Bytes::from);

@@ -235,7 +235,7 @@ impl Ledger {
             found.insert(parse(name)?, file);
         }
         for (key, parts) in &mut self.parts {
-            // Finished without an answer, or by somebody else: not to be gone on with.
+            // Finished without an answer, or by somebody else: not to be resumed.
             parts.ending |= found.contains_key(key);
         }
         let keys: BTreeSet<_> = self.shares.keys().chain(found.keys()).copied().collect();
@@ -301,7 +301,7 @@ impl Ledger {
             let client = (0..CLIENTS).find(is_of);
             let client = client
                 .filter(|_| self.expirations.contains(&lease.expiration))
-                .ok_or_else(|| Violation(format!("{key:?} has {lease:?} of nobody")))?;
+                .ok_or_else(|| Violation(format!("{key:?} has an orphaned {lease:?}")))?;
             if found.insert(client, lease.expiration).is_some() {
                 return Err(Violation(format!("{key:?} has two leases of {client}")));
             }

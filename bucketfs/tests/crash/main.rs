@@ -4,7 +4,7 @@
 //! Stores live on simulated disks (their fault model is told in `disk/sim.rs`), one life after the
 //! other on the same disk. Whatever fails says the seed that repeats it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! What a store answers, and what it leaves on the disk.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use bucketfs::container::Container;
 use bucketfs::disk::sim::Faults;

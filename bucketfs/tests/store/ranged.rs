@@ -619,7 +619,7 @@ fn half_done(share: &[u8]) -> Bench {
     bench
 }
 
-// The client's next part with the same secret goes on.
+// The client's next range with the same secret is taken.
 #[test]
 fn an_upload_goes_on_after_a_restart_of_the_process() {
     let share = bytes(100);

@@ -139,7 +139,7 @@ impl Opening<'_> {
     /// Removes Tahoe's uploads in progress, as it does itself when it starts:
     /// `incoming/ab/<si>/<n>`, or `incoming/<si>/<n>` in the days of the flat layout.
     ///
-    /// They are in nobody's way, so what cannot be removed does not keep the store from opening.
+    /// They do no harm, so one that cannot be removed does not keep the store from opening.
     fn remove_tahoes(&mut self, name: &str) {
         let path = format!("{INCOMING}/{name}");
         if name.parse::<StorageIndex>().is_ok() {

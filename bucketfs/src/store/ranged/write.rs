@@ -193,7 +193,7 @@ impl RangedUploads {
         self.answered(cx, write.key);
     }
 
-    /// Refuses a write to an upload that goes on.
+    /// Refuses a write; the upload stays.
     pub(super) fn write_refused(
         &mut self,
         cx: &mut Context,

@@ -1,4 +1,4 @@
-//! The slot as it is: whether the request may be made, what it is told, and whether it goes on.
+//! The slot as it is: whether the request may be made, what it reads, and whether its tests pass.
 
 use std::collections::BTreeMap;
 
@@ -155,7 +155,7 @@ impl Slots {
         self.next_look(cx, change, authorized, left);
     }
 
-    /// All tests are made: without one that failed, the change goes on.
+    /// All tests are made: if none failed, the change is prepared.
     fn judge(&mut self, cx: &mut Context, mut change: Box<Change>, _: Authorized) {
         let absent = change.ask.shares.iter();
         let mut absent = absent.filter(|(share, _)| !change.found.contains_key(share));
