@@ -154,6 +154,16 @@ mod tests {
         assert_eq!(error.to_string(), locked.to_string());
     }
 
+    // It could lead nowhere but to the same file system, so nothing is lost by it.
+    #[test]
+    fn shares_behind_a_symbolic_link_are_refused_in_words() {
+        let (_directory, path) = with(&["elsewhere/ae/x"]);
+        std::os::unix::fs::symlink("elsewhere", path.join(SHARES)).unwrap();
+        let error = adopt(&path, Layout::OneLevel, &config()).unwrap_err();
+        let expected = "a symbolic link is there";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
     // Syncs of the file system are asked for at the store directory.
     #[test]
     fn shares_on_another_file_system_are_refused() {

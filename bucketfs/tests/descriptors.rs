@@ -6,10 +6,11 @@ use std::fs;
 use std::sync::Arc;
 
 use bucketfs::disk::{
-    ByteRange, Engine, Existing, FileId, OpenMode, Operation, OperationId, Pool, Ring, Root,
-    StorePath,
+    ByteRange, Engine, Existing, FileId, ListCursor, OpenMode, Operation, OperationId, Pool, Ring,
+    Root, StorePath,
 };
 use bytes::Bytes;
+use rustix::fs::{CWD, FileType, Mode};
 
 type Make = fn(Arc<Root>) -> Box<dyn Engine>;
 
@@ -28,6 +29,11 @@ const ENGINES: &[(&str, Make)] = &[
 fn abandoned_and_failed_operations_leave_no_descriptor() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("file"), b"bytes").unwrap();
+    let fifo = directory.path().join("fifo");
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    // So that it can be opened for writing, too.
+    let mut options = fs::OpenOptions::new();
+    let _reader = options.read(true).write(true).open(&fifo).unwrap();
     for (name, make) in ENGINES {
         let root = Arc::new(Root::open(directory.path()).unwrap());
         let before = open_descriptors();
@@ -71,6 +77,7 @@ fn fail_once_each(engine: &mut dyn Engine) {
         path: StorePath::new(path),
         mode,
     };
+    let fifo = StorePath::new("fifo");
     let path = StorePath::new("file");
     let range = ByteRange { offset: 0, len: 9 };
     let operations = [
@@ -79,6 +86,35 @@ fn fail_once_each(engine: &mut dyn Engine) {
         open("file", OpenMode::New),
         open("absent", OpenMode::Existing),
         Operation::List { path: path.clone() },
+        Operation::ListPage {
+            path: path.clone(),
+            after: ListCursor::Start,
+        },
+        Operation::Read {
+            path: fifo.clone(),
+            ranges: Vec::new(),
+        },
+        Operation::Patch {
+            path: fifo.clone(),
+            writes: Vec::new(),
+            size: None,
+        },
+        Operation::CreateFile {
+            path: fifo.clone(),
+            bytes: Bytes::new(),
+            existing: Existing::Overwrite,
+            unless: None,
+        },
+        Operation::CreateFile {
+            path: StorePath::new("incoming/1"),
+            bytes: Bytes::new(),
+            existing: Existing::Refuse,
+            unless: Some(fifo),
+        },
+        Operation::Publish {
+            source: path.clone(),
+            target: StorePath::new("fifo/below"),
+        },
         Operation::SyncDirectories {
             paths: vec![path.clone()],
         },

@@ -64,11 +64,14 @@ impl How {
             Self::Enter => return OFlags::PATH.union(OFlags::DIRECTORY),
             Self::Look => return OFlags::PATH.union(OFlags::NOFOLLOW),
         };
+        // What exists may be a FIFO without another end, which would be waited for.
+        let waits = match self {
+            Self::Read | Self::Write | Self::Anew => OFlags::NONBLOCK,
+            _ => OFlags::empty(),
+        };
         // The kernel adds `O_LARGEFILE` by itself only for programs of 64 bits.
-        let always = OFlags::LARGEFILE
-            .union(OFlags::NOCTTY)
-            .union(OFlags::NONBLOCK);
-        flags.union(always)
+        let always = OFlags::LARGEFILE.union(OFlags::NOCTTY);
+        flags.union(waits).union(always)
     }
 
     /// The permissions of a file that is made. Share containers may hold lease secrets in the clear
@@ -154,16 +157,19 @@ fn is_link(directory: BorrowedFd<'_>, name: &CString) -> bool {
     status.is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Symlink)
 }
 
-/// The size of an open file, which must be a regular one.
+/// The size of a file that was opened to be read or written, which must be a regular one.
 ///
-/// Never blocks, as the inode of an open file is in memory.
+/// From then on it waits as any file does: before Linux 6.5 the ring would otherwise fail reads and
+/// writes that have to, on block devices of some kinds. Never blocks itself, as the inode of an open
+/// file is in memory.
 pub(crate) fn size(file: BorrowedFd<'_>) -> Result<u64, Errno> {
     let status = rustix::fs::fstat(file)?;
     EntryKind::from(FileType::from_raw_mode(status.st_mode)).must_be_file()?;
+    rustix::fs::fcntl_setfl(file, OFlags::empty())?;
     u64::try_from(status.st_size).map_err(|_| Errno::OVERFLOW)
 }
 
-/// What an open file is; never blocks, as [`size`].
+/// What an open file is; never blocks.
 pub(crate) fn kind(file: BorrowedFd<'_>) -> Result<EntryKind, Errno> {
     let status = rustix::fs::fstat(file)?;
     Ok(FileType::from_raw_mode(status.st_mode).into())
@@ -194,3 +200,24 @@ impl From<FileType> for EntryKind {
 pub(crate) const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_MAGICLINKS);
+
+#[cfg(test)]
+mod tests {
+    use super::super::Root;
+    use super::*;
+
+    // Some kernels fail what would have to wait on such a file, instead of waiting.
+    #[test]
+    fn only_opens_do_not_wait() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let path = StorePath::new("file");
+        for how in [How::New, How::Read, How::Write, How::Anew] {
+            let file = root.beneath().open(&path, how).unwrap();
+            size(file.as_fd()).unwrap();
+            let flags = rustix::fs::fcntl_getfl(&file).unwrap();
+            assert!(!flags.contains(OFlags::NONBLOCK), "{how:?}");
+            assert!(how == How::Read || flags.contains(OFlags::WRONLY));
+        }
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! Threads start when there is work for them and none is idle, and end when the workers are
 //! dropped, after the jobs that were taken. The queue is as long as the store's flight at most.
+//! Where not even one thread can be had, for want of memory or of tasks, jobs are done in the thread
+//! that brings them: it waits for the disk then, and nothing fails.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -27,6 +29,8 @@ pub(crate) struct Workers<J: Job> {
     shared: Arc<Shared<J>>,
     threads: Vec<JoinHandle<()>>,
     threads_max: usize,
+    /// That there is no thread has been said.
+    is_alone: bool,
 }
 
 struct Shared<J: Job> {
@@ -61,14 +65,11 @@ impl<J: Job> Workers<J> {
             }),
             threads: Vec::new(),
             threads_max,
+            is_alone: false,
         }
     }
 
     /// Queues a job.
-    ///
-    /// # Panics
-    ///
-    /// If not even the first thread can be started.
     pub(crate) fn give(&mut self, job: J) {
         let mut queue = self.shared.lock();
         queue.jobs.push_back(job);
@@ -94,7 +95,15 @@ impl<J: Job> Workers<J> {
         match thread {
             Ok(thread) => self.threads.push(thread),
             Err(error) if self.threads.is_empty() => {
-                panic!("no thread for the store's I/O: {error}; raise the limit on tasks")
+                if !self.is_alone {
+                    tracing::error!(
+                        %error,
+                        "cannot start a thread for the store's I/O, which blocks the daemon until \
+                         one can be started; raise the limit on tasks, or free memory"
+                    );
+                    self.is_alone = true;
+                }
+                self.shared.work_off();
             }
             Err(error) => {
                 tracing::warn!(%error, running = self.threads.len(), "cannot start one more I/O thread");
@@ -118,6 +127,20 @@ impl<J: Job> Drop for Workers<J> {
 impl<J: Job> Shared<J> {
     fn work(&self) {
         while let Some(job) = self.next() {
+            let done = job.perform(&self.root);
+            self.lock().done.push(done);
+            self.bell.ring();
+        }
+    }
+
+    /// Does what is queued, in the calling thread.
+    fn work_off(&self) {
+        loop {
+            // Not held while the job is done.
+            let job = self.lock().jobs.pop_front();
+            let Some(job) = job else {
+                return;
+            };
             let done = job.perform(&self.root);
             self.lock().done.push(done);
             self.bell.ring();

@@ -1,12 +1,12 @@
 //! Names made and taken away, in directories that may have to be made first.
 //!
-//! Every directory is entered before something in it is named: so no symbolic link is followed.
+//! A directory is entered before something in it is named: so no symbolic link is followed.
 
 use rustix::io::Errno;
 
 use super::super::step::{Chain, Link, Perform, Step, Target};
 use super::super::{DiskError, EntryKind, StorePath};
-use super::chain::{answered, outcome, run};
+use super::chain::{answered, one, outcome, run};
 
 /// Makes a name, and those of the directories above that are missing.
 ///
@@ -114,9 +114,9 @@ pub(super) async fn remove<P: Perform>(
     prune: u8,
 ) -> Result<(), DiskError> {
     unlink(on, path).await?;
+    // The way to these was looked at just now, when the file's own directory was entered.
     for path in above(path).take(usize::from(prune)) {
-        let step = Step::RemoveDirectory { path: path.clone() };
-        if each(on, in_its_directory(&path, step)).await.is_err() {
+        if one(on, Step::RemoveDirectory { path }).await.is_err() {
             break;
         }
     }
