@@ -22,9 +22,11 @@ use tokio::sync::oneshot;
 use crate::disk::{Completion, Engine, EngineChoice, EngineError, FLIGHT_MAX, Root, start_engine};
 use crate::error::OpenError;
 use crate::handle::{Inbox, Left, Message, StoreHandle};
+use crate::identifier::{Found, look};
+use crate::layout::VERSION;
 use crate::store::{Answer, Config, Now, Request, RequestId, Store};
 
-/// Opens the store in a directory, and makes it if there is none.
+/// Opens the store in a directory; [`crate::create()`] makes one.
 ///
 /// Blocks until the journal is replayed. The driver has to be run for the handle to be of use.
 ///
@@ -36,6 +38,15 @@ pub fn open(
     engine: EngineChoice,
     config: &Config,
 ) -> Result<(StoreHandle, Driver), StartError> {
+    // Before the directory is locked, which would leave a trace on a disk that is not the store's.
+    match look(path)? {
+        Found::Store(_) => {}
+        Found::NoDirectory | Found::NoStore => {
+            return Err(OpenError::Missing { name: VERSION }.into());
+        }
+        // Opening says it in detail.
+        Found::Part { .. } => {}
+    }
     let root = Arc::new(Root::open(path)?);
     let mut engine = start_engine(&root, engine)?;
     let clock = Clock::start();
@@ -267,17 +278,17 @@ async fn signal(readiness: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
 
 /// The two clocks that the store reckons by.
 #[derive(Debug)]
-struct Clock {
+pub(crate) struct Clock {
     started: Instant,
 }
 
 impl Clock {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let started = Instant::now();
         Self { started }
     }
 
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Now {
             elapsed: self.started.elapsed(),

@@ -538,7 +538,7 @@ impl Store {
             },
         };
         let Failed { waiters, error } = failed;
-        tracing::error!(%error, ?part, "the journal cannot be synced; the store only reads now");
+        tracing::error!(%error, "the journal cannot be synced; the store only reads now");
         for waiter in waiters {
             self.record_failed(waiter);
         }

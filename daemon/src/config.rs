@@ -3,23 +3,30 @@
 //! Parsed once into a [`Config`] that cannot be wrong. A key that is not known is refused with its
 //! place, so that a misspelled limit is not silently the default.
 
+mod edit;
 mod location;
 mod names;
 mod size;
+mod source;
 mod template;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bucketfs::StoreId;
 use protocol::limits;
-use serde::Deserialize;
 
+use self::source::{Schema, Source, Table};
+
+pub(crate) use edit::with_store;
 pub use location::{Location, LocationError};
 pub use names::{GivenNames, NameError, Names, NodeId, PermutationSeed, ServerId};
 pub use size::{ByteSize, ByteSizeError};
+pub use source::{ConfigError, KeyAdvice, Place, Rule};
+pub(crate) use template::quote;
 pub use template::{Choices, PORT_DEFAULT, render};
-pub(crate) use template::{quote, with_store};
 
 /// What the operator decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,14 +45,17 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// What is done to need little memory.
+    pub memory: Memory,
 }
 
 /// The store.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     /// Its directory; relative to the node's.
     pub path: PathBuf,
+    /// Which store has to be there; a node made before stores had identifiers names none.
+    pub id: Option<StoreId>,
     /// Bytes that are kept free on its file system.
     pub reserved_space: ByteSize,
     /// Take no new shares.
@@ -54,23 +64,24 @@ pub struct Store {
     pub durability: Durability,
     /// How the disk is driven.
     pub io_engine: IoEngine,
-    /// Bytes of the journal.
+    /// Bytes of the journal of a store that is made.
     pub journal_size: ByteSize,
     /// How new containers keep lease secrets.
     pub container_version: ContainerVersion,
-    /// Where the shares of a new store lie.
+    /// Where the shares of a store that is made lie.
     pub layout: Layout,
 }
 
 impl Default for Store {
     fn default() -> Self {
         Self {
-            path: PathBuf::from("storage"),
+            path: PathBuf::from(STORE_PATH),
+            id: None,
             reserved_space: ByteSize(1_000_000_000),
             read_only: false,
             durability: Durability::Durable,
             io_engine: IoEngine::Auto,
-            journal_size: ByteSize(64 << 20),
+            journal_size: ByteSize(bucketfs::Config::JOURNAL_SIZE),
             container_version: ContainerVersion::Two,
             layout: Layout::TwoLevel,
         }
@@ -78,8 +89,7 @@ impl Default for Store {
 }
 
 /// Where the shares of a new store lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Under two levels of directories.
     TwoLevel,
@@ -88,8 +98,7 @@ pub enum Layout {
 }
 
 /// How new containers keep lease secrets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u8")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerVersion {
     /// In the clear, as all versions of Tahoe-LAFS read them.
     One,
@@ -97,21 +106,8 @@ pub enum ContainerVersion {
     Two,
 }
 
-impl TryFrom<u8> for ContainerVersion {
-    type Error = &'static str;
-
-    fn try_from(number: u8) -> Result<Self, Self::Error> {
-        match number {
-            1 => Ok(Self::One),
-            2 => Ok(Self::Two),
-            _ => Err("a container version is 1 or 2"),
-        }
-    }
-}
-
 /// When a share is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// When it would survive a power cut.
     Durable,
@@ -119,9 +115,19 @@ pub enum Durability {
     Relaxed,
 }
 
+impl Durability {
+    /// As the configuration has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Durable => "durable",
+            Self::Relaxed => "relaxed",
+        }
+    }
+}
+
 /// How the disk is driven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoEngine {
     /// The ring where the kernel allows it, else the pool.
     Auto,
@@ -149,8 +155,7 @@ pub struct Limits {
 }
 
 /// What is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
     /// The least important that is logged.
     pub level: LogLevel,
@@ -158,18 +163,8 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: LogLevel::Info,
-            format: LogFormat::Text,
-        }
-    }
-}
-
 /// The least important that is logged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
     /// What needs the operator now.
     Error,
@@ -183,14 +178,34 @@ pub enum LogLevel {
     Trace,
 }
 
+impl LogLevel {
+    /// As the configuration has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
 /// How a line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people.
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What is done to need little memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Give pages of program code back to the page cache while idle.
+    pub release_code_pages: bool,
 }
 
 impl Config {
@@ -200,150 +215,279 @@ impl Config {
     ///
     /// [`ConfigError`], which says where and what.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let file: File = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            path: path.to_owned(),
-            error: Box::new(error),
-        })?;
-        file.check(path)
+        let source = Source::parse(text, path, SCHEMAS)?;
+        let root = source.root();
+        let listen = root.texts("listen", 1..=LISTEN_MAX, LISTEN_RULE)?;
+        let config = Self {
+            nickname: root
+                .text::<Nickname>("nickname", "a text of at most 200 bytes")?
+                .map_or_else(String::new, |nickname| nickname.0),
+            listen: listen.unwrap_or_default(),
+            location: root
+                .texts("location", 0..=LISTEN_MAX, LOCATION_RULE)?
+                .unwrap_or_default(),
+            names: names(source.table("tahoe"))?,
+            store: store(source.table("store"))?,
+            limits: limits(source.table("limits"))?,
+            log: log(source.table("log"))?,
+            memory: memory(source.table("memory"))?,
+        };
+        match config.listen.is_empty() {
+            true => Err(root.missing("listen", LISTEN_RULE)),
+            false => Ok(config),
+        }
+    }
+
+    /// The keys whose values differ, by their tables or by themselves.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let (ours, theirs) = (self, other);
+        [
+            ("nickname", ours.nickname != theirs.nickname),
+            ("listen", ours.listen != theirs.listen),
+            ("location", ours.location != theirs.location),
+            ("tahoe", ours.names != theirs.names),
+            ("store", ours.store != theirs.store),
+            ("limits", ours.limits != theirs.limits),
+            ("log.level", ours.log.level != theirs.log.level),
+            ("log.format", ours.log.format != theirs.log.format),
+            ("memory", ours.memory != theirs.memory),
+        ]
+        .into_iter()
+        .filter_map(|(name, differs)| differs.then_some(name))
+        .collect()
     }
 }
 
-/// The file as it is written, before it is judged.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    nickname: String,
-    listen: Vec<SocketAddr>,
-    #[serde(default)]
-    location: Vec<Location>,
-    #[serde(default, rename = "tahoe")]
-    names: GivenNames,
-    #[serde(default)]
-    store: Store,
-    #[serde(default)]
-    limits: UncheckedLimits,
-    #[serde(default)]
-    log: Log,
+fn names(table: Table<'_>) -> Result<GivenNames, ConfigError> {
+    Ok(GivenNames {
+        node_id: table.text("node_id", "a TubID: 32 characters of lower-case base32")?,
+        server_id: table.text(
+            "server_id",
+            "up to 100 letters, digits, dots, hyphens and underscores; after \"v0-\" 52 characters \
+             of lower-case base32",
+        )?,
+        permutation_seed: table.text(
+            "permutation_seed",
+            "lower-case base32 of at most 64 bytes, such as \"aaaaaaaa\"",
+        )?,
+    })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct UncheckedLimits {
-    threads: usize,
-    connections: usize,
-    handshake_timeout_seconds: u64,
-    idle_timeout_seconds: u64,
-    progress_timeout_seconds: u64,
-    stop_timeout_seconds: u64,
+fn store(table: Table<'_>) -> Result<Store, ConfigError> {
+    let default = Store::default();
+    let path = table.text::<StorePath>("path", "the path of a directory, such as \"storage\"")?;
+    let journal_size = table.text_or_number::<JournalSize>("journal_size", JOURNAL_SIZE_RULE)?;
+    Ok(Store {
+        path: path.map_or(default.path, |path| path.0),
+        id: table.text("id", "as `tahoed init` wrote it: 32 digits of hexadecimal")?,
+        reserved_space: table
+            .text_or_number("reserved_space", SIZE_RULE)?
+            .unwrap_or(default.reserved_space),
+        read_only: table.flag("read_only")?.unwrap_or(default.read_only),
+        durability: table
+            .choice(
+                "durability",
+                &[
+                    (Durability::Durable.name(), Durability::Durable),
+                    (Durability::Relaxed.name(), Durability::Relaxed),
+                ],
+            )?
+            .unwrap_or(default.durability),
+        io_engine: table
+            .choice(
+                "io_engine",
+                &[
+                    ("auto", IoEngine::Auto),
+                    ("ring", IoEngine::Ring),
+                    ("pool", IoEngine::Pool),
+                ],
+            )?
+            .unwrap_or(default.io_engine),
+        journal_size: journal_size.map_or(default.journal_size, |size| size.0),
+        container_version: match table.number("container_version", 1..=2)? {
+            Some(1) => ContainerVersion::One,
+            _ => default.container_version,
+        },
+        layout: table
+            .choice(
+                "layout",
+                &[
+                    ("two-level", Layout::TwoLevel),
+                    ("one-level", Layout::OneLevel),
+                ],
+            )?
+            .unwrap_or(default.layout),
+    })
 }
 
-impl Default for UncheckedLimits {
-    fn default() -> Self {
-        Self {
-            threads: 1,
-            connections: limits::CONNECTIONS_MAX,
-            handshake_timeout_seconds: limits::HANDSHAKE_TIMEOUT.as_secs(),
-            idle_timeout_seconds: limits::IDLE_TIMEOUT.as_secs(),
-            progress_timeout_seconds: limits::PROGRESS_TIMEOUT.as_secs(),
-            stop_timeout_seconds: limits::STOP_TIMEOUT.as_secs(),
+fn limits(table: Table<'_>) -> Result<Limits, ConfigError> {
+    let count = |key, max, default| -> Result<usize, ConfigError> {
+        let number = table.number(key, 1..=max)?;
+        Ok(number.map_or(default, |number| {
+            lafs::num::len(number).expect("a million is a number of any machine")
+        }))
+    };
+    let seconds = |key, default| -> Result<Duration, ConfigError> {
+        let number = table.number(key, TIMEOUT_SECONDS)?;
+        Ok(number.map_or(default, Duration::from_secs))
+    };
+    Ok(Limits {
+        threads: count("threads", THREADS_MAX, 1)?,
+        connections: count("connections", CONNECTIONS_MAX, limits::CONNECTIONS_MAX)?,
+        handshake_timeout: seconds("handshake_timeout_seconds", limits::HANDSHAKE_TIMEOUT)?,
+        idle_timeout: seconds("idle_timeout_seconds", limits::IDLE_TIMEOUT)?,
+        progress_timeout: seconds("progress_timeout_seconds", limits::PROGRESS_TIMEOUT)?,
+        stop_timeout: seconds("stop_timeout_seconds", limits::STOP_TIMEOUT)?,
+    })
+}
+
+fn log(table: Table<'_>) -> Result<Log, ConfigError> {
+    let levels = [
+        LogLevel::Error,
+        LogLevel::Warn,
+        LogLevel::Info,
+        LogLevel::Debug,
+        LogLevel::Trace,
+    ];
+    let level = table.choice("level", &levels.map(|level| (level.name(), level)))?;
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    Ok(Log {
+        level: level.unwrap_or(LogLevel::Info),
+        format: table.choice("format", &formats)?.unwrap_or(LogFormat::Text),
+    })
+}
+
+fn memory(table: Table<'_>) -> Result<Memory, ConfigError> {
+    Ok(Memory {
+        release_code_pages: table.flag("release_code_pages")?.unwrap_or(true),
+    })
+}
+
+/// A text of bounded length.
+struct Nickname(String);
+
+impl std::str::FromStr for Nickname {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.len() <= NICKNAME_LEN_MAX {
+            true => Ok(Self(text.to_owned())),
+            false => Err(()),
         }
     }
 }
 
-impl File {
-    fn check(self, path: &Path) -> Result<Config, ConfigError> {
-        let fault = |key, rule| ConfigError::Value {
-            path: path.to_owned(),
-            key,
-            rule,
-        };
-        if self.listen.is_empty() || self.listen.len() > LISTEN_MAX {
-            return Err(fault("listen", "1 to 16 addresses"));
+/// A path that names something.
+struct StorePath(PathBuf);
+
+impl std::str::FromStr for StorePath {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.is_empty() || text.contains('\0') {
+            true => Err(()),
+            false => Ok(Self(text.into())),
         }
-        if self.location.len() > LISTEN_MAX {
-            return Err(fault("location", "at most 16 places"));
-        }
-        if self.nickname.len() > NICKNAME_LEN_MAX {
-            return Err(fault("nickname", "at most 200 bytes"));
-        }
-        if self.store.path.as_os_str().is_empty() {
-            return Err(fault("store.path", "the path of a directory"));
-        }
-        let given = self.limits;
-        if !(1..=THREADS_MAX).contains(&given.threads) {
-            return Err(fault("limits.threads", "1 to 256"));
-        }
-        if !(1..=CONNECTIONS_MAX).contains(&given.connections) {
-            return Err(fault("limits.connections", "1 to 1000000"));
-        }
-        let seconds = |key, value| match value {
-            1..=TIMEOUT_SECONDS_MAX => Ok(Duration::from_secs(value)),
-            _ => Err(fault(key, "1 to 86400 seconds")),
-        };
-        let limits = Limits {
-            threads: given.threads,
-            connections: given.connections,
-            handshake_timeout: seconds(
-                "limits.handshake_timeout_seconds",
-                given.handshake_timeout_seconds,
-            )?,
-            idle_timeout: seconds("limits.idle_timeout_seconds", given.idle_timeout_seconds)?,
-            progress_timeout: seconds(
-                "limits.progress_timeout_seconds",
-                given.progress_timeout_seconds,
-            )?,
-            stop_timeout: seconds("limits.stop_timeout_seconds", given.stop_timeout_seconds)?,
-        };
-        Ok(Config {
-            nickname: self.nickname,
-            listen: self.listen,
-            location: self.location,
-            names: self.names,
-            store: self.store,
-            limits,
-            log: self.log,
-        })
     }
 }
 
-/// The configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The text is not a configuration; the message shows the place.
-    #[error("{}: {error}", path.display())]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// What and where.
-        error: Box<toml::de::Error>,
+/// A size that a journal can have.
+struct JournalSize(ByteSize);
+
+impl std::str::FromStr for JournalSize {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        journal_size(text).map(Self).ok_or(())
+    }
+}
+
+/// Reads the size of a journal, if it is one that a journal can have.
+#[must_use]
+pub fn journal_size(text: &str) -> Option<ByteSize> {
+    let size: ByteSize = text.parse().ok()?;
+    JOURNAL_SIZES.contains(&size.0).then_some(size)
+}
+
+/// Every key there is.
+const SCHEMAS: &[Schema] = &[
+    Schema {
+        table: "",
+        keys: &["nickname", "listen", "location"],
     },
-    /// A value that is out of its range.
-    #[error("{}: `{key}` must be {rule}", path.display())]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// Which.
-        key: &'static str,
-        /// What it may be.
-        rule: &'static str,
+    Schema {
+        table: "tahoe",
+        keys: &["node_id", "server_id", "permutation_seed"],
     },
-}
+    Schema {
+        table: "store",
+        keys: &[
+            "path",
+            "id",
+            "reserved_space",
+            "read_only",
+            "durability",
+            "io_engine",
+            "journal_size",
+            "container_version",
+            "layout",
+        ],
+    },
+    Schema {
+        table: "limits",
+        keys: &[
+            "threads",
+            "connections",
+            "handshake_timeout_seconds",
+            "idle_timeout_seconds",
+            "progress_timeout_seconds",
+            "stop_timeout_seconds",
+        ],
+    },
+    Schema {
+        table: "log",
+        keys: &["level", "format"],
+    },
+    Schema {
+        table: "memory",
+        keys: &["release_code_pages"],
+    },
+];
+
+/// The store's directory in the node's, unless the operator has it elsewhere.
+pub(crate) const STORE_PATH: &str = "storage";
+
+const LISTEN_RULE: &str = "a list of 1 to 16 addresses with their ports, such as \
+                           [\"0.0.0.0:3457\", \"[::]:3457\"]";
+
+const LOCATION_RULE: &str = "a list of at most 16 host names or addresses, with a port where it is \
+                             not the one listened on, such as [\"storage.example.org\"]";
+
+const SIZE_RULE: &str = "a size: a number of bytes, or digits and a unit without blanks, such as \
+                         \"500M\", \"1G\" or \"2GiB\", below 2^64 bytes";
+
+const JOURNAL_SIZES: RangeInclusive<u64> =
+    bucketfs::Config::JOURNAL_SIZE_MIN..=bucketfs::Config::JOURNAL_SIZE_MAX;
+
+/// What the size of a journal may be.
+pub const JOURNAL_SIZE_RULE: &str = "a size from \"1MiB\" to \"4GiB\", such as \"64MiB\"";
+const _: () = assert!(*JOURNAL_SIZES.start() <= 1 << 20 && *JOURNAL_SIZES.end() == 4 << 30);
 
 /// Each address costs a descriptor.
-const LISTEN_MAX: usize = 16;
+pub(crate) const LISTEN_MAX: usize = 16;
 
 /// Goes into announcements; long enough for any name.
 const NICKNAME_LEN_MAX: usize = 200;
 
 /// Beyond any machine this runs on; each thread costs its stack.
-const THREADS_MAX: usize = 256;
+const THREADS_MAX: u64 = 256;
 
 /// Each connection costs a descriptor, of which Linux gives a process at most 2^20 by default.
-const CONNECTIONS_MAX: usize = 1_000_000;
+const CONNECTIONS_MAX: u64 = 1_000_000;
 
-/// A day: a longer timeout is none.
-const TIMEOUT_SECONDS_MAX: u64 = 86_400;
+/// Up to a day: a longer timeout is none.
+const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=86_400;
 
 #[cfg(test)]
 mod tests {
@@ -359,60 +503,147 @@ mod tests {
         assert_eq!(config.store, Store::default());
         assert_eq!(config.limits.connections, limits::CONNECTIONS_MAX);
         assert_eq!(config.limits.idle_timeout, limits::IDLE_TIMEOUT);
+        assert!(config.memory.release_code_pages);
     }
 
     // A misspelled limit that is silently ignored is found out when it is needed.
     #[test]
-    fn an_unknown_key_is_refused_with_line_and_column() {
-        for (text, place) in [
+    fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
+        for (text, place, advice) in [
             (
                 "listen = ['127.0.0.1:0']\nlisten_on = 1",
-                "line 2, column 1",
-            ),
-            ("listen = []\n[store]\n  reserve = 1", "line 3, column 3"),
-            ("listen = []\n[limits]\nconnection = 1", "line 3, column 1"),
-            ("listen = []\n[log]\nlevels = 'info'", "line 3, column 1"),
-            ("listen = []\n[stores]", "line 2, column 2"),
-            ("listen = ['localhost']", "line 1, column 11"),
-            (
-                "listen = []\nstore.io_engine = 'uring'",
-                "line 2, column 19",
+                "line 2, column 1: there is no key `listen_on`",
+                "did you mean `listen`?",
             ),
             (
-                "listen = []\nstore.container_version = 3",
-                "line 2, column 27",
+                "[store]\n  reserve = 1",
+                "line 2, column 3: there is no key `store.reserve`",
+                "did you mean `store.reserved_space`?",
             ),
-            ("listen = []\ntahoe.node_id = 'x'", "line 2, column 17"),
+            (
+                "[limits]\nconnection = 1",
+                "line 2, column 1: there is no key `limits.connection`",
+                "did you mean `limits.connections`?",
+            ),
+            (
+                "connections = 5",
+                "line 1, column 1: there is no key `connections`",
+                "did you mean `limits.connections`?",
+            ),
+            (
+                "[log]\nlevels = 'info'",
+                "line 2, column 1: there is no key `log.levels`",
+                "did you mean `log.level`?",
+            ),
+            (
+                "[stores]",
+                "line 1, column 2: there is no key `stores`",
+                "did you mean `store`?",
+            ),
+            (
+                "log.colour = true",
+                "there is no key `log.colour`",
+                "the keys here are level, format",
+            ),
+            (
+                "log.\"a\\u001b\" = 1",
+                "there is no key `log.a\\u{1b}`",
+                "the keys here are level, format",
+            ),
         ] {
             let message = parse(text).unwrap_err().to_string();
-            assert!(message.contains(place), "{text}: {message}");
+            for words in [place, advice] {
+                assert!(message.contains(words), "{text}: {message}");
+            }
             assert!(message.starts_with("tahoed.toml: "), "{message}");
         }
     }
 
     #[test]
-    fn a_value_out_of_range_is_refused_by_name() {
-        for (text, key) in [
-            ("listen = []", "listen"),
-            ("listen = ['[::]:0']\nlimits.threads = 0", "limits.threads"),
+    fn a_value_that_will_not_do_is_refused_with_what_would() {
+        for (text, words) in [
+            ("", "`listen` is missing; set it to a list of 1 to 16"),
+            ("listen = []", "`listen` is []; it must be a list of 1"),
             (
-                "listen = ['[::]:0']\nlimits.connections = 0",
-                "limits.connections",
+                "listen = ['localhost']",
+                "line 1, column 11: `listen` is 'localhost'; it must be a list of 1 to 16 \
+                 addresses with their ports, such as [\"0.0.0.0:3457\", \"[::]:3457\"]",
+            ),
+            ("listen = 3457", "`listen` is 3457; it must be a list of"),
+            (
+                "nickname = 7",
+                "`nickname` is 7; it must be a text of at most",
             ),
             (
-                "listen = ['[::]:0']\nlimits.idle_timeout_seconds = 0",
-                "limits.idle_timeout_seconds",
+                "location = [1]",
+                "`location` is 1; it must be a list of at most 16",
             ),
             (
-                "listen = ['[::]:0']\nlimits.stop_timeout_seconds = 86401",
-                "limits.stop_timeout_seconds",
+                "limits.threads = 0",
+                "it must be a whole number from 1 to 256",
             ),
-            ("listen = ['[::]:0']\nstore.path = ''", "store.path"),
+            (
+                "limits.threads = 'two'",
+                "it must be a whole number from 1 to 256",
+            ),
+            (
+                "limits.threads = 1.5",
+                "`limits.threads` is 1.5; it must be a whole",
+            ),
+            (
+                "limits.connections = -1",
+                "a whole number from 1 to 1000000",
+            ),
+            (
+                "limits.connections = 99999999999999999999",
+                "line 1, column 22",
+            ),
+            (
+                "limits.stop_timeout_seconds = 86401",
+                "a whole number from 1 to 86400",
+            ),
+            ("limits = 5", "write [limits], and its keys below it"),
+            ("store.path = ''", "it must be the path of a directory"),
+            ("store.read_only = 'yes'", "it must be true or false"),
+            (
+                "\nstore.io_engine = 'uring'",
+                "line 2, column 19: `store.io_engine` is 'uring'; it must be \"auto\", \"ring\" or \
+                 \"pool\"",
+            ),
+            (
+                "store.durability = 'full'",
+                "it must be \"durable\" or \"relaxed\"",
+            ),
+            ("store.container_version = 3", "a whole number from 1 to 2"),
+            (
+                "store.reserved_space = '1.5G'",
+                "\"500M\", \"1G\" or \"2GiB\"",
+            ),
+            ("store.reserved_space = -1", "\"500M\", \"1G\" or \"2GiB\""),
+            (
+                "store.journal_size = '1K'",
+                "a size from \"1MiB\" to \"4GiB\"",
+            ),
+            (
+                "store.journal_size = '5GiB'",
+                "a size from \"1MiB\" to \"4GiB\"",
+            ),
+            ("store.id = 'x'", "as `tahoed init` wrote it"),
+            ("tahoe.node_id = 'x'", "32 characters of lower-case base32"),
+            ("log.level = 'loud'", "\"info\", \"debug\" or \"trace\""),
+            ("memory.release_code_pages = 1", "it must be true or false"),
+            ("listen", "line 1, column 7"),
+            ("listen = [", "line 1, column 11"),
+            ("listen = ['[::]:1']\n\0\0", "line 2, column 3"),
+            ("listen = []\nlisten = []", "line 2, column 1"),
         ] {
-            match parse(text).unwrap_err() {
-                ConfigError::Value { key: found, .. } => assert_eq!(found, key),
-                other => panic!("{text}: {other}"),
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.contains(words), "{text:?}: {message}");
+            for of_rust in ["usize", "i128", "i64", "u64", "sequence", "Some(", "struct"] {
+                let rest = message.replace("2^64", "");
+                assert!(!rest.contains(of_rust), "{text:?}: {message}");
             }
+            assert!(!message.contains(char::is_control), "{text:?}: {message:?}");
         }
     }
 
@@ -422,21 +653,34 @@ mod tests {
             "nickname = 'n'\nlisten = ['0.0.0.0:1', '[::]:1']\nlocation = ['a.example', '[::1]:2']\n\
              [tahoe]\nnode_id = 'i7g4bv3qe7blsysbucejb26pjsobzm3j'\nserver_id = 'one'\n\
              permutation_seed = 'aa'\n\
-             [store]\npath = '/s'\nreserved_space = '5GiB'\nread_only = true\n\
+             [store]\npath = '/s'\nid = '000102030405060708090a0b0c0d0e0f'\n\
+             reserved_space = '5GiB'\nread_only = true\n\
              durability = 'relaxed'\nio_engine = 'pool'\njournal_size = 1048576\n\
              container_version = 1\nlayout = 'one-level'\n\
              [limits]\nthreads = 2\nconnections = 3\nhandshake_timeout_seconds = 4\n\
              idle_timeout_seconds = 5\nprogress_timeout_seconds = 6\nstop_timeout_seconds = 7\n\
-             [log]\nlevel = 'debug'\nformat = 'json'\n",
+             [log]\nlevel = 'debug'\nformat = 'json'\n[memory]\nrelease_code_pages = false\n",
         )
         .unwrap();
         assert_eq!(config.store.reserved_space, ByteSize(5 << 30));
         assert_eq!(config.store.durability, Durability::Relaxed);
         assert_eq!(config.store.container_version, ContainerVersion::One);
         assert_eq!(config.store.layout, Layout::OneLevel);
+        let id: [u8; 16] = std::array::from_fn(|index| u8::try_from(index).unwrap());
+        assert_eq!(config.store.id, Some(StoreId::new(id)));
         assert_eq!(config.names.server_id.unwrap().to_string(), "one");
         assert_eq!(config.limits.stop_timeout, Duration::from_secs(7));
         assert_eq!(config.location[1].port, Some(2));
         assert_eq!(config.log.format, LogFormat::Json);
+        assert!(!config.memory.release_code_pages);
+    }
+
+    #[test]
+    fn what_differs_is_named() {
+        let config = parse("listen = ['[::]:1']").unwrap();
+        let other = "listen = ['[::]:2']\nlog.level = 'debug'\nstore.read_only = true";
+        let names = config.differences(&parse(other).unwrap());
+        assert_eq!(names, ["listen", "store", "log.level"]);
+        assert!(config.differences(&config).is_empty());
     }
 }

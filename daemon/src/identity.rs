@@ -114,16 +114,16 @@ pub enum IdentityError {
     #[error("no key could be made: the system gave no randomness")]
     Generate,
     /// No certificate in the file.
-    #[error("it holds no certificate in PEM; restore it from a backup")]
+    #[error("it holds no certificate in PEM")]
     NoCertificate,
     /// No private key in the file.
-    #[error("it holds no private key in PEM; restore it from a backup")]
+    #[error("it holds no private key in PEM")]
     NoKey,
     /// A key of a kind that TLS here cannot use.
     #[error("its private key is not one of P-256, P-384, Ed25519, or RSA of 2048 bits or more")]
     UnusableKey,
     /// The certificate is of another key.
-    #[error("its certificate is not of its private key; restore it from a backup")]
+    #[error("its certificate is not of its private key")]
     Mismatch,
 }
 

@@ -51,6 +51,7 @@ mod tests {
             nickname: "a \"b\": c".to_owned(),
             listen: vec!["127.0.0.1:4001".parse().unwrap()],
             location: vec!["a.example".parse().unwrap(), "[::1]:9".parse().unwrap()],
+            store: crate::config::Store::default(),
         };
         crate::init(&directory, &choices).unwrap();
         let config = directory.config().unwrap();
@@ -80,6 +81,7 @@ mod tests {
             nickname: String::new(),
             listen: vec!["127.0.0.1:4001".parse().unwrap()],
             location: Vec::new(),
+            store: crate::config::Store::default(),
         };
         crate::init(&directory, &choices).unwrap();
         let config = directory.config().unwrap();

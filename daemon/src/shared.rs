@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use bucketfs::{Answer, Durability, Request, Status, StoreHandle};
+use bucketfs::{Answer, Durability, Refusal, Request, Status, StoreHandle};
 use lafs::Swissnum;
 use protocol::{Welcome, limits};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tracing::{info, warn};
 
 use crate::config::Limits;
 use crate::identity::Identity;
-use crate::throttle::Throttle;
+use crate::notices::{Kind, Notices};
 use crate::tls;
 
 /// The store, the secrets, and the counts that bound all connections together.
@@ -35,8 +36,9 @@ pub(crate) struct Shared {
     asked_ms: AtomicU64,
     started: Instant,
     bytes_in_flight: AtomicUsize,
-    /// Lines about clients that are not served.
-    refused: Throttle,
+    /// A permit for each connection that may be served.
+    served: Arc<Semaphore>,
+    notices: Notices,
 }
 
 impl Shared {
@@ -60,7 +62,8 @@ impl Shared {
             asked_ms: AtomicU64::new(0),
             started: Instant::now(),
             bytes_in_flight: AtomicUsize::new(0),
-            refused: Throttle::new(),
+            served: Arc::new(Semaphore::new(limits.connections)),
+            notices: Notices::default(),
         }
     }
 
@@ -84,8 +87,43 @@ impl Shared {
         &self.limits
     }
 
-    pub(crate) fn refused(&self) -> &Throttle {
-        &self.refused
+    /// What peers cause, for the log.
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// Permits for connections that are served.
+    pub(crate) fn served(&self) -> &Arc<Semaphore> {
+        &self.served
+    }
+
+    /// How many connections are served now.
+    pub(crate) fn connections(&self) -> usize {
+        let free = self.served.available_permits();
+        self.limits.connections.saturating_sub(free)
+    }
+
+    /// Takes note of the store's answer to a client, for the log.
+    pub(crate) fn observe(&self, answer: &Answer) {
+        match answer {
+            Answer::Refused(Refusal::Full) => self.share_refused(Kind::Full),
+            Answer::Refused(Refusal::ReadOnly) => self.share_refused(Kind::ReadOnly),
+            _ => {}
+        }
+    }
+
+    /// Takes note that a new share was refused, because the store is full or read-only.
+    pub(crate) fn share_refused(&self, kind: Kind) {
+        if !self.notices.note(kind, Instant::now()) {
+            return;
+        }
+        match kind {
+            Kind::ReadOnly => info!("refusing new shares: the store is read-only"),
+            _ => warn!(
+                available = self.space_free.load(Ordering::Relaxed),
+                "refusing new shares: the free space is down to store.reserved_space"
+            ),
+        }
     }
 
     /// What a new client is told.
@@ -200,6 +238,7 @@ impl StopSignal {
 }
 
 /// A peer, in a log line.
+#[derive(Clone, Copy)]
 pub(crate) struct Peer(Option<SocketAddr>);
 
 impl Peer {

@@ -26,6 +26,14 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
+    /// For the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pipeline => "pipeline",
+            Self::Gbs => "gbs",
+        }
+    }
+
     /// Chooses among what the client offers, preferring the pipeline; `None` if it offers neither.
     pub(crate) fn of(hello: &ClientHello<'_>) -> Option<Self> {
         let Some(offered) = hello.alpn() else {

@@ -101,13 +101,6 @@ impl Store {
     }
 
     fn advised(&mut self, advice: Advice) {
-        let ShareKey {
-            storage_index,
-            share,
-        } = advice.key;
-        let kind = advice.kind.name();
-        let reason = shortened(&advice.reason);
-        tracing::warn!(%storage_index, %share, kind, ?reason, "a client reports a corrupt share");
         if !self.advisories.may_write(self.now.elapsed) || self.write_refusal().is_some() {
             return self.answer(advice.request, Answer::Advised);
         }
@@ -197,14 +190,6 @@ impl AdvisedKind {
     }
 }
 
-/// What of a reason goes into the log.
-fn shortened(reason: &str) -> &str {
-    let fits = |(at, character): (usize, char)| Some(at + character.len_utf8());
-    let ends = reason.char_indices().filter_map(fits);
-    let end = ends.take_while(|end| *end <= LOGGED_LEN_MAX).last();
-    &reason[..end.unwrap_or(0)]
-}
-
 /// A time as Tahoe has it in names: ISO 8601 without colons.
 ///
 /// The store's clock has whole seconds. The digits behind them only tell reports apart.
@@ -244,9 +229,6 @@ const BURST: u32 = 32;
 /// After a burst, one report is kept in each of these.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Bytes of a reason in the log: what a person reads.
-const LOGGED_LEN_MAX: usize = 200;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,15 +246,5 @@ mod tests {
         ] {
             assert_eq!(time(unix, 7), expected);
         }
-    }
-
-    #[test]
-    fn a_reason_is_cut_between_characters() {
-        assert_eq!(shortened(""), "");
-        assert_eq!(shortened("short"), "short");
-        let long = "\u{e9}".repeat(150);
-        assert_eq!(shortened(&long).len(), 200);
-        let odd = format!("x{long}");
-        assert_eq!(shortened(&odd).len(), 199);
     }
 }

@@ -39,7 +39,7 @@ pub(crate) async fn serve(
     let watch = Arc::new(Watch::default());
     let patience = Patience::new(shared.limits(), admission_due, Instant::now());
     let transport = Transport::new(stream, Arc::clone(&watch));
-    let service = Service::new(shared, Arc::clone(&watch), turned_away);
+    let service = Service::new(Arc::clone(&shared), peer, Arc::clone(&watch), turned_away);
     let mut gbs = Gbs {
         connection: builder().serve_connection(transport, service),
         timer: Box::pin(sleep_until(patience.deadline().into())),
@@ -50,7 +50,9 @@ pub(crate) async fn serve(
     let ended = poll_fn(|context| gbs.poll_serve(context)).await;
     let (moved, requests) = (gbs.watch.sight().moved, gbs.watch.requests());
     match &ended {
-        Ok(end) => debug!(%peer, ?end, requests, moved, "closed"),
+        Ok(End::Done) => debug!(%peer, requests, moved, "closed"),
+        Ok(End::Impatient(farewell)) => debug!(%peer, %farewell, requests, moved, "hung up on"),
+        Err(error) if error.is_parse() => shared.notices().malformed(peer, error),
         Err(error) => debug!(%peer, %error, requests, moved, "broken"),
     }
     let tell = matches!(ended, Ok(End::Impatient(Farewell::TooSlow))) && gbs.watch.owes_body();

@@ -1,5 +1,7 @@
 //! Uploads of immutable shares: allocate, write, abort.
 
+use std::sync::Arc;
+
 use bucketfs::{Answer as StoreAnswer, Request};
 use hyper::StatusCode;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret, num};
@@ -10,17 +12,19 @@ use protocol::limits::CHUNK_LEN_MAX;
 use super::answer::Answer;
 use super::intake::Intake;
 use super::refusal;
+use crate::notices::Kind;
 use crate::shared::Shared;
 
 /// Begins uploads, and renews the leases of what is held.
 pub(super) async fn allocate_buckets(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     storage_index: StorageIndex,
     lease: LeaseSecrets,
     secret: UploadSecret,
     intake: &mut Intake<'_>,
 ) -> Result<Answer, Rejection> {
     let asked = AllocateRequest::decode(&intake.message(ALLOCATE_LEN_MAX).await?)?;
+    let (count, size) = (asked.share_numbers.len(), asked.allocated_size);
     let request = Request::Allocate {
         storage_index,
         shares: asked.share_numbers,
@@ -30,6 +34,13 @@ pub(super) async fn allocate_buckets(
     };
     match shared.store().ask(request).await {
         StoreAnswer::Allocated { held, allocated } => {
+            // A lack of space refuses nothing here: fewer are allocated.
+            let space = shared.space();
+            match allocated.len() < count.saturating_sub(held.len()) {
+                true if space.read_only => shared.share_refused(Kind::ReadOnly),
+                true if space.free < size => shared.share_refused(Kind::Full),
+                _ => {}
+            }
             let answer = AllocateAnswer {
                 already_have: held,
                 allocated,

@@ -59,7 +59,10 @@ pub(super) async fn read_test_write(
             };
             Ok(Answer::Message(StatusCode::OK, answer.encode()))
         }
-        other => Err(refusal::of_answer(&other)),
+        other => {
+            shared.observe(&other);
+            Err(refusal::of_answer(&other))
+        }
     }
 }
 

@@ -91,7 +91,7 @@ fn init_makes_what_nurl_prints_and_never_twice() {
     let before = fs::read(path.join("private/node.pem")).unwrap();
     let (code, _, complaint) = init();
     assert_eq!(code, Some(3));
-    assert!(complaint.contains("exists already"), "{complaint}");
+    assert!(complaint.contains("there is a server in"), "{complaint}");
     assert_eq!(fs::read(path.join("private/node.pem")).unwrap(), before);
 }
 
@@ -123,6 +123,7 @@ fn a_key_that_is_not_known_is_refused_with_its_place() {
 #[test]
 fn a_store_that_is_a_file_is_refused() {
     let node = Node::new("");
+    fs::remove_dir_all(node.store()).unwrap();
     fs::write(node.store(), b"not a directory").unwrap();
     refuses(&node, "is not a directory");
 }
