@@ -2,7 +2,7 @@
 //!
 //! What clients know the node by stays as it is: the key and with it the NURL, the swissnum, the
 //! TubID, the server id and the place on the permuted ring. So do the shares, where they lie. All of
-//! Tahoe's files stay unchanged, so that Tahoe could go on with the node after this program was
+//! Tahoe's files stay unchanged, so that Tahoe can serve the node again after this program was
 //! stopped. What is made is `tahoed.toml`, `private/swissnum`, and what the store keeps beside its
 //! shares ([`bucketfs::adopt`]).
 
@@ -85,7 +85,7 @@ pub fn adopt(tahoe: &Path, directory: &Directory) -> Result<Adopted, AdoptError>
     })
 }
 
-/// What came of it.
+/// What was taken over, and what was not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Adopted {
     /// The store that is served as it lies.
@@ -220,7 +220,7 @@ impl Furl {
     }
 }
 
-/// Whether the node told introducers of itself, as its list of them says.
+/// Whether the node's list of introducers has any.
 fn introducers(path: &Path) -> Result<bool, Failed> {
     let text = read_if_there(path, INTRODUCERS)?.unwrap_or_default();
     let has_furl = |line: &str| {
@@ -304,7 +304,7 @@ pub enum Warning {
     /// `debug_discard` is set.
     #[error("debug_discard: tahoed keeps what clients store")]
     Discard,
-    /// The node told an introducer of itself.
+    /// An introducer announced the node.
     #[error(
         "{place}: tahoed tells no introducer of itself; give clients the output of \
          `tahoed servers-yaml`"

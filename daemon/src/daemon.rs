@@ -29,7 +29,7 @@ use crate::notices::Kind;
 use crate::operator::Operator;
 use crate::shared::{Peer, Shared};
 use crate::store_place::{CheckError, Claim};
-use crate::{code_pages, descriptors, store, store_place};
+use crate::{code_pages, descriptors, file_system, store, store_place};
 
 /// A daemon whose store is open and whose addresses are taken, but that serves nobody yet.
 pub(crate) struct Daemon {
@@ -45,8 +45,8 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Opens the store, takes the addresses. Blocks while the store's journal is replayed. Has to be
-    /// followed by [`Self::run`] on the same thread.
+    /// Opens the store and listens. Blocks while the store's journal is replayed. The same thread must
+    /// call [`Self::run`] afterwards.
     ///
     /// # Errors
     ///
@@ -76,6 +76,7 @@ impl Daemon {
         // The store first: its lock says best that this daemon runs already.
         let opened = store::open(&store_path, &config.store, node_id, seed);
         let (store, driver) = opened.map_err(fault)?;
+        file_system::warn_of(&store_path);
         if claim == Claim::Unnamed {
             store_place::name(directory, &config, StoreId::new(id));
         }
@@ -307,7 +308,7 @@ async fn pause(shared: &Shared, error: &io::Error) {
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-/// Takes an address; `None` if this machine has no such kind of address.
+/// Listens on an address; `None` if this machine has no addresses of that kind.
 fn listen(address: SocketAddr) -> Result<Option<TcpListener>, RunError> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,

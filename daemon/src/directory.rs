@@ -196,7 +196,7 @@ impl Directory {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(match self.config() {
-                    // It says how all of it is made.
+                    // Its message says how to make a server.
                     Err(missing @ DirectoryError::NotInitialised { .. }) => missing,
                     _ => DirectoryError::SecretLost {
                         path: path.to_owned(),
@@ -335,7 +335,7 @@ fn sync_directory(path: &Path) -> Result<(), Failed> {
         .map_err(|error| Failed::new("sync the directory", path, error))
 }
 
-/// No file of ours comes near; a wrong path in the configuration must not fill memory.
+/// All our files are far smaller; a wrong path in the configuration must not fill memory.
 const FILE_SIZE_MAX: u64 = 1 << 20;
 
 #[cfg(test)]

@@ -277,11 +277,23 @@ impl fmt::Display for StoreFault {
                 | OpenError::NoParent { .. }
                 | OpenError::NotWritable { .. }
                 | OpenError::Locked { .. }
-                | OpenError::Directory { .. }
-                | OpenError::MalformedIdentifier { .. } => write!(f, "{error}"),
-                OpenError::NotAStore { .. } => write!(
+                | OpenError::Directory { .. } => write!(f, "{error}"),
+                OpenError::MalformedIdentifier { path: file } => write!(
                     f,
-                    "{store}: {error}; a node of Tahoe-LAFS is taken over by: tahoed adopt NODE"
+                    "{error}; without one, give the store a new identifier: {}",
+                    CommandLine::new("rm", &[file]).and(&CommandLine::init_store(directory, path))
+                ),
+                OpenError::NotAStore { found } => write!(
+                    f,
+                    "{store} has `{found}` and no file `version`. If it is the store of a Tahoe-LAFS \
+                     node, take the node over: tahoed adopt NODE. If it is a store of tahoed, restore \
+                     the file, which is the same in all stores of one layout"
+                ),
+                OpenError::MalformedVersion => write!(
+                    f,
+                    "{}: not the file of a store that this program knows; restore it, it is the same \
+                     in all stores of one layout",
+                    path.join("version").display()
                 ),
                 OpenError::JournalMissing { .. } | OpenError::JournalDamaged { .. } => {
                     let journal = path.join("journal");

@@ -1,4 +1,4 @@
-//! The server's identity: a private key, and one self-signed certificate of it.
+//! The server's identity: a private key, and one self-signed certificate for it.
 //!
 //! Clients pin the hash of the public key and look at nothing else, so the certificate is whatever
 //! Tahoe's client accepts (reference: storage server, section 2.2) and may be as old as it likes.

@@ -33,7 +33,7 @@ pub struct Made {
 ///
 /// # Errors
 ///
-/// [`InitError`]; what was made until then stays, and trying again goes on with it.
+/// [`InitError`]; what was made until then stays, and the next attempt uses it.
 pub fn init(directory: &Directory, choices: &Choices) -> Result<Made, InitError> {
     let config_path = directory.config_path();
     if exists(&config_path) {

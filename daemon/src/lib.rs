@@ -14,6 +14,7 @@ mod daemon;
 mod descriptors;
 mod directory;
 mod error;
+mod file_system;
 mod gathering;
 mod gbs;
 mod goodbye;

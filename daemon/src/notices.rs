@@ -1,6 +1,6 @@
-//! Log lines that peers can cause at will: said once, then counted.
+//! Log lines that peers can cause at will: written once, then counted.
 //!
-//! The first event of a kind is said at once. Those that follow are counted, and at the end of each
+//! The first event of a kind is logged at once. Those that follow are counted, and at the end of each
 //! minute one line has their number. A kind that was quiet for a minute begins anew. So nobody can
 //! fill the log, and nothing happens that the log does not tell.
 //!
@@ -50,7 +50,7 @@ impl Kind {
         Self::ReadOnly,
     ];
 
-    /// Whether it is a state, of which the begin and the end are said, and the count with the end.
+    /// Whether it is a state: its begin and its end are logged, and its count at the end.
     fn lasts(self) -> bool {
         matches!(self, Self::Full | Self::ReadOnly)
     }
@@ -107,7 +107,7 @@ struct State {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
-    /// It was said, and has not been quiet for a minute since.
+    /// It was logged, and has not been quiet for a minute since.
     is_said: bool,
     /// Since the last line, without what that line was about.
     unsaid: u64,
@@ -116,7 +116,7 @@ struct Tally {
 }
 
 impl Notices {
-    /// Counts one event; true if it is to be said.
+    /// Counts one event; true if the caller should log it.
     #[must_use]
     pub(crate) fn note(&self, kind: Kind, now: Instant) -> bool {
         let mut state = self.state();
@@ -133,7 +133,7 @@ impl Notices {
         !std::mem::replace(&mut tally.is_said, true)
     }
 
-    /// Says, or counts, that a client presented a wrong swissnum.
+    /// Logs, or counts, that a client presented a wrong swissnum.
     pub(crate) fn wrong_swissnum(&self, peer: Peer) {
         match self.note(Kind::WrongSwissnum, Instant::now()) {
             true => warn!(%peer, "a client has a wrong swissnum; further ones are counted"),
@@ -141,7 +141,7 @@ impl Notices {
         }
     }
 
-    /// Says, or counts, that a client sent what its protocol does not have.
+    /// Logs, or counts, that a client sent what its protocol does not have.
     pub(crate) fn malformed(&self, peer: Peer, error: &dyn fmt::Display) {
         match self.note(Kind::Malformed, Instant::now()) {
             true => info!(%peer, %error, "a client broke the protocol; further ones are counted"),
@@ -149,7 +149,7 @@ impl Notices {
         }
     }
 
-    /// Says, or counts, that TLS came to nothing.
+    /// Logs, or counts, that TLS failed.
     pub(crate) fn handshake_failed(&self, peer: Peer, error: &dyn fmt::Display) {
         match self.note(Kind::Handshake, Instant::now()) {
             true => info!(%peer, %error, "TLS failed; further failures are counted"),
@@ -157,7 +157,7 @@ impl Notices {
         }
     }
 
-    /// Ends the minute; returns what there is to say.
+    /// Ends the minute; returns the numbers to log.
     pub(crate) fn end_period(&self, now: Instant) -> Vec<Count> {
         let mut state = self.state();
         let mut counts = Vec::new();
@@ -203,7 +203,7 @@ impl Notices {
     }
 }
 
-/// How often a number is said.
+/// How often a number is logged.
 const PERIOD: Duration = Duration::from_secs(60);
 
 #[cfg(test)]

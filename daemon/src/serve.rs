@@ -19,7 +19,7 @@ use crate::{log, signals};
 ///
 /// # Errors
 ///
-/// [`RunError`]: it could not start, or could not go on.
+/// [`RunError`]: it could not start, or not keep running.
 pub fn serve(directory: &Directory) -> Result<(), RunError> {
     // The log's own settings are in the configuration; until it is read, mistakes are printed.
     let config = directory.config()?;
@@ -46,7 +46,7 @@ pub fn serve(directory: &Directory) -> Result<(), RunError> {
 /// Says that it serves; is done when told to stop. When told again, the process ends.
 async fn stop_signal(addresses: &[SocketAddr]) {
     let signals = signals::watch_stop();
-    // Only now, so that whoever has read it may stop us.
+    // Only now: whoever has read it may send a signal that stops us.
     announce(addresses);
     let mut signals = match signals {
         Ok(signals) => signals,

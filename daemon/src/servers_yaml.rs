@@ -27,7 +27,7 @@ pub fn servers_yaml(
     if !config.nickname.is_empty() {
         lines.push(format!("      nickname: {}", quote(&config.nickname)));
     }
-    // The client takes the TubID from it, and asks nobody at the rest of it.
+    // The client takes the TubID from it and uses nothing else of it.
     let furl = format!("pb://{}@unused/unused", names.node_id);
     lines.push(format!("      anonymous-storage-FURL: {}", quote(&furl)));
     lines.push("      anonymous-storage-NURLs:".to_owned());

@@ -232,7 +232,7 @@ impl StopSignal {
 
     /// Waits for it.
     pub(crate) async fn stopped(mut self) {
-        // A daemon that is gone has stopped.
+        // A daemon that has ended has stopped.
         let _ = self.0.wait_for(|stopped| *stopped).await;
     }
 }

@@ -1,7 +1,7 @@
 //! What `tahoe.cfg` says of a storage server (reference: storage server, section 5).
 //!
 //! Everything that would make an adopted server behave otherwise than the operator has written is
-//! either taken over, or refused, or said in a [`Warning`].
+//! either taken over, or refused, or told in a [`Warning`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};

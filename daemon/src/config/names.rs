@@ -160,7 +160,7 @@ impl fmt::Debug for PermutationSeed {
     }
 }
 
-/// The text is no such name.
+/// The text is not a name of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a TubID.

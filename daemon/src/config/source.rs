@@ -218,7 +218,7 @@ impl Table<'_> {
         }
     }
 
-    /// A key that has to be there is not.
+    /// The error for a key that must be there and is not.
     pub(super) fn missing(&self, key: &'static str, rule: &'static str) -> ConfigError {
         ConfigError::Missing {
             path: self.source.path.to_owned(),

@@ -58,7 +58,7 @@ pub(crate) async fn serve(
     let tell = matches!(ended, Ok(End::Impatient(Farewell::TooSlow))) && gbs.watch.owes_body();
     let mut stream = gbs.connection.into_parts().io.into_inner();
     if tell {
-        // Past hyper, which has not begun to answer: whoever would is waiting for the body.
+        // Around hyper, which cannot answer yet: the request's handler waits for the body.
         let told = stream.write_all(TOO_SLOW);
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, told).await;
     }
@@ -80,7 +80,7 @@ struct Gbs {
 enum End {
     /// One of the two had no more to say.
     Done,
-    /// The client tried our patience.
+    /// The client was too slow, or idle for too long.
     Impatient(Farewell),
 }
 
@@ -119,7 +119,7 @@ fn builder() -> Builder {
     builder
         // The head of a request is in memory as a whole; bodies pass in pieces of this size.
         .max_buf_size(HEAD_LEN_MAX)
-        // `Patience` has an eye on heads, and tells them from idleness, which hyper does not.
+        // `Patience` tells a slow head from idleness, which hyper does not.
         .header_read_timeout(None);
     builder
 }

@@ -1,9 +1,9 @@
-//! What a refusal of the store is to a client of GBS.
+//! How a refusal of the store is told to a client of GBS.
 
 use bucketfs::{Answer, Refusal};
 use protocol::gbs::Rejection;
 
-/// The rejection that a refusal comes to.
+/// Translates a refusal.
 pub(super) fn rejection(refusal: &Refusal) -> Rejection {
     match refusal {
         Refusal::Full | Refusal::ReadOnly | Refusal::TooManyLeases => Rejection::NoSpace,
@@ -30,7 +30,7 @@ pub(super) fn rejection(refusal: &Refusal) -> Rejection {
     }
 }
 
-/// The rejection that an answer comes to which is not the one hoped for.
+/// Translates an answer that is not the one that the request has on success.
 ///
 /// # Panics
 ///

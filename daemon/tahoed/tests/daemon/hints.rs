@@ -227,8 +227,8 @@ async fn who_really_wants_a_new_store_or_another_one_gets_it() {
         fs::remove_dir_all(path).unwrap();
         fs::create_dir(path).unwrap();
     };
-    let sharesless = |path: &Path| fs::remove_dir_all(path.join("shares")).unwrap();
-    let changes: [&dyn Fn(&Path); 3] = [&gone, &empty, &sharesless];
+    let without_shares = |path: &Path| fs::remove_dir_all(path.join("shares")).unwrap();
+    let changes: [&dyn Fn(&Path); 3] = [&gone, &empty, &without_shares];
     for change in changes {
         let node = node().await;
         let directory = node.directory();
@@ -275,6 +275,90 @@ async fn a_journal_that_is_lost_or_damaged_can_be_given_up() {
         let share = share_of(directory.path()).await;
         assert_eq!(share.as_deref(), Some(&b"share"[..]));
     }
+}
+
+#[tokio::test]
+async fn a_small_file_of_the_store_that_is_lost_or_damaged_is_restored() {
+    let other = Node::new("");
+    let lost = |path: &Path| fs::remove_file(path).unwrap();
+    let damaged = |path: &Path| fs::write(path, "\u{1b}[2J").unwrap();
+    let changes: [&dyn Fn(&Path); 2] = [&lost, &damaged];
+    for change in changes {
+        let node = node().await;
+        let directory = node.directory();
+        change(&node.store().join("version"));
+        let said = complaint(["run", directory.path().to_str().unwrap()]);
+        assert!(
+            said.contains("the same in all stores of one layout"),
+            "{said}"
+        );
+        fs::copy(other.store().join("version"), node.store().join("version")).unwrap();
+        assert!(share_of(directory.path()).await.is_some());
+    }
+    let node = node().await;
+    let directory = node.directory();
+    damaged(&node.store().join("identifier"));
+    follow(
+        &complaint(["run", directory.path().to_str().unwrap()]),
+        "rm ",
+    );
+    assert!(share_of(directory.path()).await.is_some());
+}
+
+#[test]
+fn an_address_that_cannot_be_had_is_told_with_the_reason() {
+    let node = Node::new("");
+    let directory = node.directory();
+    let config = fs::read_to_string(directory.config_path()).unwrap();
+    // Of the block that is for documents.
+    let elsewhere = config.replace("127.0.0.1:0", "192.0.2.1:0");
+    fs::write(directory.config_path(), elsewhere).unwrap();
+    let said = complaint(["run", directory.path().to_str().unwrap()]);
+    assert!(
+        said.contains("no interface of this machine has that address"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_setting_of_tahoe_is_corrected_as_the_message_says() {
+    let (node, _) = adopting::node();
+    let path = node.path().to_str().unwrap();
+    let config = node.path().join("tahoe.cfg");
+    let text = fs::read_to_string(&config).unwrap();
+    let set = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from}");
+        fs::write(&config, text.replace(from, to)).unwrap();
+    };
+    let port = "tub.port = tcp:27341:interface=127.0.0.1";
+    for (from, to, words) in [
+        (port, "tub.port = listen:tor", "tahoed listens on TCP ports"),
+        (
+            "reserved_space = 1G",
+            "reserved_space = 1.5G",
+            "500M, 1G or 2GiB",
+        ),
+        (
+            "enabled = true",
+            "enabled = maybe",
+            "it has to be true or false",
+        ),
+        ("#storage_dir =", "storage_dir = ~/x", "an absolute path"),
+    ] {
+        set(from, to);
+        let said = complaint(["adopt", path]);
+        assert!(
+            said.contains(words) && said.contains("tahoe.cfg: ["),
+            "{said}"
+        );
+    }
+    set(port, "");
+    fs::write(node.path().join("client.port"), "listen:tor\n").unwrap();
+    let said = complaint(["adopt", path]);
+    assert!(said.contains("set tub.port in tahoe.cfg"), "{said}");
+    fs::write(&config, &text).unwrap();
+    let (code, said) = say(tahoed().args(["adopt", path]));
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]

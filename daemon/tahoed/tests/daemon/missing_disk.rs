@@ -73,7 +73,7 @@ async fn a_store_in_part_or_another_store_is_refused() {
         ("shares", "has lost its `shares`"),
         ("journal", "has lost its `journal`"),
         ("identifier", "has no identifier, and tahoed.toml says"),
-        ("version", "no file `version`"),
+        ("version", "and no file `version`"),
     ] {
         fs::rename(store.join(name), &aside).unwrap();
         let before = names(&store);
