@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     Malformed,
     /// A client reports that a share is corrupt.
     CorruptShare,
+    /// An upload was refused because there are too many.
+    TooManyUploads,
     /// A new share was refused for want of space.
     Full,
     /// A new share was refused because the store takes none.
@@ -39,13 +41,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::TurnedAway,
         Self::NotAccepted,
         Self::Handshake,
         Self::WrongSwissnum,
         Self::Malformed,
         Self::CorruptShare,
+        Self::TooManyUploads,
         Self::Full,
         Self::ReadOnly,
     ];
@@ -76,6 +79,7 @@ impl Count {
             Kind::WrongSwissnum => warn!(count, "more wrong swissnums in the last minute"),
             Kind::Malformed => info!(count, "more clients broke the protocol in the last minute"),
             Kind::CorruptShare => warn!(count, "more reports of corrupt shares in the last minute"),
+            Kind::TooManyUploads => warn!(count, "refused more uploads in the last minute"),
             Kind::Full => info!(
                 count,
                 "no new share was refused for a minute; so many were, as full"

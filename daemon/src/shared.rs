@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use bucketfs::{Answer, Durability, Refusal, Request, Status, StoreHandle};
+use bucketfs::{Answer, Durability, Limits as StoreLimits, Refusal, Request, Status, StoreHandle};
 use lafs::Swissnum;
 use protocol::{Welcome, limits};
 use rustls::ServerConfig;
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     /// From the store's last status.
     read_only: AtomicBool,
     space_free: AtomicU64,
+    uploads: AtomicUsize,
     /// A status is being asked for.
     asking: AtomicBool,
     /// When one was asked for last, in milliseconds since the start.
@@ -58,6 +59,7 @@ impl Shared {
             relaxed: status.durability == Durability::Relaxed,
             read_only: AtomicBool::new(status.read_only || status.failed),
             space_free: AtomicU64::new(status.available),
+            uploads: AtomicUsize::new(status.uploads),
             asking: AtomicBool::new(false),
             asked_ms: AtomicU64::new(0),
             started: Instant::now(),
@@ -108,17 +110,34 @@ impl Shared {
         match answer {
             Answer::Refused(Refusal::Full) => self.share_refused(Kind::Full),
             Answer::Refused(Refusal::ReadOnly) => self.share_refused(Kind::ReadOnly),
+            Answer::Refused(Refusal::TooManyUploads) => self.share_refused(Kind::TooManyUploads),
             _ => {}
         }
     }
 
-    /// Takes note that a new share was refused, because the store is full or read-only.
-    pub(crate) fn share_refused(&self, kind: Kind) {
+    /// Takes note that fewer shares of this size were allocated than a client asked for, which is
+    /// how GBS refuses them. They may also be under way already, which nobody needs to know.
+    pub(crate) fn allocated_fewer(self: &Arc<Self>, size: u64) {
+        let space = self.space();
+        if space.read_only {
+            self.share_refused(Kind::ReadOnly);
+        } else if space.uploads >= StoreLimits::ALLOCATIONS {
+            self.share_refused(Kind::TooManyUploads);
+        } else if space.free < size {
+            self.share_refused(Kind::Full);
+        }
+    }
+
+    /// Takes note that a new share was refused.
+    fn share_refused(&self, kind: Kind) {
         if !self.notices.note(kind, Instant::now()) {
             return;
         }
         match kind {
             Kind::ReadOnly => info!("refusing new shares: the store is read-only"),
+            Kind::TooManyUploads => {
+                warn!("refusing an upload: there are too many; more are counted")
+            }
             _ => warn!(
                 available = self.space_free.load(Ordering::Relaxed),
                 "refusing new shares: the free space is down to store.reserved_space"
@@ -146,6 +165,7 @@ impl Shared {
         Space {
             read_only: self.read_only.load(Ordering::Relaxed),
             free: self.space_free.load(Ordering::Relaxed),
+            uploads: self.uploads.load(Ordering::Relaxed),
         }
     }
 
@@ -167,6 +187,7 @@ impl Shared {
                 let read_only = status.read_only || status.failed;
                 shared.read_only.store(read_only, Ordering::Relaxed);
                 shared.space_free.store(status.available, Ordering::Relaxed);
+                shared.uploads.store(status.uploads, Ordering::Relaxed);
             }
             shared.asking.store(false, Ordering::Relaxed);
         });
@@ -202,6 +223,8 @@ pub(crate) struct Space {
     pub(crate) read_only: bool,
     /// So many bytes.
     pub(crate) free: u64,
+    /// Uploads in progress.
+    pub(crate) uploads: usize,
 }
 
 /// How old a status may be before it is asked for again: every client of GBS asks once a second.

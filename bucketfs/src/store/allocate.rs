@@ -172,7 +172,7 @@ impl Store {
                 share,
             };
             if self.parts.len() >= Limits::ALLOCATIONS {
-                tracing::warn!("as many uploads are allocated as the store keeps");
+                tracing::debug!("as many uploads are allocated as the store keeps");
                 break;
             }
             // Whoever owns the lock of a share that was not listed is storing it.

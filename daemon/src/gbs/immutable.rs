@@ -12,7 +12,6 @@ use protocol::limits::CHUNK_LEN_MAX;
 use super::answer::Answer;
 use super::intake::Intake;
 use super::refusal;
-use crate::notices::Kind;
 use crate::shared::Shared;
 
 /// Begins uploads, and renews the leases of what is held.
@@ -34,12 +33,8 @@ pub(super) async fn allocate_buckets(
     };
     match shared.store().ask(request).await {
         StoreAnswer::Allocated { held, allocated } => {
-            // A lack of space refuses nothing here: fewer are allocated.
-            let space = shared.space();
-            match allocated.len() < count.saturating_sub(held.len()) {
-                true if space.read_only => shared.share_refused(Kind::ReadOnly),
-                true if space.free < size => shared.share_refused(Kind::Full),
-                _ => {}
+            if allocated.len() < count.saturating_sub(held.len()) {
+                shared.allocated_fewer(size);
             }
             let answer = AllocateAnswer {
                 already_have: held,

@@ -87,7 +87,7 @@ struct Init {
     #[arg(long, default_value_t = PORT_DEFAULT)]
     port: u16,
     /// An address to listen on instead, with its port; may be repeated
-    #[arg(long, conflicts_with = "port", value_name = "ADDRESS:PORT")]
+    #[arg(long, conflicts_with = "port", value_name = "ADDRESS:PORT", value_parser = address)]
     listen: Vec<SocketAddr>,
     /// Where clients are told to connect; may be repeated [default: this machine's name]
     #[arg(long, alias = "host", value_name = "HOST[:PORT]")]
@@ -263,8 +263,14 @@ fn usage(kind: ErrorKind, error: &dyn std::fmt::Display) -> ! {
     Arguments::command().error(kind, error).exit()
 }
 
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    let rule = "it must be an address and a port, such as 0.0.0.0:3457 or [::]:3457";
+    text.parse().map_err(|_| rule)
+}
+
 fn journal_size(text: &str) -> Result<ByteSize, String> {
-    config::journal_size(text).ok_or_else(|| config::JOURNAL_SIZE_RULE.to_owned())
+    let rule = || format!("it must be {}", config::JOURNAL_SIZE_RULE);
+    config::journal_size(text).ok_or_else(rule)
 }
 
 fn adopt(node: &Path, directory: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {

@@ -414,6 +414,35 @@ fn a_port_that_nobody_knows_is_asked_for() {
     assert_eq!(say(tahoed().arg("nurl").arg(&path)).0, Some(0));
 }
 
+// "invalid socket address syntax" says neither what an address is nor that it needs a port.
+#[test]
+fn an_option_that_makes_no_sense_is_told_with_what_would_do() {
+    let temporary = TempDir::new().unwrap();
+    let path = temporary.path().join("node");
+    for (option, wrong, words) in [
+        (
+            "--listen",
+            "localhost",
+            "an address and a port, such as 0.0.0.0:3457",
+        ),
+        (
+            "--listen",
+            "127.0.0.1",
+            "an address and a port, such as 0.0.0.0:3457",
+        ),
+        ("--port", "99999", "0..=65535"),
+        ("--location", "a b", "HOST or HOST:PORT"),
+        ("--journal-size", "1K", "a size from \"1MiB\" to \"4GiB\""),
+        ("--layout", "flat", "two-level, one-level"),
+    ] {
+        let mut init = tahoed();
+        let (code, said) = say(init.arg("init").arg(&path).args([option, wrong]));
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(words), "{option} {wrong}: {said}");
+        assert!(!path.exists());
+    }
+}
+
 #[test]
 fn a_key_is_corrected_as_the_message_says() {
     for (text, wrong, right) in [
