@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,12 +14,14 @@ use protocol::limits::BACKLOG;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::adopt::process;
+use crate::code_pages::CodePages;
 use crate::config::{Config, Memory, Names};
 use crate::crew::{Crews, Job};
 use crate::directory::Directory;
@@ -29,7 +31,7 @@ use crate::notices::Kind;
 use crate::operator::Operator;
 use crate::shared::{Peer, Shared};
 use crate::store_place::{CheckError, Claim};
-use crate::{code_pages, descriptors, file_system, store, store_place};
+use crate::{descriptors, file_system, store, store_place};
 
 /// A daemon whose store is open and whose addresses are taken, but that serves nobody yet.
 pub(crate) struct Daemon {
@@ -220,12 +222,8 @@ impl Serving {
         let mut crews = Crews::start(limits.threads, &shared).map_err(system("start a thread"))?;
         let turned_away = Arc::new(Semaphore::new(turned_away_max));
 
+        let mut code_pages = CodePages::new(memory.release_code_pages);
         tokio::pin!(stop);
-        if memory.release_code_pages {
-            code_pages::give_back();
-        }
-        // Set while something has happened since memory was last given back.
-        let mut quiet = Some(Box::pin(sleep(QUIET)));
         loop {
             let accept = poll_fn(|context| {
                 let mut ready = listeners
@@ -233,53 +231,29 @@ impl Serving {
                     .map(|listener| listener.poll_accept(context));
                 ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
             });
-            let socket = tokio::select! {
+            let accepted = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                () = crews.reap() => None,
-                accepted = accept => match accepted {
-                    Ok((socket, _)) => Some(socket),
-                    Err(error) => {
-                        pause(&shared, &error).await;
-                        continue;
-                    }
-                },
-                () = due(quiet.as_mut()), if memory.release_code_pages => {
-                    code_pages::give_back();
-                    quiet = None;
+                () = crews.reap() => {
+                    code_pages.postpone();
                     continue;
                 }
+                accepted = accept => accepted,
+                () = code_pages.release() => continue,
             };
-            let at = Instant::now() + QUIET;
-            match &mut quiet {
-                Some(quiet) => quiet.as_mut().reset(at),
-                None => quiet = Some(Box::pin(sleep_until(at))),
+            code_pages.postpone();
+            match accepted {
+                Ok((socket, _)) => {
+                    if let Some((permit, is_turned_away)) = admit(&shared, &turned_away, &socket) {
+                        crews.take(Job {
+                            socket,
+                            permit,
+                            is_turned_away,
+                        });
+                    }
+                }
+                Err(error) => pause(&shared, &error).await,
             }
-            let Some(socket) = socket else {
-                continue;
-            };
-            let (permit, is_turned_away) = match Arc::clone(shared.served()).try_acquire_owned() {
-                Ok(permit) => (permit, false),
-                Err(_) => match Arc::clone(&turned_away).try_acquire_owned() {
-                    Ok(permit) => (permit, true),
-                    // Not even that: the socket is closed without a word.
-                    Err(_) => continue,
-                },
-            };
-            if is_turned_away
-                && shared
-                    .notices()
-                    .note(Kind::TurnedAway, Instant::now().into_std())
-            {
-                let peer = Peer::of(&socket);
-                let connections = limits.connections;
-                warn!(%peer, connections, "turned a client away: there are as many connections as may be");
-            }
-            crews.take(Job {
-                socket,
-                permit,
-                is_turned_away,
-            });
         }
         drop(listeners);
         info!("stopping");
@@ -288,12 +262,23 @@ impl Serving {
     }
 }
 
-/// Waits for a timer that may not be set.
-async fn due(timer: Option<&mut Pin<Box<Sleep>>>) {
-    match timer {
-        Some(timer) => timer.await,
-        None => std::future::pending().await,
+/// Gives a connection its permit, and whether it only lets the client be told that there are too
+/// many. `None`: not even that, and the socket is closed without a word.
+fn admit(
+    shared: &Shared,
+    turned_away: &Arc<Semaphore>,
+    socket: &TcpStream,
+) -> Option<(OwnedSemaphorePermit, bool)> {
+    if let Ok(permit) = Arc::clone(shared.served()).try_acquire_owned() {
+        return Some((permit, false));
     }
+    let now = Instant::now().into_std();
+    if shared.notices().note(Kind::TurnedAway, now) {
+        let (peer, connections) = (Peer::of(socket), shared.limits().connections);
+        warn!(%peer, connections, "turned a client away: there are as many connections as may be");
+    }
+    let permit = Arc::clone(turned_away).try_acquire_owned();
+    permit.ok().map(|permit| (permit, true))
 }
 
 /// Waits a little after a connection could not be accepted: mostly for want of descriptors, which
@@ -339,9 +324,6 @@ fn listen(address: SocketAddr) -> Result<Option<TcpListener>, RunError> {
         }),
     }
 }
-
-/// How long no connection has begun or ended when memory is given back.
-const QUIET: Duration = Duration::from_secs(2);
 
 /// How long nothing is accepted after accepting failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
