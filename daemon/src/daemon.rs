@@ -25,11 +25,12 @@ use crate::code_pages::CodePages;
 use crate::config::{Config, Memory, Names};
 use crate::crew::{Crews, Job};
 use crate::directory::Directory;
-use crate::error::{RunError, StoreFault};
+use crate::error::RunError;
 use crate::identity::Identity;
 use crate::notices::Kind;
 use crate::operator::Operator;
 use crate::shared::{Peer, Shared};
+use crate::store_fault::StoreFault;
 use crate::store_place::{CheckError, Claim};
 use crate::{descriptors, file_system, store, store_place};
 

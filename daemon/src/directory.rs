@@ -244,8 +244,11 @@ pub(crate) fn read_small(path: &Path) -> io::Result<String> {
 
 fn read_text(file: File) -> io::Result<String> {
     let mut text = String::new();
-    file.take(FILE_SIZE_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    let len = file.take(FILE_SIZE_MAX + 1).read_to_string(&mut text)?;
+    match lafs::num::size(len) > FILE_SIZE_MAX {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(text),
+    }
 }
 
 fn unreadable(path: &Path, error: io::Error) -> DirectoryError {
@@ -360,6 +363,17 @@ mod tests {
             1,
             "nothing is left behind"
         );
+    }
+
+    // Half of a configuration would be another one.
+    #[test]
+    fn a_file_that_is_far_too_large_is_not_read_in_part() {
+        let temporary = tempfile::tempdir().unwrap();
+        let directory = Directory::new(temporary.path());
+        let comments = "# x\n".repeat(1 << 18) + "listen = ['127.0.0.1:0']\n";
+        fs::write(directory.config_path(), comments).unwrap();
+        let error = directory.config().unwrap_err();
+        assert!(error.to_string().contains("file too large"), "{error}");
     }
 
     // As ssh has it with its keys.

@@ -8,9 +8,10 @@ use lafs::Swissnum;
 
 use crate::config::{self, Choices, Names};
 use crate::directory::{Directory, create_directory, create_file};
-use crate::error::{InitError, StoreFault};
+use crate::error::InitError;
 use crate::identity::Identity;
 use crate::store;
+use crate::store_fault::StoreFault;
 
 /// What was made.
 #[derive(Clone, Debug, PartialEq, Eq)]

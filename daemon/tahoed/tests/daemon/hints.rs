@@ -211,6 +211,20 @@ fn a_node_of_tahoe_is_adopted_and_not_made() {
     let (code, said) = say(tahoed().args(["adopt", path]));
     assert_eq!(code, Some(0), "{said}");
 
+    // Its store is not for another server to take.
+    let (node, _) = adopting::node();
+    let temporary = TempDir::new().unwrap();
+    let other = temporary.path().join("other");
+    let store = node.path().join("storage");
+    let said = complaint([
+        "init",
+        other.to_str().unwrap(),
+        "--store",
+        store.to_str().unwrap(),
+    ]);
+    assert!(!store.join("lock").exists());
+    follow(&said, "tahoed adopt");
+
     let (node, _) = adopting::node();
     let pidfile = node.path().join("running.process");
     fs::write(&pidfile, format!("{} 1.5\n", std::process::id())).unwrap();
