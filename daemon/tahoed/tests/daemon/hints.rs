@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::adopting;
 use crate::client::{Client, bucket};
-use crate::node::{Node, start, tahoed};
+use crate::node::{Node, localise, start, tahoed};
 
 /// Exit code and everything that is said.
 fn say(command: &mut Command) -> (Option<i32>, String) {
@@ -46,19 +46,6 @@ fn follow(said: &str, begin: &str) {
     shell.arg("-c").arg(command).env("PATH", path);
     let (code, done) = say(&mut shell);
     assert_eq!(code, Some(0), "{command}: {done}");
-}
-
-/// Has a server that `init` made listen on loopback alone.
-fn localise(directory: &Path) {
-    let path = directory.join("tahoed.toml");
-    let text = fs::read_to_string(&path).unwrap();
-    let lines = text
-        .lines()
-        .map(|line| match line.starts_with("listen = ") {
-            true => "listen = ['127.0.0.1:0']\n".to_owned(),
-            false => format!("{line}\n"),
-        });
-    fs::write(&path, lines.collect::<String>()).unwrap();
 }
 
 /// A node that holds one share and has stopped.

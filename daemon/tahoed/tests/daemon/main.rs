@@ -7,6 +7,7 @@
 mod adopting;
 mod client;
 mod crashing;
+mod documents;
 mod gbs;
 mod hints;
 mod hostile;

@@ -178,6 +178,19 @@ impl Drop for Running {
     }
 }
 
+/// Has a server that `init` made listen on loopback alone.
+pub(crate) fn localise(directory: &Path) {
+    let path = directory.join("tahoed.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| match line.starts_with("listen = ") {
+            true => "listen = ['127.0.0.1:0']\n".to_owned(),
+            false => format!("{line}\n"),
+        });
+    fs::write(&path, lines.collect::<String>()).unwrap();
+}
+
 /// Starts the server in a directory and waits until it listens.
 pub(crate) fn start(directory: &Path) -> Running {
     wait_for(command(directory), directory)
