@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Text without control characters and of at most [`LEN_MAX`] characters.
+/// Text without control characters and of at most 200 characters.
 ///
 /// What does not print stands as an escape (`\n`, `\u{1b}`), and a long text is cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
