@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bucketfs::disk::EngineChoice;
-use bucketfs::{AskStatus, Config, Put, ShareKey, StartError, Status, StoreHandle, Stored};
+use bucketfs::{
+    AskStatus, Config, Put, ShareKey, StartError, Status, StoreHandle, StoreId, Stored,
+};
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex};
 use tokio::runtime::LocalOptions;
@@ -51,7 +53,9 @@ pub fn put_shares(
         .enable_all()
         .build_local(LocalOptions::default())
         .expect("a runtime needs three descriptors");
-    let (store, driver) = bucketfs::open(directory, engine, &Config::new([5; 32]))?;
+    let config = Config::new([5; 32]);
+    bucketfs::create(directory, &config, StoreId::new([5; 16]))?;
+    let (store, driver) = bucketfs::open(directory, engine, &config)?;
     Ok(runtime.block_on(async {
         let driver = tokio::task::spawn_local(driver.run());
         let load = put_all(&store, names, bytes, concurrency).await;

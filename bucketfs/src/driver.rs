@@ -22,10 +22,12 @@ use tokio::sync::oneshot;
 use crate::disk::{Completion, Engine, EngineChoice, EngineError, FLIGHT_MAX, Root, start_engine};
 use crate::error::OpenError;
 use crate::handle::{Inbox, Left, Message, StoreHandle};
+use crate::identifier::{Found, look};
+use crate::layout::VERSION;
 use crate::request::{Answer, DetachUpload, DropSpool, Now, Request, RequestId};
 use crate::store::{Config, Store};
 
-/// Opens the store in a directory, and makes it if there is none.
+/// Opens the store in a directory; [`crate::create()`] makes one.
 ///
 /// Blocks until the journal is replayed. The driver has to be run for the handle to be of use.
 ///
@@ -37,6 +39,15 @@ pub fn open(
     engine: EngineChoice,
     config: &Config,
 ) -> Result<(StoreHandle, Driver), StartError> {
+    // Before the directory is locked, which would leave a trace on a disk that is not the store's.
+    match look(path)? {
+        Found::Store(_) => {}
+        Found::NoDirectory | Found::NoStore => {
+            return Err(OpenError::Missing { name: VERSION }.into());
+        }
+        // Opening says it in detail.
+        Found::Part { .. } => {}
+    }
     open_at(path, engine, config, Clock::start())
 }
 
@@ -283,10 +294,10 @@ async fn signal(readiness: Option<&AsyncFd<OwnedFd>>) -> io::Result<()> {
 }
 
 /// The two clocks that the store reckons by.
-struct Clock(Box<dyn Fn() -> Now + Send>);
+pub(crate) struct Clock(Box<dyn Fn() -> Now + Send>);
 
 impl Clock {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let started = Instant::now();
         Self(Box::new(move || {
             let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -298,7 +309,7 @@ impl Clock {
         }))
     }
 
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         (self.0)()
     }
 }
@@ -311,6 +322,7 @@ mod tests {
     use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex};
 
     use super::*;
+    use crate::StoreId;
     use crate::container::{Container, expiration};
     use crate::layout::{Layout, ShareKey, Tree};
     use crate::request::{Put, Stored};
@@ -329,8 +341,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = Config::new([1; 32]);
         config.journal_size = Config::JOURNAL_SIZE_MIN;
-        let (store, driver) = open_at(directory.path(), EngineChoice::Pool, &config, clock)
-            .expect("a new store opens");
+        crate::create(directory.path(), &config, StoreId::new([7; 16])).expect("a store is made");
+        let (store, driver) =
+            open_at(directory.path(), EngineChoice::Pool, &config, clock).expect("the store opens");
         let key = ShareKey {
             storage_index: StorageIndex::new([1; 16]),
             share_number: ShareNumber::new(0),

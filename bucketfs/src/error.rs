@@ -1,5 +1,7 @@
 //! What can go wrong in a store, by what the caller can do about it.
 
+use std::path::PathBuf;
+
 pub use crate::disk::DiskError;
 use crate::disk::{EngineError, RootError, StorePath};
 use crate::layout::Layout;
@@ -44,6 +46,18 @@ pub enum OpenError {
         "the store's file `version` is not of this program; restore it from another store of the same format"
     )]
     MalformedVersion,
+    /// There is no store, or only part of one. One is made by [`crate::create()`] alone.
+    #[error("there is no store, or only part of one: `{name}` is missing")]
+    Missing {
+        /// What is missing.
+        name: &'static str,
+    },
+    /// The identifier file is not one.
+    #[error("{} does not hold a store's identifier; restore it from a backup", path.display())]
+    MalformedIdentifier {
+        /// The file.
+        path: PathBuf,
+    },
     /// The directory has shares or a journal, and no version file.
     #[error(
         "the directory has `{found}` and no file `version`: not a store of this program; adopt it if it is one of Tahoe-LAFS"
@@ -53,15 +67,13 @@ pub enum OpenError {
         found: &'static str,
     },
     /// A store with shares has lost a journal file, and with it perhaps acknowledged shares.
-    #[error(
-        "the store's `{path}` is missing; restore it, or let fsck make the store anew without it"
-    )]
+    #[error("the store's `{path}` is missing; restore it if you can")]
     JournalMissing {
         /// The file.
         path: StorePath,
     },
     /// A journal file is damaged in a place that no crash touches.
-    #[error("the store's `{path}` is damaged at byte {offset}: {damage}; run fsck")]
+    #[error("the store's `{path}` is damaged at byte {offset}: {damage}")]
     JournalDamaged {
         /// The file.
         path: StorePath,

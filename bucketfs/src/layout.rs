@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! version                        format version and layout
+//! identifier                     which store it is
 //! lock                           held by the daemon that has the store open
 //! journal/a, journal/b           the redo journal
 //! shares/...                     finished shares, as the layout has it
@@ -255,6 +256,10 @@ pub(crate) const JOURNAL_NEW: &str = "journal/new";
 pub(crate) const VERSION: &str = "version";
 /// The version file that is being made.
 pub(crate) const VERSION_NEW: &str = "version.new";
+/// The file that says which store it is.
+pub(crate) const IDENTIFIER: &str = "identifier";
+/// That file while it is being made.
+pub(crate) const IDENTIFIER_NEW: &str = "identifier.new";
 
 #[cfg(test)]
 mod tests {

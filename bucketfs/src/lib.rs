@@ -3,11 +3,12 @@
 //! [`Store`] decides: what is written, what must be synced before what, and when a share may be
 //! acknowledged. It is a state machine: requests and completions go in, [`disk::Operation`]s and
 //! answers come out, the time is an argument. A [`disk::Engine`] performs the operations, and a
-//! [`Driver`] carries things between them and whoever holds a [`StoreHandle`]. [`open`] makes all
-//! of it.
+//! [`Driver`] carries things between them and whoever holds a [`StoreHandle`]. [`open`] starts all
+//! of it on a store that [`create()`] or [`adopt()`] has made.
 
 mod adopt;
 pub mod container;
+mod create;
 pub mod disk;
 mod driver;
 mod durable;
@@ -15,6 +16,7 @@ mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
 mod handle;
+mod identifier;
 mod journal;
 mod layout;
 pub mod limits;
@@ -25,10 +27,12 @@ mod ticket;
 mod version;
 
 pub use adopt::adopt;
+pub use create::create;
 pub use driver::{Driver, StartError, open};
 pub use durable::Durability;
 pub use error::{AdoptError, Damage, DiskError, JournalDamage, OpenError, TooManyLeases};
 pub use handle::{Pending, Spool, StoreHandle, Upload};
+pub use identifier::{Found, StoreId, StoreIdError, identify, look};
 pub use layout::{Layout, ShareKey};
 pub use refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,

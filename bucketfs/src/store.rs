@@ -53,6 +53,7 @@ use advise::Advisories;
 use context::{Context, Machinery};
 use event::{Event, Machine};
 use lease::Leases;
+use open::{IfMissing, Opened};
 use publish::Publishing;
 use put::Puts;
 use ranged::RangedUploads;
@@ -88,7 +89,7 @@ struct Machines {
 
 // Opened.
 impl Store {
-    /// Opens the store that the engine works on, making it if there is none yet.
+    /// Opens the store that the engine works on.
     ///
     /// Blocks until what the journal holds is done and durable.
     ///
@@ -96,8 +97,24 @@ impl Store {
     ///
     /// [`OpenError`]; the journal is as it was, so that opening may be tried again.
     pub fn open(engine: &mut dyn Engine, config: &Config, now: Now) -> Result<Self, OpenError> {
-        let opened = open::open(engine, config, now)?;
-        Ok(Self {
+        let opened = open::open(engine, config, now, IfMissing::Refuse)?;
+        Ok(Self::begin(opened, now))
+    }
+
+    /// Makes a store where the engine works, or as much as is missing of one, and opens it.
+    ///
+    /// A journal that is missing in part may have held acknowledged shares, and is not made anew.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; it may be tried again.
+    pub fn create(engine: &mut dyn Engine, config: &Config, now: Now) -> Result<Self, OpenError> {
+        let opened = open::open(engine, config, now, IfMissing::Make)?;
+        Ok(Self::begin(opened, now))
+    }
+
+    fn begin(opened: Opened, now: Now) -> Self {
+        Self {
             context: opened.context,
             machines: Machines {
                 puts: Puts::default(),
@@ -112,7 +129,7 @@ impl Store {
                 spools: Spools::new(),
             },
             replayed: opened.replayed,
-        })
+        }
     }
 
     /// Makes the directory that the engine works on, with shares of Tahoe-LAFS in it, a store.

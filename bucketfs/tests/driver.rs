@@ -8,7 +8,7 @@ use bucketfs::disk::EngineChoice;
 use bucketfs::{
     Allocate, AskStatus, Config, Extent, Layout, OpenUpload, Opened, Put, RangeWritten, Read,
     ReadTestWrite, ShareChange, ShareKey, ShareKind, SharesRead, SlotWrite, Spool, StoreHandle,
-    Stored, Unavailable, Wanted, WriteRange, WriteRangeRefusal,
+    StoreId, Stored, Unavailable, Wanted, WriteRange, WriteRangeRefusal,
 };
 use bytes::Bytes;
 use lafs::{
@@ -28,7 +28,9 @@ fn with_store<F: Future<Output = ()>>(
         .enable_all()
         .build()
         .unwrap();
-    let (handle, driver) = bucketfs::open(directory, engine, &Config::new([7; 32])).unwrap();
+    let config = Config::new([7; 32]);
+    bucketfs::create(directory, &config, StoreId::new([7; 16])).unwrap();
+    let (handle, driver) = bucketfs::open(directory, engine, &config).unwrap();
     LocalSet::new().block_on(&runtime, async {
         let driver = tokio::task::spawn_local(driver.run());
         client(handle.clone()).await;
@@ -194,8 +196,9 @@ fn a_driver_that_nobody_can_ask_any_more_ends() {
         .enable_all()
         .build()
         .unwrap();
-    let (handle, driver) =
-        bucketfs::open(directory.path(), EngineChoice::Auto, &Config::new([7; 32])).unwrap();
+    let config = Config::new([7; 32]);
+    bucketfs::create(directory.path(), &config, StoreId::new([7; 16])).unwrap();
+    let (handle, driver) = bucketfs::open(directory.path(), EngineChoice::Auto, &config).unwrap();
     drop(handle);
     runtime.block_on(driver.run()).unwrap();
 }

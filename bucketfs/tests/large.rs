@@ -60,7 +60,7 @@ fn a_share_beyond_4_gib_is_read_and_leased() {
     };
     let mut config = Config::new([1; 32]);
     config.journal_size = Config::JOURNAL_SIZE_MIN;
-    let mut store = Store::open(&mut engine, &config, now).unwrap();
+    let mut store = Store::create(&mut engine, &config, now).unwrap();
 
     // A sparse file: written in full it would only test the patience of whoever waits.
     let storage_index = StorageIndex::new([1; 16]);
@@ -110,7 +110,7 @@ fn a_slot_beyond_4_gib_is_changed_in_place() {
     };
     let mut config = Config::new([1; 32]);
     config.journal_size = Config::JOURNAL_SIZE_MIN;
-    let mut store = Store::open(&mut engine, &config, now).unwrap();
+    let mut store = Store::create(&mut engine, &config, now).unwrap();
 
     let storage_index = StorageIndex::new([1; 16]);
     let bucket = directory

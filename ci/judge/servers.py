@@ -104,15 +104,10 @@ class Tahoed(Server):
     def make(cls, directory, port):
         """A new server with an empty store."""
         address = f"127.0.0.1:{port}"
-        output([cls.program, "init", directory, "--listen", address, "--location", address])
         # Ten servers on a disk that may be small and nearly full.
-        configure(
-            directory / "tahoed.toml",
-            {
-                '#reserved_space = "1G"': "reserved_space = 0",
-                '#journal_size = "64MiB"': 'journal_size = "8MiB"',
-            },
-        )
+        where = ["--listen", address, "--location", address, "--journal-size", "8MiB"]
+        output([cls.program, "init", directory, *where])
+        configure(directory / "tahoed.toml", {'#reserved_space = "1G"': "reserved_space = 0"})
         return cls(directory, port)
 
     @classmethod

@@ -2,7 +2,7 @@
 //!
 //! What clients know the node by stays as it is: the key and with it the NURL, the swissnum, the
 //! TubID, the server id and the place on the permuted ring. So do the shares, where they lie. All of
-//! Tahoe's files stay unchanged, so that Tahoe could go on with the node after this program was
+//! Tahoe's files stay unchanged, so that Tahoe can serve the node again after this program was
 //! stopped. What is made is `tahoed.toml`, `private/swissnum`, and what the store keeps beside its
 //! shares ([`bucketfs::adopt`]).
 
@@ -14,7 +14,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use bucketfs::Layout;
+use bucketfs::{Layout, StoreId};
 use lafs::Swissnum;
 use rustix::process::geteuid;
 
@@ -24,6 +24,7 @@ use crate::config::{self, Choices, NameError, Names, NodeId, Store};
 use crate::directory::{Directory, create_directory, create_file, read_small};
 use crate::error::Failed;
 use crate::identity::{Identity, IdentityError};
+use crate::printable::Printable;
 
 /// Takes over the node in `tahoe`, as `directory`, which is the same or a new one.
 ///
@@ -44,29 +45,33 @@ pub fn adopt(tahoe: &Path, directory: &Directory) -> Result<Adopted, AdoptError>
     }
     let swissnum = format!("{}\n", node.swissnum.as_str());
     ensure_fresh(&directory.swissnum_path(), &swissnum)?;
-    let mut store = node.store();
+    let mut store = node.choices.store.clone();
     let store_path = tahoe.join(&store.path);
     if !in_place {
         let failed = |error| Failed::new("find", &store_path, error);
         store.path = fs::canonicalize(&store_path).map_err(failed)?;
     }
-    let text = config::render(&node.choices, &node.names);
-    let text = config::with_store(&text, &store).ok_or(AdoptError::PathNotText {
-        path: store.path.clone(),
-    })?;
+    if store.path.to_str().is_none() {
+        return Err(AdoptError::PathNotText { path: store.path });
+    }
 
-    let mut seed = [0; 32];
+    let (mut seed, mut id) = ([0; 32], [0; StoreId::LEN]);
     getrandom::fill(&mut seed).map_err(|_| AdoptError::Random)?;
+    getrandom::fill(&mut id).map_err(|_| AdoptError::Random)?;
+    let fault = |error| AdoptError::Store {
+        path: store_path.clone(),
+        error,
+    };
     match bucketfs::adopt(&store_path, Layout::OneLevel, &bucketfs::Config::new(seed)) {
         // By an attempt that came no further.
         Ok(()) | Err(bucketfs::AdoptError::AlreadyAdopted) => {}
-        Err(error) => {
-            return Err(AdoptError::Store {
-                path: store_path,
-                error,
-            });
-        }
+        Err(error) => return Err(fault(error)),
     }
+    let id = bucketfs::identify(&store_path, StoreId::new(id));
+    store.id = Some(id.map_err(|error| fault(error.into()))?);
+    let mut choices = node.choices;
+    choices.store = store;
+    let text = config::render(&choices, &node.names).expect("the path of the store is text");
     if !in_place {
         create_directory(directory.path())?;
         create_directory(&directory.private_path())?;
@@ -80,7 +85,7 @@ pub fn adopt(tahoe: &Path, directory: &Directory) -> Result<Adopted, AdoptError>
     })
 }
 
-/// What came of it.
+/// What was taken over, and what was not.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Adopted {
     /// The store that is served as it lies.
@@ -96,9 +101,6 @@ struct TahoeNode {
     names: Names,
     swissnum: Swissnum,
     choices: Choices,
-    storage_dir: PathBuf,
-    reserved_space: config::ByteSize,
-    read_only: bool,
     warnings: Vec<Warning>,
 }
 
@@ -148,8 +150,8 @@ impl TahoeNode {
         if location.is_empty() {
             warnings.push(Warning::NoLocation);
         }
-        if introducers(path) {
-            warnings.push(Warning::Introducer);
+        if introducers(path)? {
+            warnings.push(Warning::Introducer { place: INTRODUCERS });
         }
         let (ours, owner) = (geteuid().as_raw(), owner(path)?);
         if ours != owner {
@@ -163,21 +165,15 @@ impl TahoeNode {
                 nickname,
                 listen,
                 location,
+                store: Store {
+                    path: storage_dir,
+                    reserved_space,
+                    read_only,
+                    ..Store::default()
+                },
             },
-            storage_dir,
-            reserved_space,
-            read_only,
             warnings,
         })
-    }
-
-    fn store(&self) -> Store {
-        Store {
-            path: self.storage_dir.clone(),
-            reserved_space: self.reserved_space,
-            read_only: self.read_only,
-            ..Store::default()
-        }
     }
 }
 
@@ -224,13 +220,17 @@ impl Furl {
     }
 }
 
-/// Whether the node told introducers of itself.
-fn introducers(path: &Path) -> bool {
-    let listed = |name| match fs::read_to_string(path.join(name)) {
-        Ok(text) => text.contains("furl:"),
-        Err(_) => false,
+/// Whether the node's list of introducers has any.
+fn introducers(path: &Path) -> Result<bool, Failed> {
+    let text = read_if_there(path, INTRODUCERS)?.unwrap_or_default();
+    let has_furl = |line: &str| {
+        let content = line.split('#').next().unwrap_or("").trim_start();
+        let content = content.trim_start_matches(['-', '{', ' ']);
+        content
+            .split_once("furl:")
+            .is_some_and(|(_, furl)| !furl.trim().is_empty())
     };
-    listed("private/introducers.yaml")
+    Ok(text.lines().any(has_furl))
 }
 
 /// The user whose node it is.
@@ -304,12 +304,15 @@ pub enum Warning {
     /// `debug_discard` is set.
     #[error("debug_discard: tahoed keeps what clients store")]
     Discard,
-    /// The node told an introducer of itself.
+    /// An introducer announced the node.
     #[error(
-        "private/introducers.yaml: tahoed tells no introducer of itself; give clients the output \
-         of `tahoed servers-yaml`"
+        "{place}: tahoed tells no introducer of itself; give clients the output of \
+         `tahoed servers-yaml`"
     )]
-    Introducer,
+    Introducer {
+        /// Where the introducer is named.
+        place: &'static str,
+    },
     /// The files that were made belong to another user than the node's.
     #[error(
         "the node belongs to user {owner}, and what was made now to user {ours}: change the owner \
@@ -323,10 +326,10 @@ pub enum Warning {
     },
     /// Part of `tub.port` is not TCP.
     #[error("tub.port: not listening on `{0}`")]
-    Endpoint(String),
+    Endpoint(Printable),
     /// Part of `tub.location` is not TCP.
     #[error("tub.location: clients are not told of `{0}`")]
-    Hint(String),
+    Hint(Printable),
     /// No location is left.
     #[error("tub.location: no place to tell clients was found; set `location` in tahoed.toml")]
     NoLocation,
@@ -353,7 +356,10 @@ pub enum AdoptError {
     )]
     Running(ProcessInTheWay),
     /// It was done before, or is in the way.
-    #[error("{} exists already, and is not replaced", path.display())]
+    #[error(
+        "{0} exists already, and is not replaced; to adopt the node anew, move it away first: mv {0} \
+         {0}.old", path.display()
+    )]
     Exists {
         /// What exists.
         path: PathBuf,
@@ -379,7 +385,7 @@ pub enum AdoptError {
         rule: &'static str,
     },
     /// Key and certificate cannot be used.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}; restore it from a backup", path.display())]
     Identity {
         /// The file.
         path: PathBuf,
@@ -387,7 +393,10 @@ pub enum AdoptError {
         error: IdentityError,
     },
     /// The fURL is none.
-    #[error("{} holds no fURL with a TubID and a swissnum", path.display())]
+    #[error(
+        "{} holds no fURL with a TubID and a swissnum (pb://TUBID@HOST:PORT/SWISSNUM); restore it \
+         from a backup", path.display()
+    )]
     Furl {
         /// The file.
         path: PathBuf,
@@ -416,7 +425,7 @@ pub enum AdoptError {
         path: PathBuf,
     },
     /// The path of the store cannot stand in a configuration.
-    #[error("the path {} is not text", path.display())]
+    #[error("the path {} is not text; name the store by another path", path.display())]
     PathNotText {
         /// The path.
         path: PathBuf,
@@ -436,6 +445,9 @@ pub enum AdoptError {
     #[error(transparent)]
     Failed(#[from] Failed),
 }
+
+/// Where a node of Tahoe-LAFS keeps the introducers that it knows.
+const INTRODUCERS: &str = "private/introducers.yaml";
 
 #[cfg(test)]
 mod tests;

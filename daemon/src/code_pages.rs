@@ -2,17 +2,62 @@
 //!
 //! The kernel maps 64 KiB of a program around every byte that it runs, and counts it as the
 //! process's memory for good. Starting runs through nearly all of the program, serving through a
-//! fifth of it. An idle server that gives the pages back has 2 MB instead of 6; what it runs again
-//! comes back from the page cache, in a few microseconds.
+//! fifth of it. What is given back and run again comes from the page cache, in a few microseconds.
+//! `memory.release_code_pages = false` turns it off; `docs/operations.md` has the figures.
 
 use std::fs;
 use std::io;
+use std::pin::Pin;
+use std::time::Duration;
 
 use rustix::mm::{Advice, madvise};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::trace;
 
+/// When pages are given back: at once, and each time that nothing has happened for a moment.
+pub(crate) struct CodePages {
+    is_on: bool,
+    /// Set while something has happened since pages were last given back.
+    quiet: Option<Pin<Box<Sleep>>>,
+}
+
+impl CodePages {
+    /// Begins after the start. `is_on`: as configured.
+    pub(crate) fn new(is_on: bool) -> Self {
+        if is_on {
+            give_back();
+        }
+        let mut pages = Self { is_on, quiet: None };
+        pages.postpone();
+        pages
+    }
+
+    /// Something has happened.
+    pub(crate) fn postpone(&mut self) {
+        let at = Instant::now() + QUIET;
+        match &mut self.quiet {
+            Some(quiet) => quiet.as_mut().reset(at),
+            None if self.is_on => self.quiet = Some(Box::pin(sleep_until(at))),
+            None => {}
+        }
+    }
+
+    /// Waits until nothing has happened for a moment, and gives pages back.
+    pub(crate) async fn release(&mut self) {
+        match &mut self.quiet {
+            Some(quiet) => quiet.await,
+            None => std::future::pending().await,
+        }
+        self.quiet = None;
+        give_back();
+    }
+}
+
+/// How long no connection has begun or ended when pages are given back.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// Gives back all pages of program code, and of other files that are mapped to be read.
-pub(crate) fn give_back() {
+fn give_back() {
     match mappings() {
         Ok(mappings) => mappings.into_iter().for_each(Mapping::give_back),
         // Without /proc the memory stays where it is, which harms nobody.
@@ -20,7 +65,7 @@ pub(crate) fn give_back() {
     }
 }
 
-/// A part of a file in our memory, none of which is a copy of our own.
+/// A mapped part of a file, of which we have changed nothing.
 #[derive(Debug, PartialEq, Eq)]
 struct Mapping {
     start: usize,
@@ -118,6 +163,22 @@ Anonymous:             0 kB
         assert_eq!(parse(""), []);
         assert_eq!(parse("zz-yy r-xp 0 0 7 x\nAnonymous: 0 kB"), []);
         assert_eq!(parse("9-8 r-xp 0 0 7 x\nAnonymous: 0 kB"), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_are_given_back_after_a_quiet_moment_and_not_at_all_when_turned_off() {
+        let mut pages = CodePages::new(true);
+        let start = Instant::now();
+        tokio::time::sleep(QUIET / 2).await;
+        pages.postpone();
+        pages.release().await;
+        assert_eq!(start.elapsed(), QUIET + QUIET / 2);
+        let again = tokio::time::timeout(100 * QUIET, pages.release());
+        assert!(again.await.is_err(), "once, until something happens");
+        let mut off = CodePages::new(false);
+        off.postpone();
+        let never = tokio::time::timeout(100 * QUIET, off.release());
+        assert!(never.await.is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
-use tracing::{debug, info};
+use tracing::debug;
 
 use crate::gbs;
 use crate::pipeline::Pipeline;
@@ -33,12 +33,12 @@ pub(crate) async fn serve(
         shaken = handshake => match shaken {
             Ok(Ok(Some(shaken))) => shaken,
             Ok(Ok(None)) => return,
-            Ok(Err(error)) => return debug!(%peer, %error, "TLS failed"),
-            Err(_) => return debug!(%peer, "TLS took too long"),
+            Ok(Err(error)) => return shared.notices().handshake_failed(peer, &error),
+            Err(_) => return shared.notices().handshake_failed(peer, &"it took too long"),
         },
         () = stop.clone().stopped() => return,
     };
-    debug!(%peer, ?protocol, "connected");
+    debug!(%peer, protocol = protocol.name(), "connected");
     // Boxed for the same reason: this future is only as large as the larger of the two.
     match protocol {
         Protocol::Gbs => Box::pin(gbs::serve(stream, shared, stop, due, turned_away)).await,
@@ -56,9 +56,8 @@ async fn handshake(
     let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
     let Some(protocol) = Protocol::of(&start.client_hello()) else {
         let peer = Peer::of(&start.io);
-        shared.refused().say(|more| {
-            info!(%peer, more, "closed: the client speaks no protocol of ours (ALPN)");
-        });
+        let error = "the client speaks no protocol of ours (ALPN)";
+        shared.notices().handshake_failed(peer, &error);
         return Ok(None);
     };
     let config = match protocol {

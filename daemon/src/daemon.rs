@@ -3,38 +3,44 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bucketfs::{AskStatus, Driver, StoreHandle};
+use bucketfs::{AskStatus, Driver, Status, StoreHandle, StoreId};
 use lafs::Swissnum;
-use lafs::nurl::Nurl;
-use protocol::limits::{BACKLOG, TURNED_AWAY_MAX};
+use protocol::limits::BACKLOG;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::adopt::process;
-use crate::config::{Config, Names};
-use crate::crew::{Crews, Job, runtime};
+use crate::code_pages::CodePages;
+use crate::config::{Config, Memory, Names};
+use crate::crew::{Crews, Job};
 use crate::directory::Directory;
 use crate::error::RunError;
 use crate::identity::Identity;
-use crate::shared::Shared;
-use crate::{code_pages, store};
+use crate::notices::Kind;
+use crate::operator::Operator;
+use crate::shared::{Peer, Shared};
+use crate::store_fault::StoreFault;
+use crate::store_place::{CheckError, Claim};
+use crate::{descriptors, file_system, store, store_place};
 
 /// A daemon whose store is open and whose addresses are taken, but that serves nobody yet.
-pub struct Daemon {
+pub(crate) struct Daemon {
     config: Config,
+    /// What connections may have of the process's descriptors.
+    share: descriptors::Share,
     identity: Identity,
     swissnum: Swissnum,
-    nurls: Vec<Nurl>,
     store: StoreHandle,
     driver: Driver,
     listeners: Vec<TcpListener>,
@@ -42,18 +48,14 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Reads the directory, opens the store, takes the addresses. Blocks while the store's journal
-    /// is replayed. Has to be followed by [`Self::run`] on the same thread.
+    /// Opens the store and listens. Blocks while the store's journal is replayed. The same thread must
+    /// call [`Self::run`] afterwards.
     ///
     /// # Errors
     ///
     /// [`RunError`]; nothing is changed by it.
-    pub fn start(directory: &Directory) -> Result<Self, RunError> {
-        let config = directory.config()?;
+    pub(crate) fn start(directory: &Directory, config: Config) -> Result<Self, RunError> {
         let (identity, swissnum) = (directory.identity()?, directory.swissnum()?);
-        for path in directory.exposed() {
-            warn!(path = %path.display(), "other users can read this secret; chmod 600 it");
-        }
         let store_path = directory.store_path(&config);
         // Of an adopted node: its own directory, or the one that its store lies in.
         for node in [Some(directory.path()), store_path.parent()]
@@ -64,12 +66,23 @@ impl Daemon {
                 return Err(RunError::TahoeRuns(found));
             }
         }
-        raise_descriptor_limit(config.limits.connections);
-        let mut seed = [0; 32];
+        let fault = |error| RunError::from(StoreFault::new(directory, &store_path, error));
+        let claim = store_place::check(directory, &config).map_err(|error| match error {
+            CheckError::Wrong(wrong) => Box::new(wrong).into(),
+            CheckError::Open(error) => fault(error.into()),
+        })?;
+        let share = descriptors::share_out(&config.limits)?;
+        let (mut seed, mut id) = ([0; 32], [0; StoreId::LEN]);
         getrandom::fill(&mut seed).map_err(|_| RunError::Random)?;
+        getrandom::fill(&mut id).map_err(|_| RunError::Random)?;
         let node_id = config.names.or(Names::of(&identity)).node_id;
         // The store first: its lock says best that this daemon runs already.
-        let (store, driver) = store::open(&store_path, &config.store, node_id, seed)?;
+        let opened = store::open(&store_path, &config.store, node_id, seed);
+        let (store, driver) = opened.map_err(fault)?;
+        file_system::warn_of(&store_path);
+        if claim == Claim::Unnamed {
+            store_place::name(directory, &config, StoreId::new(id));
+        }
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.extend(listen(*address)?);
@@ -82,14 +95,11 @@ impl Daemon {
             action: "ask for the address listened on",
             error,
         })?;
-        // Without a location there is nothing to tell, which is no reason not to serve.
-        let port = addresses.first().map(SocketAddr::port);
-        let nurls = directory.nurls(&config, port).unwrap_or_default();
         Ok(Self {
             config,
+            share,
             identity,
             swissnum,
-            nurls,
             store,
             driver,
             listeners,
@@ -98,15 +108,8 @@ impl Daemon {
     }
 
     /// The addresses listened on, with the ports that were free where port 0 was asked for.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
-    }
-
-    /// The NURLs to give to clients; they hold the swissnum.
-    #[must_use]
-    pub fn nurls(&self) -> &[Nurl] {
-        &self.nurls
     }
 
     /// Serves until `stop` is done, then finishes what is in flight.
@@ -114,36 +117,57 @@ impl Daemon {
     /// # Errors
     ///
     /// [`RunError::System`] if there are no threads or event queues to be had.
-    pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
-        let runtime = runtime().map_err(|error| RunError::System {
-            action: "make an event queue",
-            error,
-        })?;
+    pub(crate) fn run(
+        self,
+        runtime: &Runtime,
+        mut operator: Operator,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), RunError> {
         let Self {
             config,
+            share,
             identity,
             swissnum,
             store,
             driver,
             listeners,
             addresses,
-            ..
         } = self;
         runtime.block_on(async {
             let serve = async {
                 let Ok(status) = store.ask(AskStatus).await else {
                     return Ok(());
                 };
+                let addresses: Vec<_> = addresses.iter().map(SocketAddr::to_string).collect();
                 info!(
-                    addresses = ?addresses,
+                    addresses = addresses.join(" "),
                     engine = status.engine,
-                    durability = ?config.store.durability,
+                    durability = config.store.durability.name(),
                     replayed = status.replayed,
                     "serving"
                 );
-                let limits = config.limits;
+                say_space(&status);
+                let mut limits = config.limits;
+                limits.connections = share.connections;
                 let shared = Shared::new(store.clone(), swissnum, &identity, limits, &status);
-                let served = serve(listeners, Arc::new(shared), stop).await;
+                let shared = Arc::new(shared);
+                let served = {
+                    let serving = pin!(
+                        Serving {
+                            listeners,
+                            turned_away_max: share.turned_away,
+                            memory: config.memory,
+                            shared: Arc::clone(&shared),
+                        }
+                        .serve(stop)
+                    );
+                    tokio::select! {
+                        served = serving => served,
+                        never = operator.attend(&shared) => match never {},
+                        never = shared.notices().run() => match never {},
+                    }
+                };
+                shared.notices().say_counts(Instant::now().into_std());
                 store.shut_down().await;
                 served
             };
@@ -159,106 +183,118 @@ impl Daemon {
     }
 }
 
-/// Accepts connections until `stop`, then waits for those that are under way.
-async fn serve(
-    listeners: Vec<TcpListener>,
-    shared: Arc<Shared>,
-    stop: impl Future<Output = ()>,
-) -> Result<(), RunError> {
-    let system = |action| move |error| RunError::System { action, error };
-    let listeners: io::Result<Vec<_>> = listeners
-        .into_iter()
-        .map(tokio::net::TcpListener::from_std)
-        .collect();
-    let listeners = listeners.map_err(system("watch the sockets"))?;
-    let limits = *shared.limits();
-    let mut crews = Crews::start(limits.threads, &shared).map_err(system("start a thread"))?;
-    let served = Arc::new(Semaphore::new(limits.connections));
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
-
-    tokio::pin!(stop);
-    code_pages::give_back();
-    // Set while something has happened since memory was last given back.
-    let mut quiet = Some(Box::pin(sleep(QUIET)));
-    loop {
-        let accept = poll_fn(|context| {
-            let mut ready = listeners
-                .iter()
-                .map(|listener| listener.poll_accept(context));
-            ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
-        });
-        let socket = tokio::select! {
-            biased;
-            () = &mut stop => break,
-            () = crews.reap() => None,
-            accepted = accept => match accepted {
-                Ok((socket, _)) => Some(socket),
-                Err(error) => {
-                    pause(&shared, &error).await;
-                    continue;
-                }
-            },
-            () = due(quiet.as_mut()) => {
-                code_pages::give_back();
-                quiet = None;
-                continue;
-            }
-        };
-        let at = Instant::now() + QUIET;
-        match &mut quiet {
-            Some(quiet) => quiet.as_mut().reset(at),
-            None => quiet = Some(Box::pin(sleep_until(at))),
-        }
-        let Some(socket) = socket else {
-            continue;
-        };
-        let (permit, is_turned_away) = match Arc::clone(&served).try_acquire_owned() {
-            Ok(permit) => (permit, false),
-            Err(_) => match Arc::clone(&turned_away).try_acquire_owned() {
-                Ok(permit) => (permit, true),
-                // Not even that: the socket is closed without a word.
-                Err(_) => continue,
-            },
-        };
-        if is_turned_away {
-            shared.refused().say(|more| {
-                let most = limits.connections;
-                warn!(
-                    most,
-                    more, "turned a client away: as many connections as configured"
-                );
-            });
-        }
-        crews.take(Job {
-            socket,
-            permit,
-            is_turned_away,
-        });
+/// Says why no shares are taken, if none are.
+fn say_space(status: &Status) {
+    let (available, reserved) = (status.available, status.reserved);
+    if status.read_only {
+        info!("taking no new shares: store.read_only is set");
+    } else if available == 0 {
+        warn!(
+            reserved,
+            "taking no new shares: the free space is below store.reserved_space"
+        );
     }
-    drop(listeners);
-    info!("stopping");
-    crews.finish(limits.stop_timeout).await;
-    Ok(())
 }
 
-/// Waits for a timer that may not be set.
-async fn due(timer: Option<&mut Pin<Box<Sleep>>>) {
-    match timer {
-        Some(timer) => timer.await,
-        None => std::future::pending().await,
+/// Accepting connections, and what that needs.
+struct Serving {
+    listeners: Vec<TcpListener>,
+    turned_away_max: usize,
+    memory: Memory,
+    shared: Arc<Shared>,
+}
+
+impl Serving {
+    /// Accepts connections until `stop`, then waits for those that are under way.
+    async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+        let Self {
+            listeners,
+            turned_away_max,
+            memory,
+            shared,
+        } = self;
+        let system = |action| move |error| RunError::System { action, error };
+        let listeners: io::Result<Vec<_>> = listeners
+            .into_iter()
+            .map(tokio::net::TcpListener::from_std)
+            .collect();
+        let listeners = listeners.map_err(system("watch the sockets"))?;
+        let limits = *shared.limits();
+        let mut crews = Crews::start(limits.threads, &shared).map_err(system("start a thread"))?;
+        let turned_away = Arc::new(Semaphore::new(turned_away_max));
+
+        let mut code_pages = CodePages::new(memory.release_code_pages);
+        tokio::pin!(stop);
+        loop {
+            let accept = poll_fn(|context| {
+                let mut ready = listeners
+                    .iter()
+                    .map(|listener| listener.poll_accept(context));
+                ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
+            });
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                () = crews.reap() => {
+                    code_pages.postpone();
+                    continue;
+                }
+                accepted = accept => accepted,
+                () = code_pages.release() => continue,
+            };
+            code_pages.postpone();
+            match accepted {
+                Ok((socket, _)) => {
+                    if let Some((permit, is_turned_away)) = admit(&shared, &turned_away, &socket) {
+                        crews.take(Job {
+                            socket,
+                            permit,
+                            is_turned_away,
+                        });
+                    }
+                }
+                Err(error) => pause(&shared, &error).await,
+            }
+        }
+        drop(listeners);
+        info!("stopping");
+        crews.finish(limits.stop_timeout).await;
+        Ok(())
     }
+}
+
+/// Gives a connection its permit, and whether it only lets the client be told that there are too
+/// many. `None`: not even that, and the socket is closed without a word.
+fn admit(
+    shared: &Shared,
+    turned_away: &Arc<Semaphore>,
+    socket: &TcpStream,
+) -> Option<(OwnedSemaphorePermit, bool)> {
+    if let Ok(permit) = Arc::clone(shared.served()).try_acquire_owned() {
+        return Some((permit, false));
+    }
+    let now = Instant::now().into_std();
+    if shared.notices().note(Kind::TurnedAway, now) {
+        let (peer, connections) = (Peer::of(socket), shared.limits().connections);
+        warn!(%peer, connections, "turned a client away: there are as many connections as may be");
+    }
+    let permit = Arc::clone(turned_away).try_acquire_owned();
+    permit.ok().map(|permit| (permit, true))
 }
 
 /// Waits a little after a connection could not be accepted: mostly for want of descriptors, which
 /// others have to give back first.
 async fn pause(shared: &Shared, error: &io::Error) {
-    shared
-        .refused()
-        .say(|more| warn!(%error, more, "cannot accept a connection"));
+    if shared
+        .notices()
+        .note(Kind::NotAccepted, Instant::now().into_std())
+    {
+        warn!(%error, "cannot accept a connection");
+    }
     tokio::time::sleep(ACCEPT_PAUSE).await;
 }
 
-/// Takes an address; `None` if this machine has no such kind of address.
+/// Listens on an address; `None` if this machine has no addresses of that kind.
 fn listen(address: SocketAddr) -> Result<Option<TcpListener>, RunError> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
@@ -290,32 +326,5 @@ fn listen(address: SocketAddr) -> Result<Option<TcpListener>, RunError> {
     }
 }
 
-/// Lets the process have a descriptor for each connection, as far as the system does.
-fn raise_descriptor_limit(connections: usize) {
-    let wanted = lafs::num::size(connections.saturating_add(DESCRIPTORS_BESIDE_CONNECTIONS));
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= wanted) {
-        return;
-    }
-    let raised = Rlimit {
-        current: Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted))),
-        ..limit
-    };
-    let _ = setrlimit(Resource::Nofile, raised);
-    let current = getrlimit(Resource::Nofile).current;
-    if let Some(current) = current.filter(|current| *current < wanted) {
-        warn!(
-            current,
-            wanted, "few file descriptors: raise the limit (ulimit -n, LimitNOFILE=)"
-        );
-    }
-}
-
-/// How long no connection has begun or ended when memory is given back.
-const QUIET: Duration = Duration::from_secs(2);
-
 /// How long nothing is accepted after accepting failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// The store's files, rings, sockets and standard streams, with room to spare.
-const DESCRIPTORS_BESIDE_CONNECTIONS: usize = 400;

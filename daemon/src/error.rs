@@ -1,14 +1,20 @@
 //! Why the daemon cannot do what it was told: what happened, to what, and what to try.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bucketfs::StoreId;
 use lafs::SwissnumError;
 
 use crate::adopt::process::ProcessInTheWay;
-use crate::config::ConfigError;
+use crate::command::CommandLine;
+use crate::config::{ConfigError, Location};
+use crate::directory::Directory;
 use crate::identity::IdentityError;
+use crate::store_fault::StoreFault;
+use crate::store_place::WrongStore;
 
 /// A system call on a path failed.
 #[derive(Debug, thiserror::Error)]
@@ -32,16 +38,54 @@ impl Failed {
     }
 }
 
+/// What to do about a secret that is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy(pub(crate) CommandLine);
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command = &self.0;
+        write!(
+            f,
+            "restore it from a backup; without one, make a new server for the same shares, whose NURL \
+             every client needs: {command}"
+        )
+    }
+}
+
 /// The daemon's directory cannot be used as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
-    /// A file that `tahoed init` makes is not there.
-    #[error(
-        "{} is missing; make the directory with: tahoed init {}", path.display(), directory.display()
-    )]
+    /// There is no configuration.
+    #[error("there is no server in {}: it has no tahoed.toml; to make one: {remedy}", directory.display())]
     NotInitialised {
         /// The directory.
         directory: PathBuf,
+        /// What makes it.
+        remedy: CommandLine,
+    },
+    /// The configuration has no contents.
+    #[error(
+        "{} is empty, or all zeros as a crash may leave it; restore it from a backup, or make a new \
+         one, which keeps key, swissnum and shares: {remedy}", path.display()
+    )]
+    ConfigLost {
+        /// The file.
+        path: PathBuf,
+        /// What makes a new one.
+        remedy: CommandLine,
+    },
+    /// A store cannot be written into the configuration.
+    #[error("{} cannot be changed by a program; set id = \"{id}\" below [store] by hand", path.display())]
+    Unchangeable {
+        /// The file.
+        path: PathBuf,
+        /// What it is to say.
+        id: StoreId,
+    },
+    /// A file is not text.
+    #[error("{} is not a text in UTF-8; restore it from a backup", path.display())]
+    NotText {
         /// The file.
         path: PathBuf,
     },
@@ -50,26 +94,47 @@ pub enum DirectoryError {
     Failed(#[from] Failed),
     /// The configuration makes no sense.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] Box<ConfigError>),
+    /// Key or swissnum is missing.
+    #[error("{} is missing; {remedy}", path.display())]
+    SecretLost {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        remedy: Remedy,
+    },
+    /// A secret is none any more.
+    #[error("other users of this machine can read {}; make it yours alone: {remedy}", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// What makes it secret.
+        remedy: CommandLine,
+    },
     /// Key and certificate make no sense.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}; {remedy}", path.display())]
     Identity {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         error: IdentityError,
+        /// What to do.
+        remedy: Remedy,
     },
     /// The swissnum is none.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}; {remedy}", path.display())]
     Swissnum {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         error: SwissnumError,
+        /// What to do.
+        remedy: Remedy,
     },
     /// No NURL can be made.
     #[error(
-        "{} has no `location`; give it the name or address at which clients reach this machine", path.display()
+        "{} has no `location`; set it to the name or address at which clients reach this machine, \
+         such as location = [\"storage.example.org:3457\"]", path.display()
     )]
     NoLocation {
         /// The configuration.
@@ -77,9 +142,15 @@ pub enum DirectoryError {
     },
     /// No NURL can be made.
     #[error(
-        "a location has no port and the server listens on any free one; give one of them a port"
+        "{}: the server listens on any free port, so a location needs one: set it, such as location \
+         = [\"{location}:3457\"], or choose a port in `listen`", path.display()
     )]
-    NoPort,
+    NoPort {
+        /// The configuration.
+        path: PathBuf,
+        /// The location without a port.
+        location: Location,
+    },
 }
 
 /// `tahoed init` made nothing, or not everything.
@@ -87,18 +158,49 @@ pub enum DirectoryError {
 pub enum InitError {
     /// It was done before.
     #[error(
-        "{} exists already, and is not replaced; choose another directory, or `tahoed run` this one", path.display()
+        "there is a server in {} already, and nothing in it is replaced; to run it: {run}",
+        directory.display()
     )]
     Exists {
-        /// What exists.
-        path: PathBuf,
+        /// The directory.
+        directory: PathBuf,
+        /// What runs it.
+        run: CommandLine,
+    },
+    /// It is a node of Tahoe-LAFS.
+    #[error("{} is a node of Tahoe-LAFS; to take it over: {remedy}", directory.display())]
+    Tahoe {
+        /// The directory.
+        directory: PathBuf,
+        /// What takes it over.
+        remedy: CommandLine,
     },
     /// The parent is missing.
-    #[error("the directory above {} does not exist; make it first", path.display())]
+    #[error("there is no directory {}; to make it: {remedy}", path.display())]
     NoParent {
-        /// The directory to be made.
+        /// The directory above the one to be made.
+        path: PathBuf,
+        /// What makes it.
+        remedy: CommandLine,
+    },
+    /// No NURL could be made.
+    #[error(
+        "with port 0 nobody knows which port clients are to use: give each location one, as in \
+         --location HOST:PORT, or choose a --port"
+    )]
+    NoPort,
+    /// The path of the store cannot stand in a configuration.
+    #[error("the path {} is not text; name the store by another path", path.display())]
+    PathNotText {
+        /// The path.
         path: PathBuf,
     },
+    /// The store cannot be made.
+    #[error(transparent)]
+    Store(#[from] Box<StoreFault>),
+    /// What is there already cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// A file or directory could not be made.
     #[error(transparent)]
     Failed(#[from] Failed),
@@ -108,6 +210,31 @@ pub enum InitError {
     /// The system gave no randomness.
     #[error("no swissnum could be made: the system gave no randomness")]
     Random,
+}
+
+impl InitError {
+    pub(crate) fn exists(directory: &Directory) -> Self {
+        let directory = directory.path();
+        Self::Exists {
+            directory: directory.to_owned(),
+            run: CommandLine::new("tahoed", &[Path::new("run"), directory]),
+        }
+    }
+
+    pub(crate) fn tahoe(directory: &Directory) -> Self {
+        let directory = directory.path();
+        Self::Tahoe {
+            directory: directory.to_owned(),
+            remedy: CommandLine::new("tahoed", &[Path::new("adopt"), directory]),
+        }
+    }
+
+    pub(crate) fn no_parent(path: &Path) -> Self {
+        Self::NoParent {
+            path: path.to_owned(),
+            remedy: CommandLine::new("mkdir", &[Path::new("-p"), path]),
+        }
+    }
 }
 
 /// The daemon cannot run.
@@ -122,11 +249,28 @@ pub enum RunError {
          another program, remove that file", .0.process, .0.path.display()
     )]
     TahoeRuns(ProcessInTheWay),
+    /// The store is not the one that the configuration names, or is not there.
+    #[error(transparent)]
+    WrongStore(#[from] Box<WrongStore>),
     /// The store cannot be opened, or the disk not driven as configured.
     #[error(transparent)]
-    Store(#[from] bucketfs::StartError),
+    Store(#[from] Box<StoreFault>),
+    /// The process may open too few files.
+    #[error(
+        "the process may have only {limit} files open and needs {least} at least: raise the limit \
+         (ulimit -n {least}, or LimitNOFILE= of a systemd unit)"
+    )]
+    FewDescriptors {
+        /// What it may.
+        limit: u64,
+        /// What it needs.
+        least: u64,
+    },
     /// None of the addresses exists on this machine.
-    #[error("none of the addresses in `listen` is of a kind that this machine has")]
+    #[error(
+        "none of the addresses in `listen` is of a kind that this machine has; an IPv4 address such \
+         as 0.0.0.0:3457 will do almost everywhere"
+    )]
     NoAddress,
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}{}", listen_advice(error))]

@@ -16,7 +16,7 @@ pub(crate) struct Gathering {
 }
 
 impl Gathering {
-    /// Whether `len` bytes of output are to wait for more. `more`: the store has more PUTs.
+    /// Whether `len` bytes of output should wait for more. `more`: the store has more PUTs.
     pub(crate) fn holds(&mut self, now: Instant, len: usize, more: bool) -> bool {
         let until = *self.until.get_or_insert(now + GATHER_TIME);
         let holds = more && len < GATHER_LEN && now < until;
@@ -69,7 +69,7 @@ mod tests {
         assert!(gathering.holds(later, 8, true));
         assert_eq!(gathering.deadline(), Some(now + GATHER_TIME));
         assert!(!gathering.holds(now + GATHER_TIME, 8, true));
-        // What comes next has a time of its own.
+        // The next answer starts a new wait.
         assert!(gathering.holds(now + GATHER_TIME, 4, true));
     }
 

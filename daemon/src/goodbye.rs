@@ -1,4 +1,4 @@
-//! The end of a connection: our last words must arrive.
+//! The end of a connection: what was written last must arrive.
 
 use std::future::poll_fn;
 use std::io;

@@ -1,4 +1,4 @@
-//! The server's identity: a private key, and one self-signed certificate of it.
+//! The server's identity: a private key, and one self-signed certificate for it.
 //!
 //! Clients pin the hash of the public key and look at nothing else, so the certificate is whatever
 //! Tahoe's client accepts (reference: storage server, section 2.2) and may be as old as it likes.
@@ -114,16 +114,16 @@ pub enum IdentityError {
     #[error("no key could be made: the system gave no randomness")]
     Generate,
     /// No certificate in the file.
-    #[error("it holds no certificate in PEM; restore it from a backup")]
+    #[error("it holds no certificate in PEM")]
     NoCertificate,
     /// No private key in the file.
-    #[error("it holds no private key in PEM; restore it from a backup")]
+    #[error("it holds no private key in PEM")]
     NoKey,
     /// A key of a kind that TLS here cannot use.
     #[error("its private key is not one of P-256, P-384, Ed25519, or RSA of 2048 bits or more")]
     UnusableKey,
     /// The certificate is of another key.
-    #[error("its certificate is not of its private key; restore it from a backup")]
+    #[error("its certificate is not of its private key")]
     Mismatch,
 }
 

@@ -1,17 +1,20 @@
 //! A storage server: sockets, TLS, configuration.
 //!
 //! It carries things between the wire protocol ([`protocol`]) and the store ([`bucketfs`]), which
-//! decide. A daemon lives in a [`Directory`] that [`init`] makes; [`Daemon::start`] opens the store and the
-//! sockets, [`Daemon::run`] serves until told to stop. [`serve`] is all of it, as a process does it.
+//! decide. A daemon lives in a [`Directory`] that [`init()`] or [`adopt()`] makes; [`serve()`] opens
+//! its store and its sockets and serves until told to stop.
 
 mod adopt;
 mod code_pages;
+mod command;
 pub mod config;
 mod connection;
 mod crew;
 mod daemon;
+mod descriptors;
 mod directory;
 mod error;
+mod file_system;
 mod gathering;
 mod gbs;
 mod goodbye;
@@ -19,22 +22,30 @@ mod identity;
 mod init;
 mod limits;
 pub mod log;
+mod notices;
+mod operator;
 mod patience;
 mod pipeline;
+mod printable;
 mod serve;
 mod servers_yaml;
 mod shared;
+mod signals;
 mod store;
-mod throttle;
+mod store_fault;
+mod store_place;
 mod tls;
 mod work;
 
 pub use adopt::process::ProcessInTheWay;
 pub use adopt::{AdoptError, Adopted, Warning, adopt};
-pub use daemon::Daemon;
+pub use command::CommandLine;
 pub use directory::Directory;
-pub use error::{DirectoryError, Failed, InitError, RunError};
+pub use error::{DirectoryError, Failed, InitError, Remedy, RunError};
 pub use identity::{Identity, IdentityError};
-pub use init::init;
+pub use init::{Made, in_directory, init, set_store};
+pub use printable::Printable;
 pub use serve::serve;
 pub use servers_yaml::servers_yaml;
+pub use store_fault::StoreFault;
+pub use store_place::WrongStore;

@@ -1,7 +1,7 @@
 //! How long a peer may do nothing, or next to nothing, before its connection is closed.
 //!
-//! Takes the time as an argument. There are three kinds of waiting: for HELLO, for a peer that owes
-//! us the rest of a frame or has answers to take, and for a peer that wants nothing.
+//! Takes the time as an argument. There are three kinds of waiting: for HELLO; for a peer that has
+//! sent part of a frame or has answers to read; and for a peer that asks for nothing.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub(crate) struct Patience {
     owing: Option<Owing>,
 }
 
-/// A peer that could go on and should.
+/// A peer that it is the turn of.
 #[derive(Clone, Copy, Debug)]
 struct Owing {
     since: Instant,
@@ -33,18 +33,18 @@ struct Owing {
 /// What a connection looks like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sight {
-    /// HELLO was right.
+    /// HELLO had the right swissnum.
     pub(crate) admitted: bool,
     /// Bytes that passed so far, both ways.
     pub(crate) moved: u64,
-    /// The peer owes the rest of a frame, or has answers to take.
+    /// The peer must send the rest of a frame, or has answers to read.
     pub(crate) owing: bool,
     /// We are working for the peer.
     pub(crate) working: bool,
 }
 
 impl Patience {
-    /// With a connection whose HELLO is due at some time.
+    /// For a new connection whose HELLO must come by `hello_due`.
     pub(crate) fn new(limits: &Limits, hello_due: Instant, now: Instant) -> Self {
         Self {
             idle_timeout: limits.idle_timeout,

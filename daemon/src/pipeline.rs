@@ -65,6 +65,17 @@ enum End {
     Farewell,
 }
 
+impl End {
+    /// For the log.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "the client",
+            Self::Stop => "the server, which stops",
+            Self::Farewell => "the server",
+        }
+    }
+}
+
 impl Pipeline {
     /// Serves a connection on which TLS is done and HELLO is due at some time.
     pub(crate) async fn serve(
@@ -130,6 +141,9 @@ impl Pipeline {
             // A step only panics by a bug of ours, which is not to be carried on.
             let done = done.expect("a step neither panics nor is aborted");
             let (request, answer) = self.session.take_back(done);
+            if let Some(kind) = answer.refused_share() {
+                self.shared.share_refused(kind);
+            }
             self.work
                 .handle_answer(request, answer, &mut self.connection);
             moved = true;
@@ -303,7 +317,16 @@ impl Pipeline {
     async fn end(mut self, ended: io::Result<End>) {
         match &ended {
             Ok(end) => {
-                debug!(peer = %self.peer(), ?end, traffic = ?self.connection.traffic(), "closed")
+                let traffic = self.connection.traffic();
+                debug!(
+                    peer = %self.peer(),
+                    by = end.name(),
+                    frames_sent = traffic.frames_sent,
+                    bytes_sent = traffic.bytes_sent,
+                    frames_received = traffic.frames_received,
+                    bytes_received = traffic.bytes_received,
+                    "closed"
+                );
             }
             Err(error) => debug!(peer = %self.peer(), %error, "broken"),
         }
@@ -330,10 +353,10 @@ impl Pipeline {
     }
 
     fn log_violation(&self, violation: Violation) {
-        let peer = self.peer();
+        let (peer, notices) = (self.peer(), self.shared.notices());
         match violation {
-            Violation::WrongSwissnum => debug!(%peer, "refused: the swissnum is wrong"),
-            broken => debug!(%peer, %broken, "refused"),
+            Violation::WrongSwissnum => notices.wrong_swissnum(peer),
+            broken => notices.malformed(peer, &broken),
         }
     }
 

@@ -3,53 +3,63 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use tokio::signal::unix::{SignalKind, signal};
-use tracing::warn;
+use tracing::{info, warn};
 
+use crate::crew::runtime;
 use crate::daemon::Daemon;
 use crate::directory::Directory;
 use crate::error::RunError;
-use crate::log;
+use crate::operator::Operator;
+use crate::{log, signals};
 
-/// Serves `directory` until SIGTERM or SIGINT, then finishes what is in flight.
+/// Serves `directory` until SIGTERM, SIGINT or SIGQUIT, then finishes what is in flight.
 ///
 /// Once it serves, standard output has a line `listening on ADDRESS` for each address. The log goes
 /// to standard error.
 ///
 /// # Errors
 ///
-/// [`RunError`]: it could not start, or could not go on.
+/// [`RunError`]: it could not start, or not keep running.
 pub fn serve(directory: &Directory) -> Result<(), RunError> {
     // The log's own settings are in the configuration; until it is read, mistakes are printed.
-    log::start(directory.config()?.log);
-    let daemon = Daemon::start(directory)?;
+    let config = directory.config()?;
+    let level = log::start(config.log);
+    let system = |action| move |error| RunError::System { action, error };
+    let runtime = runtime().map_err(system("make an event queue"))?;
+    // Before the journal is replayed, which takes a moment: a signal that asks for something must
+    // not end the process. One that stops it may, until there is something to finish.
+    let signals = {
+        let _context = runtime.enter();
+        signals::watch_asked().map_err(system("watch for signals"))?
+    };
+    let operator = Operator {
+        signals,
+        directory: directory.clone(),
+        config: config.clone(),
+        level,
+    };
+    let daemon = Daemon::start(directory, config)?;
     let addresses = daemon.addresses().to_vec();
-    daemon.run(stop_signal(&addresses))
+    daemon.run(&runtime, operator, stop_signal(&addresses))
 }
 
-/// Says that it serves; is done on SIGTERM or SIGINT. On a second one the process ends.
+/// Says that it serves; is done when told to stop. When told again, the process ends.
 async fn stop_signal(addresses: &[SocketAddr]) {
-    let signals = signal(SignalKind::terminate())
-        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
-    // Only now, so that whoever has read it may stop us.
+    let signals = signals::watch_stop();
+    // Only now: whoever has read it may send a signal that stops us.
     announce(addresses);
-    let (mut terminate, mut interrupt) = match signals {
+    let mut signals = match signals {
         Ok(signals) => signals,
         Err(error) => {
             warn!(%error, "cannot watch for signals: SIGTERM will stop at once");
             return std::future::pending().await;
         }
     };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    let signal = signals.next().await;
+    info!(signal, "told to stop");
     notify(&sd_notify::NotifyState::Stopping);
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        signals.next().await;
         warn!("told twice: stopping at once; what was acknowledged is safe");
         std::process::exit(TOLD_TWICE);
     });

@@ -27,7 +27,7 @@ pub fn servers_yaml(
     if !config.nickname.is_empty() {
         lines.push(format!("      nickname: {}", quote(&config.nickname)));
     }
-    // The client takes the TubID from it, and asks nobody at the rest of it.
+    // The client takes the TubID from it and uses nothing else of it.
     let furl = format!("pb://{}@unused/unused", names.node_id);
     lines.push(format!("      anonymous-storage-FURL: {}", quote(&furl)));
     lines.push("      anonymous-storage-NURLs:".to_owned());
@@ -51,6 +51,7 @@ mod tests {
             nickname: "a \"b\": c".to_owned(),
             listen: vec!["127.0.0.1:4001".parse().unwrap()],
             location: vec!["a.example".parse().unwrap(), "[::1]:9".parse().unwrap()],
+            store: crate::config::Store::default(),
         };
         crate::init(&directory, &choices).unwrap();
         let config = directory.config().unwrap();
@@ -80,6 +81,7 @@ mod tests {
             nickname: String::new(),
             listen: vec!["127.0.0.1:4001".parse().unwrap()],
             location: Vec::new(),
+            store: crate::config::Store::default(),
         };
         crate::init(&directory, &choices).unwrap();
         let config = directory.config().unwrap();

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use bucketfs::limits as store_limits;
 use bucketfs::{AskStatus, Durability, Status, StoreHandle};
 use lafs::Swissnum;
 use protocol::{Welcome, limits};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+use tracing::{info, warn};
 
 use crate::config::Limits;
 use crate::identity::Identity;
-use crate::throttle::Throttle;
+use crate::notices::{Kind, Notices};
 use crate::tls;
 
 /// The store, the secrets, and the counts that bound all connections together.
@@ -29,14 +31,16 @@ pub(crate) struct Shared {
     /// From the store's last status.
     read_only: AtomicBool,
     space_free: AtomicU64,
+    uploads: AtomicUsize,
     /// A status is being asked for.
     asking: AtomicBool,
     /// When one was asked for last, in milliseconds since the start.
     asked_ms: AtomicU64,
     started: Instant,
     bytes_in_flight: AtomicUsize,
-    /// Lines about clients that are not served.
-    refused: Throttle,
+    /// A permit for each connection that may be served.
+    served: Arc<Semaphore>,
+    notices: Notices,
 }
 
 impl Shared {
@@ -56,11 +60,13 @@ impl Shared {
             relaxed: status.durability == Durability::Relaxed,
             read_only: AtomicBool::new(status.read_only || status.failed),
             space_free: AtomicU64::new(status.available),
+            uploads: AtomicUsize::new(status.uploads),
             asking: AtomicBool::new(false),
             asked_ms: AtomicU64::new(0),
             started: Instant::now(),
             bytes_in_flight: AtomicUsize::new(0),
-            refused: Throttle::new(),
+            served: Arc::new(Semaphore::new(limits.connections)),
+            notices: Notices::default(),
         }
     }
 
@@ -84,8 +90,50 @@ impl Shared {
         &self.limits
     }
 
-    pub(crate) fn refused(&self) -> &Throttle {
-        &self.refused
+    /// What peers cause, for the log.
+    pub(crate) fn notices(&self) -> &Notices {
+        &self.notices
+    }
+
+    /// Permits for connections that are served.
+    pub(crate) fn served(&self) -> &Arc<Semaphore> {
+        &self.served
+    }
+
+    /// How many connections are served now.
+    pub(crate) fn connections(&self) -> usize {
+        let free = self.served.available_permits();
+        self.limits.connections.saturating_sub(free)
+    }
+
+    /// Takes note that fewer shares of this size were allocated than a client asked for, which is
+    /// how GBS refuses them. They may also be under way already, which nobody needs to know.
+    pub(crate) fn allocated_fewer(self: &Arc<Self>, size: u64) {
+        let space = self.space();
+        if space.read_only {
+            self.share_refused(Kind::ReadOnly);
+        } else if space.uploads >= store_limits::ALLOCATIONS {
+            self.share_refused(Kind::TooManyUploads);
+        } else if space.free < size {
+            self.share_refused(Kind::Full);
+        }
+    }
+
+    /// Takes note that a new share was refused, and why.
+    pub(crate) fn share_refused(&self, kind: Kind) {
+        if !self.notices.note(kind, Instant::now()) {
+            return;
+        }
+        match kind {
+            Kind::ReadOnly => info!("refusing new shares: the store is read-only"),
+            Kind::TooManyUploads => {
+                warn!("refusing an upload: there are too many; more are counted")
+            }
+            _ => warn!(
+                available = self.space_free.load(Ordering::Relaxed),
+                "refusing new shares: the free space is down to store.reserved_space"
+            ),
+        }
     }
 
     /// What a new client is told.
@@ -108,6 +156,7 @@ impl Shared {
         Space {
             read_only: self.read_only.load(Ordering::Relaxed),
             free: self.space_free.load(Ordering::Relaxed),
+            uploads: self.uploads.load(Ordering::Relaxed),
         }
     }
 
@@ -129,6 +178,7 @@ impl Shared {
                 let read_only = status.read_only || status.failed;
                 shared.read_only.store(read_only, Ordering::Relaxed);
                 shared.space_free.store(status.available, Ordering::Relaxed);
+                shared.uploads.store(status.uploads, Ordering::Relaxed);
             }
             shared.asking.store(false, Ordering::Relaxed);
         });
@@ -164,6 +214,8 @@ pub(crate) struct Space {
     pub(crate) read_only: bool,
     /// So many bytes.
     pub(crate) free: u64,
+    /// Uploads in progress.
+    pub(crate) uploads: usize,
 }
 
 /// How old a status may be before it is asked for again: every client of GBS asks once a second.
@@ -194,12 +246,13 @@ impl StopSignal {
 
     /// Waits for it.
     pub(crate) async fn stopped(mut self) {
-        // A daemon that is gone has stopped.
+        // A daemon that has ended has stopped.
         let _ = self.0.wait_for(|stopped| *stopped).await;
     }
 }
 
 /// A peer, in a log line.
+#[derive(Clone, Copy)]
 pub(crate) struct Peer(Option<SocketAddr>);
 
 impl Peer {

@@ -27,6 +27,17 @@ pub(crate) fn open(
         config::IoEngine::Ring => EngineChoice::Ring,
         config::IoEngine::Pool => EngineChoice::Pool,
     };
+    let mut store = config(configured, seed);
+    store.node_id = *node_id.as_bytes();
+    match boot_id() {
+        Some(boot_id) => store.boot_id = boot_id,
+        None => tracing::warn!("{BOOT_ID} cannot be read: no upload outlasts this process"),
+    }
+    bucketfs::open(path, engine, &store)
+}
+
+/// The configuration of a store, in the store's own words.
+pub(crate) fn config(configured: &config::Store, seed: [u8; 32]) -> bucketfs::Config {
     let mut store = bucketfs::Config::new(seed);
     store.reserved = configured.reserved_space.0;
     store.read_only = configured.read_only;
@@ -35,7 +46,6 @@ pub(crate) fn open(
         config::Durability::Relaxed => Durability::Relaxed,
     };
     store.journal_size = configured.journal_size.0;
-    store.node_id = *node_id.as_bytes();
     store.container_version = match configured.container_version {
         config::ContainerVersion::One => Version::One,
         config::ContainerVersion::Two => Version::Two,
@@ -44,11 +54,7 @@ pub(crate) fn open(
         config::Layout::TwoLevel => Layout::TwoLevel,
         config::Layout::OneLevel => Layout::OneLevel,
     };
-    match boot_id() {
-        Some(boot_id) => store.boot_id = boot_id,
-        None => tracing::warn!("{BOOT_ID} cannot be read: no upload outlasts this process"),
-    }
-    bucketfs::open(path, engine, &store)
+    store
 }
 
 /// Which boot of the kernel this is.

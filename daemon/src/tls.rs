@@ -16,7 +16,7 @@ use crate::identity::Identity;
 /// HTTP by its name in ALPN.
 const HTTP: &[u8] = b"http/1.1";
 
-/// What a client's hello asks for.
+/// Which protocol a client's TLS hello asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// `tahoe-pipeline/1`.
@@ -26,6 +26,14 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
+    /// For the log.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pipeline => "pipeline",
+            Self::Gbs => "gbs",
+        }
+    }
+
     /// Chooses among what the client offers, preferring the pipeline; `None` if it offers neither.
     pub(crate) fn of(hello: &ClientHello<'_>) -> Option<Self> {
         let Some(offered) = hello.alpn() else {
@@ -71,7 +79,7 @@ fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    // The order of ours is by what this machine computes fastest.
+    // Our order begins with what this machine computes fastest.
     config.ignore_client_order = true;
     config
 }

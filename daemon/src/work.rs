@@ -14,8 +14,8 @@ mod upload;
 use std::collections::{HashMap, VecDeque};
 
 use bucketfs::{
-    LeaseOwner, Leased, OpenUpload, Put, PutRefusal, ReadRefusal, RenewLeases, RenewRefusal,
-    ShareKey, SharesRead, Stored,
+    CloseRefusal, LeaseOwner, Leased, OpenRefusal, OpenUpload, Put, PutRefusal, ReadRefusal,
+    RenewLeases, RenewRefusal, ShareKey, SharesRead, Stored, Unwritable, WriteRefusal,
 };
 use lafs::{ConnectionSecret, ShareNumber};
 use protocol::limits::READS_MAX;
@@ -25,6 +25,7 @@ use protocol::{HeldShare, RequestNumber};
 use self::read::Read;
 use self::upload::Upload;
 pub(crate) use self::upload::{UploadAnswer, UploadStep};
+use crate::notices::Kind;
 
 /// What is under way for one connection.
 #[derive(Debug, Default)]
@@ -65,6 +66,28 @@ pub(crate) enum StepAnswer {
     Upload(UploadAnswer),
     Read(Result<SharesRead, ReadRefusal>),
     Lease(Result<Leased, RenewRefusal>),
+}
+
+impl StepAnswer {
+    /// Why a new share was refused, if one was for a reason that the operator should know.
+    pub(crate) fn refused_share(&self) -> Option<Kind> {
+        match self {
+            Self::Put(Err(PutRefusal::ReadOnly))
+            | Self::Upload(UploadAnswer::Opened(Err(OpenRefusal::ReadOnly))) => {
+                Some(Kind::ReadOnly)
+            }
+            Self::Put(Err(PutRefusal::Unwritable(Unwritable::Full)))
+            | Self::Upload(
+                UploadAnswer::Opened(Err(OpenRefusal::Unwritable(Unwritable::Full)))
+                | UploadAnswer::Written(_, Err(WriteRefusal::Unwritable(Unwritable::Full)))
+                | UploadAnswer::Closed(Err(CloseRefusal::Unwritable(Unwritable::Full))),
+            ) => Some(Kind::Full),
+            Self::Upload(UploadAnswer::Opened(Err(OpenRefusal::TooManyUploads))) => {
+                Some(Kind::TooManyUploads)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Work {

@@ -74,15 +74,6 @@ impl Advisories {
     }
 
     fn advised(&mut self, cx: &mut Context, advice: Advice) {
-        let ShareKey {
-            storage_index,
-            share_number,
-        } = advice.key;
-        let kind = advice.kind.name();
-        let reason = shortened(&advice.reason);
-        tracing::warn!(
-            %storage_index, share = %share_number, kind, ?reason, "a client reports a corrupt share"
-        );
         if !self.may_write(cx.elapsed()) || cx.has_failed() {
             return cx.tell(advice.asker, ());
         }
@@ -195,14 +186,6 @@ impl Advice {
     }
 }
 
-/// What of a reason goes into the log.
-fn shortened(reason: &str) -> &str {
-    let fits = |(at, character): (usize, char)| Some(at + character.len_utf8());
-    let ends = reason.char_indices().filter_map(fits);
-    let end = ends.take_while(|end| *end <= LOGGED_LEN_MAX).last();
-    &reason[..end.unwrap_or(0)]
-}
-
 /// A time as Tahoe has it in names: ISO 8601 without colons.
 ///
 /// The store's clock has whole seconds. The digits behind them only tell reports apart.
@@ -242,9 +225,6 @@ const BURST: u32 = 32;
 /// After a burst, one report is kept in each of these.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Bytes of a reason in the log: what a person reads.
-const LOGGED_LEN_MAX: usize = 200;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,15 +242,5 @@ mod tests {
         ] {
             assert_eq!(time(unix, 7), expected);
         }
-    }
-
-    #[test]
-    fn a_reason_is_cut_between_characters() {
-        assert_eq!(shortened(""), "");
-        assert_eq!(shortened("short"), "short");
-        let long = "\u{e9}".repeat(150);
-        assert_eq!(shortened(&long).len(), 200);
-        let odd = format!("x{long}");
-        assert_eq!(shortened(&odd).len(), 199);
     }
 }

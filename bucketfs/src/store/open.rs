@@ -1,4 +1,4 @@
-//! How a store is opened, and made if it is new.
+//! How a store is opened, and how it is made.
 //!
 //! A new store comes to be in an order that tells how far it came: the version file is durable
 //! before the journal is made, and the journal before `shares`. So whoever finds `shares` without
@@ -97,14 +97,15 @@ pub(super) struct Opened {
     pub(super) replayed: u64,
 }
 
-/// Opens the store that the engine works on, making it if there is none yet.
+/// Opens the store that the engine works on.
 pub(super) fn open(
     engine: &mut dyn Engine,
     config: &Config,
     now: Now,
+    if_missing: IfMissing,
 ) -> Result<Opened, OpenError> {
     let mut opening = Opening::new(engine, config);
-    let tree = Tree::new(opening.find_or_make()?);
+    let tree = Tree::new(opening.find_or_make(if_missing)?);
     let Replayed {
         headers,
         count,
@@ -135,6 +136,13 @@ pub(super) fn open(
     })
 }
 
+/// What to do about a store that is not there, or only in part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum IfMissing {
+    Make,
+    Refuse,
+}
+
 /// What was done before the store could be believed.
 struct Replayed {
     headers: [FileHeader; 2],
@@ -162,8 +170,8 @@ impl<'a> Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Finds what is there, and makes what is not; returns with all of it durable.
-    fn find_or_make(&mut self) -> Result<Layout, OpenError> {
+    /// Finds what is there, and makes what is not if it may; returns with all of it durable.
+    fn find_or_make(&mut self, if_missing: IfMissing) -> Result<Layout, OpenError> {
         self.check_journal_size()?;
         let root = StorePath::root();
         let names = self.list(&root)?;
@@ -175,6 +183,8 @@ impl Opening<'_> {
             version::parse(&text.map_err(at(&path))?.1)?
         } else if let Some(found) = [SHARES, JOURNAL].into_iter().find(|name| has(name)) {
             return Err(OpenError::NotAStore { found });
+        } else if if_missing == IfMissing::Refuse {
+            return Err(OpenError::Missing { name: VERSION });
         } else {
             self.make_version(self.config.layout)?;
             self.config.layout
@@ -187,12 +197,19 @@ impl Opening<'_> {
             if self.exists(&path)? {
                 continue;
             }
-            if has(SHARES) {
+            // Whoever makes a store where all of the journal has gone knows what that means.
+            if has(SHARES) && (has(JOURNAL) || if_missing == IfMissing::Refuse) {
                 return Err(OpenError::JournalMissing { path });
+            }
+            if if_missing == IfMissing::Refuse {
+                return Err(OpenError::Missing { name: JOURNAL });
             }
             self.make_journal(&path, file)?;
         }
-        if !has(SHARES) {
+        if !has(SHARES) && if_missing == IfMissing::Refuse {
+            return Err(OpenError::Missing { name: SHARES });
+        }
+        if !has(SHARES) || !has(JOURNAL) {
             self.sync_directories(&[JOURNAL])?;
         }
         let incoming = StorePath::new(INCOMING);

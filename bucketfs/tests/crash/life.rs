@@ -106,7 +106,7 @@ pub(crate) fn live(
     config.layout = plan.layout;
     config.boot_id = BootId::new([plan.boot; 16]);
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
-    let store = match Store::open(&mut sim, &config, *now) {
+    let store = match Store::create(&mut sim, &config, *now) {
         Ok(store) => store,
         Err(_) if sim.has_crashed() || faulty => return Ok((sim.into_medium(), true)),
         Err(error) => return Err(Violation(format!("cannot open: {error}"))),

@@ -161,7 +161,7 @@ fn live(
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
     let mut config = config(plan.seed, plan.durability);
     config.node_id = NODE_ID;
-    let store = match Store::open(&mut sim, &config, *now) {
+    let store = match Store::create(&mut sim, &config, *now) {
         Ok(store) if !sim.has_crashed() => store,
         Err(error) if !sim.has_crashed() && !faulty => {
             return Err(Violation(format!("cannot open: {error}")));

@@ -69,7 +69,7 @@ impl Bench {
             elapsed: Duration::ZERO,
             unix: 1_700_000_000,
         };
-        let store = Store::open(&mut sim, config, now)?;
+        let store = Store::create(&mut sim, config, now)?;
         Ok(Self {
             store,
             sim,

@@ -1,7 +1,9 @@
 //! Directories that are no stores, or no longer, and what is said about each.
 
-use bucketfs::disk::sim::Medium;
-use bucketfs::{Config, Durability, JournalDamage, OpenError, Stored};
+use std::time::Duration;
+
+use bucketfs::disk::sim::{Faults, Medium, Sim};
+use bucketfs::{Config, Durability, JournalDamage, Now, OpenError, Store, Stored};
 
 use crate::bench::{Bench, config, disk};
 
@@ -26,6 +28,37 @@ fn change(medium: &mut Medium, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = medium.files()[path].clone();
     change(&mut bytes);
     medium.plant(path, &bytes);
+}
+
+// A disk that is not mounted must not become an empty store.
+#[test]
+fn opening_makes_nothing_of_a_store_that_is_not_there_or_only_in_part() {
+    let whole = Bench::new().shut_down().files();
+    let names = ["version", "journal", "shares"];
+    for (there, missing) in [(0, "version"), (1, "journal"), (2, "shares")] {
+        let mut medium = disk();
+        for (path, bytes) in &whole {
+            if names[..there].iter().any(|name| path.starts_with(name)) {
+                medium.plant(path, bytes);
+            }
+        }
+        let mut sim = Sim::new(medium, 1, Faults::default());
+        let before = sim.look(Medium::files);
+        let now = Now {
+            elapsed: Duration::ZERO,
+            unix: 1_700_000_000,
+        };
+        let Err(error) = Store::open(&mut sim, &config(), now) else {
+            panic!("it opens without `{missing}`");
+        };
+        assert!(
+            matches!(error, OpenError::Missing { name } if name == missing),
+            "{missing}: {error}"
+        );
+        assert_eq!(sim.look(Medium::files), before);
+        // Making it is another matter.
+        Bench::on(sim.into_medium(), &config()).unwrap();
+    }
 }
 
 #[test]

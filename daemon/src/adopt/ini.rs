@@ -24,7 +24,7 @@ impl Ini {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut ini = Self::default();
         let mut section: Option<&str> = None;
-        // The key whose value may go on, with its indentation.
+        // The key whose value the next line may continue, with its indentation.
         let mut open: Option<(String, usize)> = None;
         for (index, line) in text.lines().enumerate() {
             let fault = IniError { line: index + 1 };

@@ -1,7 +1,7 @@
 //! What `tahoe.cfg` says of a storage server (reference: storage server, section 5).
 //!
 //! Everything that would make an adopted server behave otherwise than the operator has written is
-//! either taken over, or refused, or said in a [`Warning`].
+//! either taken over, or refused, or told in a [`Warning`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::ini::Ini;
 use super::{AdoptError, Warning};
 use crate::config::{ByteSize, Location};
+use crate::printable::Printable;
 
 /// The settings that are taken over.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,6 +83,13 @@ impl Settings {
         {
             warnings.push(Warning::Plugins);
         }
+        if keys
+            .text("client", "introducer.furl")?
+            .is_some_and(|text| !text.is_empty())
+        {
+            let place = "[client] introducer.furl";
+            warnings.push(Warning::Introducer { place });
+        }
         Ok(Self {
             nickname: keys.text("node", "nickname")?.unwrap_or_default(),
             listen,
@@ -137,7 +145,7 @@ impl Keys<'_> {
         for endpoint in text.split(',').map(str::trim) {
             match listen_address(endpoint) {
                 Some(address) => addresses.push(address),
-                None => warnings.push(Warning::Endpoint(endpoint.to_owned())),
+                None => warnings.push(Warning::Endpoint(Printable::new(endpoint))),
             }
         }
         match addresses.is_empty() {
@@ -201,7 +209,7 @@ pub(super) fn locations(
         let place = hint.strip_prefix("tcp:").unwrap_or(hint);
         match place.parse::<Location>() {
             Ok(location) if location.port.is_some() => locations.push(location),
-            _ => warnings.push(Warning::Hint(hint.to_owned())),
+            _ => warnings.push(Warning::Hint(Printable::new(hint))),
         }
     }
     Ok(locations)
@@ -274,8 +282,8 @@ mod tests {
         )
         .unwrap();
         let expected = [
-            Warning::Endpoint("listen:tor".to_owned()),
-            Warning::Hint("tor:x.onion:1".to_owned()),
+            Warning::Endpoint(Printable::new("listen:tor")),
+            Warning::Hint(Printable::new("tor:x.onion:1")),
             Warning::Expiry,
             Warning::Foolscap,
             Warning::GridManager,

@@ -92,7 +92,8 @@ fn a_node_keeps_its_names_and_all_of_tahoes_files() {
     let nurl = directory.nurls(&config, None).unwrap().remove(0);
     assert_eq!(nurl.swissnum().as_str(), SWISSNUM);
     assert_eq!((nurl.host().as_str(), nurl.port()), ("localhost", 27341));
-    assert_eq!(directory.exposed(), Vec::<PathBuf>::new());
+    let found = bucketfs::look(&path.join("storage")).unwrap();
+    assert_eq!(found, bucketfs::Found::Store(config.store.id));
 }
 
 #[test]
@@ -148,7 +149,10 @@ fn a_node_that_runs_is_neither_adopted_nor_served() {
     fs::remove_file(&pidfile).unwrap();
     adopt(path, &directory).unwrap();
     fs::write(&pidfile, &running).unwrap();
-    let error = crate::Daemon::start(&directory).err().unwrap();
+    let config = directory.config().unwrap();
+    let error = crate::daemon::Daemon::start(&directory, config)
+        .err()
+        .unwrap();
     assert!(matches!(error, RunError::TahoeRuns(_)), "{error}");
 }
 
@@ -191,12 +195,51 @@ fn what_tahoe_found_out_by_itself_is_found_in_its_files() {
     .unwrap();
     let directory = Directory::new(path);
     let adopted = adopt(path, &directory).unwrap();
-    assert_eq!(adopted.warnings, [Warning::Introducer]);
+    let place = "private/introducers.yaml";
+    assert_eq!(adopted.warnings, [Warning::Introducer { place }]);
     let config = directory.config().unwrap();
     assert_eq!(config.listen, ["0.0.0.0:4711".parse().unwrap()]);
     assert_eq!(config.location[0].to_string(), "localhost:27341");
     let names = directory.names(&config).unwrap();
     assert_eq!(names.permutation_seed.to_string(), TUB_ID);
+}
+
+// A warning of what is not there teaches people to skip warnings.
+#[test]
+fn only_an_introducer_that_is_there_is_warned_of() {
+    for (name, text, place) in [
+        ("private/introducers.yaml", "introducers: {}\n", None),
+        (
+            "private/introducers.yaml",
+            "introducers: {}\n# a:\n#   furl: pb://x\n",
+            None,
+        ),
+        (
+            "private/introducers.yaml",
+            "introducers:\n  a:\n    furl: pb://x\n",
+            Some("private/introducers.yaml"),
+        ),
+        (
+            "private/introducers.yaml",
+            "introducers: {a: {furl: pb://x}}\n",
+            Some("private/introducers.yaml"),
+        ),
+        (
+            "tahoe.cfg",
+            "\n[client]\nintroducer.furl = pb://x\n",
+            Some("[client] introducer.furl"),
+        ),
+        ("tahoe.cfg", "\n[client]\nintroducer.furl =\n", None),
+    ] {
+        let temporary = node();
+        let path = temporary.path();
+        let before = fs::read_to_string(path.join(name)).unwrap_or_default();
+        let before = before.replace("[client]", "[once]");
+        fs::write(path.join(name), before + text).unwrap();
+        let adopted = adopt(path, &Directory::new(path)).unwrap();
+        let expected = place.map(|place| Warning::Introducer { place });
+        assert_eq!(adopted.warnings, Vec::from_iter(expected), "{name}: {text}");
+    }
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use lafs::nurl::Host;
-use serde::{Deserialize, Deserializer};
 
 /// A place that goes into a NURL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +54,6 @@ impl fmt::Display for Location {
             (true, None) => write!(f, "[{}]", self.host),
             (true, Some(port)) => write!(f, "[{}]:{port}", self.host),
         }
-    }
-}
-
-impl<'de> Deserialize<'de> for Location {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -9,8 +9,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use lafs::base32;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
 use sha1::Sha1;
 use sha2::Digest;
 
@@ -42,8 +40,7 @@ impl Names {
 }
 
 /// The names as the configuration gives them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GivenNames {
     /// The TubID.
     pub node_id: Option<NodeId>,
@@ -163,20 +160,7 @@ impl fmt::Debug for PermutationSeed {
     }
 }
 
-macro_rules! deserialize_from_text {
-    ($($name:ident),*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(D::Error::custom)
-            }
-        }
-    )*};
-}
-
-deserialize_from_text!(NodeId, ServerId, PermutationSeed);
-
-/// The text is no such name.
+/// The text is not a name of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not a TubID.

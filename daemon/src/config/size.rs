@@ -1,9 +1,6 @@
 //! Sizes as operators write them: `1G`, `500M`, `2GiB`, as in Tahoe's configuration.
 
-use std::fmt;
 use std::str::FromStr;
-
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// A number of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,36 +33,6 @@ impl FromStr for ByteSize {
         let number: u64 = digits.parse().map_err(|_| ByteSizeError)?;
         let size = number.checked_mul(base.pow(power)).ok_or(ByteSizeError)?;
         Ok(Self(size))
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumberOrText;
-
-        impl Visitor<'_> for NumberOrText {
-            type Value = ByteSize;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a size such as \"1G\" or a number of bytes")
-            }
-
-            fn visit_i64<E: Error>(self, value: i64) -> Result<ByteSize, E> {
-                u64::try_from(value)
-                    .map(ByteSize)
-                    .map_err(|_| E::custom(ByteSizeError))
-            }
-
-            fn visit_u64<E: Error>(self, value: u64) -> Result<ByteSize, E> {
-                Ok(ByteSize(value))
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<ByteSize, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-
-        deserializer.deserialize_any(NumberOrText)
     }
 }
 

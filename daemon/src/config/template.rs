@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::{Location, Names, Store};
+use super::{ByteSize, Layout, Location, Names, Store};
 
 /// The port of a server whose operator chose none.
 pub const PORT_DEFAULT: u16 = 3457;
@@ -17,38 +17,64 @@ pub struct Choices {
     pub listen: Vec<SocketAddr>,
     /// Where clients are told to connect.
     pub location: Vec<Location>,
+    /// The store. Its identifier is not chosen.
+    pub store: Store,
 }
 
-/// Returns the text of a configuration file with these choices, of a server with these names.
+/// Returns the text of a configuration file with these choices, of a server with these names;
+/// `None` if the path of the store is not text.
 #[must_use]
-pub fn render(choices: &Choices, names: &Names) -> String {
+pub fn render(choices: &Choices, names: &Names) -> Option<String> {
+    let store = &choices.store;
+    let layout = match store.layout {
+        Layout::TwoLevel => "two-level",
+        Layout::OneLevel => "one-level",
+    };
+    let id = match &store.id {
+        Some(id) => format!("id = {}", quote(&id.to_string())),
+        None => "# No store was made yet.".to_owned(),
+    };
     // The nickname last: it may hold anything, the other placeholders included.
-    TEMPLATE
+    let text = TEMPLATE
         .replace("{listen}", &list(&choices.listen))
         .replace("{location}", &list(&choices.location))
         .replace("{node_id}", &quote(&names.node_id.to_string()))
         .replace("{server_id}", &quote(&names.server_id.to_string()))
         .replace("{seed}", &quote(&names.permutation_seed.to_string()))
-        .replace("{nickname}", &quote(&choices.nickname))
+        .replace("{id}", &id)
+        .replace("{path}", &line("path", "storage", store.path.to_str()?))
+        .replace(
+            "{reserved_space}",
+            &size_line("reserved_space", "1G", store.reserved_space),
+        )
+        .replace(
+            "{read_only}",
+            match store.read_only {
+                true => "read_only = true",
+                false => "#read_only = false",
+            },
+        )
+        .replace(
+            "{journal_size}",
+            &size_line("journal_size", "64MiB", store.journal_size),
+        )
+        .replace("{layout}", &line("layout", "two-level", layout))
+        .replace("{nickname}", &quote(&choices.nickname));
+    Some(text)
 }
 
-/// Puts where the store is, its reserved space and whether it is read-only into the text of a
-/// configuration file that [`render`] made; `None` if its path is not text.
-pub(crate) fn with_store(text: &str, store: &Store) -> Option<String> {
-    let path = quote(store.path.to_str()?);
-    let replacements = [
-        (STORE_PATH, format!("path = {path}")),
-        (
-            RESERVED_SPACE,
-            format!("reserved_space = {}", store.reserved_space.0),
-        ),
-        (READ_ONLY, format!("read_only = {}", store.read_only)),
-    ];
-    let mut text = text.to_owned();
-    for (commented, line) in replacements {
-        text = text.replacen(&format!("\n{commented}\n"), &format!("\n{line}\n"), 1);
+/// A key with its value, in a comment if that is the default.
+fn line(key: &str, default: &str, value: &str) -> String {
+    let mark = if value == default { "#" } else { "" };
+    format!("{mark}{key} = {}", quote(value))
+}
+
+/// Likewise of a size.
+fn size_line(key: &str, default: &str, size: ByteSize) -> String {
+    match default.parse() == Ok(size) {
+        true => line(key, default, default),
+        false => format!("{key} = {}", size.0),
     }
-    Some(text)
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
@@ -75,13 +101,8 @@ pub(crate) fn quote(text: &str) -> String {
     quoted
 }
 
-/// Lines of the template that [`with_store`] replaces.
-const STORE_PATH: &str = r#"#path = "storage""#;
-const RESERVED_SPACE: &str = r#"#reserved_space = "1G""#;
-const READ_ONLY: &str = "#read_only = false";
-
-const TEMPLATE: &str = r#"# The configuration of this tahoed. It is read once, at start.
-# A key in a comment shows its default.
+const TEMPLATE: &str = r#"# The configuration of this tahoed. It is read at start; SIGHUP has it read again, which takes
+# effect for log.level. A key in a comment shows its default.
 
 # A name for people to know this server by. It is no secret and need not be unique.
 nickname = {nickname}
@@ -103,14 +124,19 @@ permutation_seed = {seed}
 [store]
 # The directory that holds the shares, relative to the directory of this file. It should be on
 # the disk that is meant to fill up.
-#path = "storage"
+{path}
+
+# Which store that is: its file `identifier` says the same. Where the two differ, or there is no
+# store because a disk is not mounted, tahoed does not start. To make another store, or to serve one
+# that exists: tahoed init DIRECTORY --store PATH
+{id}
 
 # Space to leave free on that disk: 500M, 1G, 2GiB. When no more is left, new shares are refused;
-# reads, renewals and deletions go on.
-#reserved_space = "1G"
+# reads, renewals and deletions still work.
+{reserved_space}
 
 # Take no new shares.
-#read_only = false
+{read_only}
 
 # "durable": a share is acknowledged when it would survive a power cut.
 # "relaxed": when the kernel has it. A power cut may lose what was acknowledged shortly before.
@@ -120,17 +146,17 @@ permutation_seed = {seed}
 # "ring": io_uring. "pool": plain calls on a few threads. "auto": the ring where the kernel allows it.
 #io_engine = "auto"
 
-# Disk space of the journal, which makes small shares durable quickly.
-#journal_size = "64MiB"
+# Disk space of the journal, which makes small shares durable quickly. A store that exists keeps
+# the journal that it has.
+{journal_size}
 
 # The version of new containers. 2 keeps hashes of lease secrets; 1 keeps them in the clear, for
 # Tahoe-LAFS before 1.17. Both are read.
 #container_version = 2
 
-# Where the shares of a store lie that is made at the first start: "two-level", which is right for
-# any number of shares, or "one-level", where a Tahoe-LAFS server would look for them. A store that
-# exists keeps the layout it has.
-#layout = "two-level"
+# Where the shares of a new store lie: "two-level", which is right for any number of shares, or
+# "one-level", where a Tahoe-LAFS server would look for them. A store that exists keeps its layout.
+{layout}
 
 [limits]
 # Threads that serve connections. One serves a gigabit.
@@ -139,7 +165,7 @@ permutation_seed = {seed}
 # Connections at once. Each takes less than 20 KiB of memory while idle.
 #connections = 1024
 
-# How long a client may take to finish TLS and say who it is.
+# How long a client may take to finish TLS and present the swissnum.
 #handshake_timeout_seconds = 20
 
 # How long a connection may be idle.
@@ -157,6 +183,11 @@ permutation_seed = {seed}
 
 # "text" or "json", on standard error.
 #format = "text"
+
+[memory]
+# Give pages of program code back to the page cache while nothing happens. They are read again from
+# the page cache when they are needed.
+#release_code_pages = true
 "#;
 
 #[cfg(test)]
@@ -177,6 +208,7 @@ mod tests {
             nickname: nickname.to_owned(),
             listen: vec!["127.0.0.1:7".parse().unwrap(), "[::]:7".parse().unwrap()],
             location: vec!["storage.example".parse().unwrap()],
+            store: Store::default(),
         }
     }
 
@@ -189,7 +221,7 @@ mod tests {
             "a \"quoted\" \\ \u{1b} n\u{e4}me\n",
             "{listen}",
         ] {
-            let text = render(&choices(nickname), &names);
+            let text = render(&choices(nickname), &names).unwrap();
             let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
             assert_eq!(config.nickname, nickname);
             assert_eq!(config.listen, choices("").listen);
@@ -200,14 +232,19 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_put_in_is_read_back() {
+    fn a_store_that_is_chosen_is_read_back() {
         let store = Store {
             path: "/srv/a \"b\"".into(),
+            id: Some(bucketfs::StoreId::new([7; 16])),
             reserved_space: ByteSize(5 << 30),
             read_only: true,
+            journal_size: ByteSize(8 << 20),
+            layout: Layout::OneLevel,
             ..Store::default()
         };
-        let text = with_store(&render(&choices("alice"), &names()), &store).unwrap();
+        let mut choices = choices("alice");
+        choices.store = store.clone();
+        let text = render(&choices, &names()).unwrap();
         let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
         assert_eq!(config.store, store);
     }
@@ -215,7 +252,7 @@ mod tests {
     // The comments promise defaults; with each key taken out of its comment nothing may change.
     #[test]
     fn the_defaults_in_comments_are_the_defaults() {
-        let text = render(&choices("alice"), &names());
+        let text = render(&choices("alice"), &names()).unwrap();
         let uncommented: String = text
             .lines()
             .map(|line| match line.strip_prefix('#') {

@@ -1,15 +1,21 @@
 //! `POST .../corrupt`: takes a client's word that a share is damaged.
 
+use std::time::Instant;
+
 use bucketfs::{Advise, ShareKey, ShareKind};
 use hyper::StatusCode;
 use lafs::{ShareNumber, StorageIndex};
 use protocol::gbs::limits::ADVISORY_LEN_MAX;
 use protocol::gbs::{Advisory, Kind, Rejection};
 
+use tracing::warn;
+
 use super::answer::Answer;
 use super::intake::Intake;
 use super::read;
 use super::refusal::rejection;
+use crate::notices;
+use crate::printable::Printable;
 use crate::shared::Shared;
 
 pub(super) async fn advise_corrupt_share(
@@ -24,6 +30,7 @@ pub(super) async fn advise_corrupt_share(
     }
     content_type?;
     let advisory = Advisory::decode(&intake.message(ADVISORY_LEN_MAX).await?)?;
+    let reason = Printable::new(advisory.reason());
     let advise = Advise {
         key: ShareKey {
             storage_index,
@@ -36,5 +43,13 @@ pub(super) async fn advise_corrupt_share(
         reason: advisory.reason().to_owned(),
     };
     shared.store().ask(advise).await.map_err(rejection)?;
+    let now = Instant::now();
+    if shared.notices().note(notices::Kind::CorruptShare, now) {
+        warn!(
+            %storage_index, share = %share_number, %reason,
+            "a client reports a corrupt share; further reports are counted, and kept in \
+             corruption-advisories"
+        );
+    }
     Ok(Answer::Empty(StatusCode::OK))
 }

@@ -39,7 +39,7 @@ pub(crate) async fn serve(
     let watch = Arc::new(Watch::default());
     let patience = Patience::new(shared.limits(), admission_due, Instant::now());
     let transport = Transport::new(stream, Arc::clone(&watch));
-    let service = Service::new(shared, Arc::clone(&watch), turned_away);
+    let service = Service::new(Arc::clone(&shared), peer, Arc::clone(&watch), turned_away);
     let mut gbs = Gbs {
         connection: builder().serve_connection(transport, service),
         timer: Box::pin(sleep_until(patience.deadline().into())),
@@ -50,13 +50,15 @@ pub(crate) async fn serve(
     let ended = poll_fn(|context| gbs.poll_serve(context)).await;
     let (moved, requests) = (gbs.watch.sight().moved, gbs.watch.requests());
     match &ended {
-        Ok(end) => debug!(%peer, ?end, requests, moved, "closed"),
+        Ok(End::Done) => debug!(%peer, requests, moved, "closed"),
+        Ok(End::Impatient(farewell)) => debug!(%peer, %farewell, requests, moved, "hung up on"),
+        Err(error) if error.is_parse() => shared.notices().malformed(peer, error),
         Err(error) => debug!(%peer, %error, requests, moved, "broken"),
     }
     let tell = matches!(ended, Ok(End::Impatient(Farewell::TooSlow))) && gbs.watch.owes_body();
     let mut stream = gbs.connection.into_parts().io.into_inner();
     if tell {
-        // Past hyper, which has not begun to answer: whoever would is waiting for the body.
+        // Around hyper, which cannot answer yet: the request's handler waits for the body.
         let told = stream.write_all(TOO_SLOW);
         let _ = tokio::time::timeout(GOODBYE_TIMEOUT, told).await;
     }
@@ -78,7 +80,7 @@ struct Gbs {
 enum End {
     /// One of the two had no more to say.
     Done,
-    /// The client tried our patience.
+    /// The client was too slow, or idle for too long.
     Impatient(Farewell),
 }
 
@@ -117,7 +119,7 @@ fn builder() -> Builder {
     builder
         // The head of a request is in memory as a whole; bodies pass in pieces of this size.
         .max_buf_size(HEAD_LEN_MAX)
-        // `Patience` has an eye on heads, and tells them from idleness, which hyper does not.
+        // `Patience` tells a slow head from idleness, which hyper does not.
         .header_read_timeout(None);
     builder
 }

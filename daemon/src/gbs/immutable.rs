@@ -1,5 +1,7 @@
 //! Uploads of immutable shares: allocate, write, abort.
 
+use std::sync::Arc;
+
 use bucketfs::{AbortRanged, Allocate, RangeWritten, ShareKey, WriteRange};
 use hyper::StatusCode;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret, num};
@@ -14,13 +16,14 @@ use crate::shared::Shared;
 
 /// Begins uploads, and renews the leases of what is held.
 pub(super) async fn allocate_buckets(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     storage_index: StorageIndex,
     lease: LeaseSecrets,
     secret: UploadSecret,
     intake: &mut Intake<'_>,
 ) -> Result<Answer, Rejection> {
     let asked = AllocateRequest::decode(&intake.message(ALLOCATE_LEN_MAX).await?)?;
+    let (count, size) = (asked.share_numbers.len(), asked.allocated_size);
     let allocate = Allocate {
         storage_index,
         share_numbers: asked.share_numbers,
@@ -29,6 +32,9 @@ pub(super) async fn allocate_buckets(
         lease,
     };
     let done = shared.store().ask(allocate).await.map_err(rejection)?;
+    if done.allocated.len() < count.saturating_sub(done.held.len()) {
+        shared.allocated_fewer(size);
+    }
     let answer = AllocateAnswer {
         already_have: done.held,
         allocated: done.allocated,

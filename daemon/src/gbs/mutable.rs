@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bucketfs::container::mutable::Content;
 use bucketfs::limits::SLOT_LEN;
-use bucketfs::{Extent, ShareChange, SlotWrite, Spool, Test};
+use bucketfs::{Extent, ShareChange, SlotRefusal, SlotWrite, Spool, Test, Unwritable};
 use bytes::{Bytes, BytesMut};
 use hyper::StatusCode;
 use lafs::{LeaseSecrets, ShareNumber, StorageIndex, WriteEnabler, num};
@@ -17,6 +17,7 @@ use protocol::limits::CHUNK_LEN_MAX;
 use super::answer::Answer;
 use super::intake::Intake;
 use super::refusal::rejection;
+use crate::notices::Kind;
 use crate::shared::Shared;
 
 pub(super) async fn read_test_write(
@@ -50,7 +51,14 @@ pub(super) async fn read_test_write(
     };
     let store = shared.store();
     let pending = store.read_test_write(request, written.spool).await;
-    let done = pending.await.map_err(rejection)?;
+    let done = pending.await.map_err(|refusal| {
+        match refusal {
+            SlotRefusal::Unwritable(Unwritable::Full) => shared.share_refused(Kind::Full),
+            SlotRefusal::ReadOnly => shared.share_refused(Kind::ReadOnly),
+            _ => {}
+        }
+        rejection(refusal)
+    })?;
     let answer = ReadTestWriteAnswer {
         success: done.success,
         data: done.read,

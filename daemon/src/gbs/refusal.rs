@@ -1,4 +1,4 @@
-//! What a refusal of the store is to a client of GBS.
+//! How a refusal of the store is told to a client of GBS.
 
 use bucketfs::{
     AbortRangedRefusal, AdviseRefusal, AllocateRefusal, LeaseRefusal, OpenSpoolRefusal,

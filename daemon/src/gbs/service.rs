@@ -19,20 +19,27 @@ use super::answer::{self, Answer, Body};
 use super::intake::Intake;
 use super::watch::Watch;
 use super::{advisory, immutable, lease, mutable, read, version};
-use crate::shared::Shared;
+use crate::shared::{Peer, Shared};
 
 /// Answers the requests of one connection.
 pub(super) struct Service {
     shared: Arc<Shared>,
+    peer: Peer,
     watch: Arc<Watch>,
     /// There are too many connections.
     turned_away: bool,
 }
 
 impl Service {
-    pub(super) fn new(shared: Arc<Shared>, watch: Arc<Watch>, turned_away: bool) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        peer: Peer,
+        watch: Arc<Watch>,
+        turned_away: bool,
+    ) -> Self {
         Self {
             shared,
+            peer,
             watch,
             turned_away,
         }
@@ -48,7 +55,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let serving = self.watch.begin();
         let (shared, watch) = (Arc::clone(&self.shared), Arc::clone(&self.watch));
-        let turned_away = self.turned_away;
+        let (peer, turned_away) = (self.peer, self.turned_away);
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let mut intake = Intake::new(body, &shared, &watch);
@@ -56,6 +63,9 @@ impl hyper::service::Service<Request<Incoming>> for Service {
                 true => Err(Rejection::Busy),
                 false => answer(&shared, &watch, &head, &mut intake).await,
             };
+            if let Err(rejection) = &answer {
+                observe(&shared, peer, rejection);
+            }
             // The body of a stranger is not read, nor one that was refused for its size.
             let over = match &answer {
                 Err(Rejection::BodyTooLong { .. }) => intake.is_over(),
@@ -68,6 +78,17 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             trace!(method = %head.method, path, status = status.as_u16(), "answered");
             Ok(response)
         })
+    }
+}
+
+/// Takes note of what a client did wrong, for the log.
+fn observe(shared: &Shared, peer: Peer, rejection: &Rejection) {
+    match rejection {
+        Rejection::WrongAuthorization | Rejection::BadAuthorization => {
+            shared.notices().wrong_swissnum(peer);
+        }
+        Rejection::Malformed(error) => shared.notices().malformed(peer, error),
+        _ => {}
     }
 }
 

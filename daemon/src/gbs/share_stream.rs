@@ -31,7 +31,7 @@ pub(super) struct ShareStream {
 }
 
 enum State {
-    /// These come next; none if the store has to be asked.
+    /// The next bytes; empty if the store must be asked for more.
     Ready(Bytes),
     /// The store has been asked.
     Asking(Pin<Box<dyn Future<Output = Result<SharesRead, ReadRefusal>> + Send>>),
@@ -107,8 +107,8 @@ impl ShareStream {
     }
 }
 
-/// A share changed or could not be read on while it was sent: the connection ends, so that the client
-/// does not take half of it for all.
+/// A share changed or became unreadable while it was sent. The connection ends, so that the client does
+/// not take a part for the whole.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the share could not be read to its end")]
 pub(super) struct Torn;

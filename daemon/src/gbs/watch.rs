@@ -1,7 +1,7 @@
-//! What a connection is doing, for whoever has to judge whether its client is too slow.
+//! What a connection is doing; tells whether its client is too slow.
 //!
-//! Written by all that works for the connection, and read by its loop. All of it runs on one
-//! thread, one after the other: the atomics are there because the parts are owned apart.
+//! The parts of a connection write it, and its loop reads it. All of them run on one thread, one after
+//! the other; the atomics are there because the parts have different owners.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +21,7 @@ pub(super) struct Watch {
     serving: AtomicBool,
     /// The rest of a request's body is awaited.
     awaiting_body: AtomicBool,
-    /// Bytes of a request came, and not yet all of its head.
+    /// Part of a request's head has come.
     inside_head: AtomicBool,
     /// The client has bytes to take.
     blocked: AtomicBool,

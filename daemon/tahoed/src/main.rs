@@ -3,19 +3,22 @@
 #[cfg(feature = "jemalloc")]
 mod allocator;
 
-use std::io::IsTerminal;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use daemon::Directory;
-use daemon::config::{Choices, Location, PORT_DEFAULT};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use daemon::config::{self, ByteSize, Choices, Layout, Location, PORT_DEFAULT};
+use daemon::{Directory, InitError, Made};
 
 /// Store other people's shares, and your own
 ///
 /// A server of a storage grid. It keeps shares, which are pieces of encrypted files, and can read
-/// none of them. Make a directory for it once, then run it, and give its NURL to the clients:
+/// none of them. Make a directory for it once, then run it. Clients need its NURL: one line that
+/// holds its address, its key and the secret that lets them in.
 ///
 ///     tahoed init /srv/tahoed --location storage.example.org
 ///     tahoed run /srv/tahoed
@@ -30,15 +33,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a server's directory: key, certificate, swissnum, configuration
+    /// Make a server: directory, key, swissnum, store, configuration
     ///
-    /// The directory may exist, but must not hold a server yet. Nothing is ever overwritten.
+    /// The swissnum is the secret that lets clients in. Nothing is ever overwritten: a key, a
+    /// swissnum or a store that is there already is kept.
+    ///
+    /// For a server that exists, `--store` gives it another store, and changes nothing else.
     Init(Init),
     /// Take over a storage node of Tahoe-LAFS
     ///
     /// Stop the node first. Key, swissnum, TubID, nickname, reserved space and the shares where they
-    /// lie are taken over, so that clients go on as before; what is not is warned of. Tahoe's files
-    /// are not changed, and Tahoe may serve the node again when this server is stopped.
+    /// lie are taken over, so that clients notice nothing; what is not taken over is warned of.
+    /// Tahoe's files are not changed, and Tahoe may serve the node again when this server is stopped.
     ///
     /// Without a second directory, `tahoed.toml` is made in the node's own.
     Adopt {
@@ -47,9 +53,10 @@ enum Command {
         /// The directory to make instead of using the node's
         directory: Option<PathBuf>,
     },
-    /// Serve until SIGTERM or SIGINT
+    /// Serve until SIGTERM, SIGINT or SIGQUIT
     ///
-    /// Prints one line for each address listened on. The log goes to standard error.
+    /// Prints one line for each address listened on. The log goes to standard error. SIGHUP has the
+    /// configuration read again, SIGUSR1 logs the status.
     Run {
         /// A directory that `tahoed init` made
         directory: PathBuf,
@@ -80,7 +87,7 @@ struct Init {
     #[arg(long, default_value_t = PORT_DEFAULT)]
     port: u16,
     /// An address to listen on instead, with its port; may be repeated
-    #[arg(long, conflicts_with = "port", value_name = "ADDRESS:PORT")]
+    #[arg(long, conflicts_with = "port", value_name = "ADDRESS:PORT", value_parser = address)]
     listen: Vec<SocketAddr>,
     /// Where clients are told to connect; may be repeated [default: this machine's name]
     #[arg(long, alias = "host", value_name = "HOST[:PORT]")]
@@ -88,17 +95,33 @@ struct Init {
     /// A name for people [default: this machine's name]
     #[arg(long)]
     nickname: Option<String>,
+    /// The directory of the store, made if it is not there [default: storage, in DIRECTORY]
+    #[arg(long, value_name = "PATH")]
+    store: Option<PathBuf>,
+    /// How the shares of a new store lie: two-level, or one-level as Tahoe-LAFS has them
+    #[arg(long, value_enum, default_value = "two-level")]
+    layout: LayoutName,
+    /// The size of the journal of a new store
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = journal_size)]
+    journal_size: ByteSize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LayoutName {
+    TwoLevel,
+    OneLevel,
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let done = std::panic::catch_unwind(|| match arguments.command {
-        Command::Init(init) => make(init),
+    let matches = Arguments::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| match arguments.command {
+        Command::Init(init) => make(init, &matches),
         Command::Adopt { node, directory } => adopt(&node, directory),
         Command::Run { directory } => daemon::serve(&Directory::new(directory)).map_err(Into::into),
         Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
         Command::ServersYaml { directory } => print_servers_yaml(&Directory::new(directory)),
-    });
+    }));
     match done {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
@@ -109,7 +132,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn make(init: Init) -> Result<(), Box<dyn std::error::Error>> {
+fn make(init: Init, matches: &ArgMatches) -> Result<(), Box<dyn std::error::Error>> {
+    let directory = Directory::new(&init.directory);
+    if let Some(store) = init
+        .store
+        .as_deref()
+        .filter(|_| directory.config_path().exists())
+    {
+        return give_store(&directory, store, matches);
+    }
     let name = machine_name();
     let listen = match init.listen {
         given if !given.is_empty() => given,
@@ -120,25 +151,126 @@ fn make(init: Init) -> Result<(), Box<dyn std::error::Error>> {
     };
     let location = match init.location {
         given if !given.is_empty() => given,
+        // Without a port there is no place to name yet.
+        _ if init.port == 0 => Vec::new(),
         _ => name.parse().into_iter().collect(),
     };
-    let directory = Directory::new(init.directory);
+    let default = config::Store::default();
+    let path = init.store.as_deref();
     let choices = Choices {
         nickname: init.nickname.unwrap_or(name),
         listen,
         location,
+        store: config::Store {
+            path: path.map_or(default.path.clone(), |path| {
+                daemon::in_directory(directory.path(), path)
+            }),
+            layout: match init.layout {
+                LayoutName::TwoLevel => Layout::TwoLevel,
+                LayoutName::OneLevel => Layout::OneLevel,
+            },
+            journal_size: init.journal_size,
+            ..default
+        },
     };
-    daemon::init(&directory, &choices)?;
+    let made = match daemon::init(&directory, &choices) {
+        Err(error @ InitError::NoPort) => usage(ErrorKind::MissingRequiredArgument, &error),
+        made => made?,
+    };
     let path = directory.path().display();
-    if std::io::stdout().is_terminal() {
-        println!(
-            "Made {path}. Look at {}, then:",
-            directory.config_path().display()
-        );
-        println!("    tahoed run {path}");
-        println!("    tahoed nurl {path}");
+    println!("Made a server in {path}:");
+    println!("    settings  {}", directory.config_path().display());
+    for (what, file, which) in [
+        (
+            "key",
+            directory.identity_path(),
+            "back it up: clients know the server by it",
+        ),
+        (
+            "swissnum",
+            directory.swissnum_path(),
+            "back it up: it lets clients in",
+        ),
+    ] {
+        let which = match made.kept.contains(&file) {
+            true => "it was there and is kept",
+            false => which,
+        };
+        println!("    {what:<9} {} ({which})", file.display());
     }
+    println!("    store     {} ({})", made.store.display(), state(&made));
+    println!("Next:");
+    println!("    tahoed run {path}");
+    if choices.location.is_empty() {
+        let config = directory.config_path();
+        println!(
+            "    set `location` in {}, where clients are to connect",
+            config.display()
+        );
+    }
+    println!("    tahoed nurl {path}           # for tahoectl grid add");
+    println!("    tahoed servers-yaml {path}   # for clients of Tahoe-LAFS");
     Ok(())
+}
+
+/// Gives a server that exists another store.
+fn give_store(
+    directory: &Directory,
+    store: &Path,
+    matches: &ArgMatches,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let (_, given) = matches.subcommand().expect("clap asks for one");
+    let is_given = |option: &&&str| given.value_source(option) == Some(ValueSource::CommandLine);
+    let others = [
+        "port",
+        "listen",
+        "location",
+        "nickname",
+        "layout",
+        "journal_size",
+    ];
+    if let Some(option) = others.iter().find(is_given) {
+        let option = option.replace('_', "-");
+        let path = directory.config_path();
+        let said = format!(
+            "there is a server already: only --store can be given; change --{option} in {}",
+            path.display()
+        );
+        usage(ErrorKind::ArgumentConflict, &said);
+    }
+    let made = daemon::set_store(directory, store)?;
+    let path = directory.path().display();
+    println!(
+        "The server in {path} has the store {} ({}).",
+        made.store.display(),
+        state(&made)
+    );
+    println!("Next:");
+    println!("    tahoed run {path}");
+    Ok(())
+}
+
+fn state(made: &Made) -> String {
+    let id = made.id;
+    match made.store_was_there {
+        true => format!("it was there and is kept; identifier {id}"),
+        false => format!("new and empty; identifier {id}"),
+    }
+}
+
+/// Ends the process as clap does for arguments that make no sense.
+fn usage(kind: ErrorKind, error: &dyn std::fmt::Display) -> ! {
+    Arguments::command().error(kind, error).exit()
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    let rule = "it must be an address and a port, such as 0.0.0.0:3457 or [::]:3457";
+    text.parse().map_err(|_| rule)
+}
+
+fn journal_size(text: &str) -> Result<ByteSize, String> {
+    let rule = || format!("it must be {}", config::JOURNAL_SIZE_RULE);
+    config::journal_size(text).ok_or_else(rule)
 }
 
 fn adopt(node: &Path, directory: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {

@@ -42,6 +42,10 @@ impl Node {
             nickname: format!("local {number}"),
             listen: vec![address],
             location: Vec::new(),
+            store: daemon::config::Store {
+                journal_size: JOURNAL_SIZE,
+                ..daemon::config::Store::default()
+            },
         };
         daemon::init(&node.directory, &choices)?;
         node.configure(number, address)?;
@@ -117,6 +121,9 @@ impl Node {
     /// Replaces the configuration. A disk that is nearly full is no reason not to try things, and ten
     /// journals of the usual size would fill a small one.
     fn configure(&self, number: u16, listen: SocketAddr) -> Result<(), LocalGridError> {
+        // A node made before stores had identifiers is given one when it starts.
+        let id = self.directory.config()?.store.id;
+        let id = id.map_or_else(String::new, |id| format!("id = \"{id}\"\n"));
         let text = format!(
             "\
 # A server of a grid on one machine; `tahoed init` writes a file in which every key is explained.
@@ -125,8 +132,7 @@ listen = [\"{listen}\"]
 location = [\"{host}\"]
 
 [store]
-reserved_space = 0
-journal_size = \"{JOURNAL_SIZE}\"
+{id}reserved_space = 0
 ",
             host = listen.ip()
         );
@@ -167,7 +173,7 @@ fn address(port: u16) -> SocketAddr {
 const DEPTH_MAX: usize = 3;
 
 /// Of each store of a local grid.
-const JOURNAL_SIZE: &str = "8MiB";
+const JOURNAL_SIZE: daemon::config::ByteSize = daemon::config::ByteSize(8 << 20);
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! A node that Tahoe-LAFS has made, taken over by the real program.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use lafs::StorageIndex;
@@ -12,7 +13,7 @@ use crate::gbs::http::Http;
 use crate::node::{Running, start, tahoed};
 
 /// The node of the fixture, on a free port, with a share as Tahoe keeps it.
-fn node() -> (TempDir, StorageIndex) {
+pub(crate) fn node() -> (TempDir, StorageIndex) {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let fixture = manifest.join("../tests/fixtures/tahoe-node");
     let temporary = TempDir::with_prefix("tahoed-test-").unwrap();
@@ -36,6 +37,9 @@ fn node() -> (TempDir, StorageIndex) {
     ] {
         fs::copy(fixture.join(name), path.join(name)).unwrap();
     }
+    // As Tahoe makes it.
+    let private = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(path.join("private"), private).unwrap();
     (temporary, index)
 }
 

@@ -29,7 +29,7 @@ impl Http {
     }
 
     /// What was allocated and what was there already.
-    async fn allocate(
+    pub(crate) async fn allocate(
         &mut self,
         bucket: StorageIndex,
         numbers: &[u8],

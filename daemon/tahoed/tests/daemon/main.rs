@@ -7,10 +7,15 @@
 mod adopting;
 mod client;
 mod crashing;
+mod documents;
 mod gbs;
+mod hints;
 mod hostile;
 mod limits;
+mod missing_disk;
 mod node;
+mod noticing;
+mod signals;
 mod starting;
 mod stopping;
 mod storing;

@@ -5,10 +5,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use daemon::Directory;
-use daemon::config::Choices;
+use daemon::config::{self, ByteSize, Choices};
 use lafs::nurl::Nurl;
 use tempfile::TempDir;
 
@@ -22,8 +23,16 @@ pub(crate) struct Node {
 /// A running `tahoed`; killed when dropped.
 pub(crate) struct Running {
     child: Child,
+    log: Arc<Log>,
     pub(crate) address: SocketAddr,
     pub(crate) nurl: Nurl,
+}
+
+/// What a server has logged so far.
+#[derive(Default)]
+struct Log {
+    text: Mutex<String>,
+    more: Condvar,
 }
 
 impl Node {
@@ -35,18 +44,29 @@ impl Node {
         let choices = Choices {
             nickname: "test".to_owned(),
             listen: vec!["127.0.0.1:0".parse().unwrap()],
-            location: vec!["127.0.0.1".parse().unwrap()],
+            location: Vec::new(),
+            store: config::Store {
+                journal_size: ByteSize(8 << 20),
+                ..config::Store::default()
+            },
         };
         daemon::init(&node.directory(), &choices).unwrap();
         node.configure(settings);
         node
     }
 
-    /// Replaces everything but the address in the configuration.
+    /// Replaces everything but the address and the store in the configuration.
     pub(crate) fn configure(&self, settings: &str) {
+        let bucketfs::Found::Store(Some(id)) = bucketfs::look(&self.store()).unwrap() else {
+            panic!("the store has lost its identifier");
+        };
+        let level = match settings.contains("log.level") {
+            true => "",
+            false => "log.level = 'debug'",
+        };
         let text = format!(
             "listen = ['127.0.0.1:0']\nlocation = ['127.0.0.1']\n\
-             store.journal_size = '8MiB'\nlog.level = 'debug'\n{settings}\n"
+             store.id = '{id}'\nstore.journal_size = '8MiB'\n{level}\n{settings}\n"
         );
         fs::write(self.directory().config_path(), text).unwrap();
     }
@@ -64,11 +84,20 @@ impl Node {
         start(self.directory().path())
     }
 
+    /// Starts it in a process that may have so many files open.
+    pub(crate) fn start_with_descriptors(&self, limit: u64) -> Running {
+        let directory = self.directory();
+        wait_for(limited(directory.path(), limit), directory.path())
+    }
+
+    /// Likewise, in the belief that it will not run.
+    pub(crate) fn fail_with_descriptors(&self, limit: u64) -> (Option<i32>, String) {
+        fail(limited(self.directory().path(), limit))
+    }
+
     /// Starts it in the belief that it will not run; its exit code and what it says.
     pub(crate) fn fail(&self) -> (Option<i32>, String) {
-        let mut child = command(self.directory().path()).spawn().unwrap();
-        let said = stderr(&mut child);
-        (child.wait().unwrap().code(), said)
+        fail(command(self.directory().path()))
     }
 
     /// Every file under the store's `shares`, relative to it, that is not in incoming.
@@ -114,6 +143,20 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// Waits until the log has these words, and returns all of it.
+    pub(crate) fn logged(&self, words: &str) -> String {
+        let text = self.log.text.lock().unwrap();
+        let waiting = |text: &mut String| !text.contains(words);
+        let waited = self.log.more.wait_timeout_while(text, FOREVER, waiting);
+        let (text, timeout) = waited.unwrap();
+        assert!(!timeout.timed_out(), "{words:?} is not logged:\n{text}");
+        text.clone()
+    }
+
+    pub(crate) fn id(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
@@ -123,10 +166,8 @@ impl Running {
         fs::read_dir(path).unwrap().count()
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
-        let id = i32::try_from(self.child.id()).unwrap();
-        let process = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(process, signal).unwrap();
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.id(), signal).unwrap();
     }
 }
 
@@ -137,21 +178,51 @@ impl Drop for Running {
     }
 }
 
+/// Has a server that `init` made listen on loopback alone.
+pub(crate) fn localise(directory: &Path) {
+    let path = directory.join("tahoed.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let lines = text
+        .lines()
+        .map(|line| match line.starts_with("listen = ") {
+            true => "listen = ['127.0.0.1:0']\n".to_owned(),
+            false => format!("{line}\n"),
+        });
+    fs::write(&path, lines.collect::<String>()).unwrap();
+}
+
 /// Starts the server in a directory and waits until it listens.
 pub(crate) fn start(directory: &Path) -> Running {
-    let mut child = command(directory).spawn().unwrap();
+    wait_for(command(directory), directory)
+}
+
+/// Runs what is believed not to run; its exit code and what it says.
+fn fail(mut command: Command) -> (Option<i32>, String) {
+    let mut child = command.spawn().unwrap();
+    let said = stderr(&mut child);
+    (child.wait().unwrap().code(), said)
+}
+
+fn wait_for(mut command: Command, directory: &Path) -> Running {
+    let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let Some(Ok(line)) = lines.next() else {
         panic!("tahoed did not start: {}", stderr(&mut child));
     };
     let address: SocketAddr = line.strip_prefix("listening on ").unwrap().parse().unwrap();
     // Read to the end, so that the child never waits for us.
-    let mut log = child.stderr.take().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let log = Arc::new(Log::default());
+    let shared = Arc::clone(&log);
     std::thread::spawn(move || {
-        let mut text = String::new();
-        let _ = log.read_to_string(&mut text);
-        // Shown by cargo only if the test fails.
-        print!("{text}");
+        for line in lines.map_while(Result::ok) {
+            // Shown by cargo only if the test fails.
+            println!("{line}");
+            let mut text = shared.text.lock().unwrap();
+            text.push_str(&line);
+            text.push('\n');
+            shared.more.notify_all();
+        }
     });
     // An adopted node's location has the port that it had.
     let directory = Directory::new(directory);
@@ -163,6 +234,7 @@ pub(crate) fn start(directory: &Path) -> Running {
     );
     Running {
         child,
+        log,
         address,
         nurl: nurl.unwrap(),
     }
@@ -172,6 +244,18 @@ fn command(directory: &Path) -> Command {
     let mut command = tahoed();
     command
         .arg("run")
+        .arg(directory)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// `tahoed run` in a process that may have so many files open.
+fn limited(directory: &Path, limit: u64) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {limit} && exec \"$0\" run \"$1\"");
+    command
+        .args(["-c", &script, env!("CARGO_BIN_EXE_tahoed")])
         .arg(directory)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

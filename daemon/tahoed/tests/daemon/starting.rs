@@ -91,7 +91,7 @@ fn init_makes_what_nurl_prints_and_never_twice() {
     let before = fs::read(path.join("private/node.pem")).unwrap();
     let (code, _, complaint) = init();
     assert_eq!(code, Some(3));
-    assert!(complaint.contains("exists already"), "{complaint}");
+    assert!(complaint.contains("there is a server in"), "{complaint}");
     assert_eq!(fs::read(path.join("private/node.pem")).unwrap(), before);
 }
 
@@ -116,13 +116,14 @@ fn refuses(node: &Node, words: &str) {
 #[test]
 fn a_key_that_is_not_known_is_refused_with_its_place() {
     let node = Node::new("connections = 5");
-    refuses(&node, "line 5, column 1");
+    refuses(&node, "line 6, column 1");
     refuses(&node, "tahoed.toml");
 }
 
 #[test]
 fn a_store_that_is_a_file_is_refused() {
     let node = Node::new("");
+    fs::remove_dir_all(node.store()).unwrap();
     fs::write(node.store(), b"not a directory").unwrap();
     refuses(&node, "is not a directory");
 }
@@ -208,4 +209,23 @@ async fn relaxed_and_read_only_are_said_in_welcome() {
         };
         assert_eq!((welcome.relaxed, welcome.read_only), (relaxed, read_only));
     }
+}
+
+// What is lost at the next boot has to be told before it.
+#[test]
+fn a_store_in_memory_is_warned_of() {
+    let in_memory = std::path::Path::new("/dev/shm");
+    if !rustix::fs::statfs(in_memory).is_ok_and(|found| found.f_type == 0x0102_1994) {
+        // This machine has none there.
+        return;
+    }
+    let temporary = tempfile::tempdir_in(in_memory).unwrap();
+    let node = Node::new("");
+    let store = temporary.path().join("store");
+    let mut init = tahoed();
+    init.arg("init").arg(node.directory().path());
+    let (code, said, complaint) = output(init.arg("--store").arg(&store));
+    assert_eq!(code, Some(0), "{said}{complaint}");
+    let running = node.start();
+    running.logged("the store lies in memory");
 }
