@@ -18,6 +18,10 @@ pub enum Damage {
     /// A container of a version or kind this store does not know, or no container.
     #[error("not a share container")]
     UnknownContainer,
+    /// A link, FIFO, socket, device or directory in the place of a container, or of a directory
+    /// above it. It was neither followed nor waited for.
+    #[error("something else is in the place of the share's file or directory; take it away")]
+    NotAFile,
 }
 
 /// A container has as many leases as the store gives one.

@@ -39,7 +39,17 @@ pub enum Unreadable {
     Damaged(#[from] Damage),
     /// The disk failed on this share; others are not affected.
     #[error("disk error: {0}")]
-    Disk(#[from] DiskError),
+    Disk(DiskError),
+}
+
+impl From<DiskError> for Unreadable {
+    fn from(error: DiskError) -> Self {
+        if error.is_foreign() {
+            Self::Damaged(Damage::NotAFile)
+        } else {
+            Self::Disk(error)
+        }
+    }
 }
 
 /// A share is held, and the client's lease on it could not be added or renewed.

@@ -499,7 +499,7 @@ fn read_outcome(completion: Completion) -> Result<(u64, Vec<u8>), LeaseRefusal> 
         }
         Ok(outcome) => panic!("a read gave {outcome:?}"),
         Err(error) if error.errno == Errno::NOENT => Err(LeaseRefusal::Gone),
-        Err(error) => Err(Unreadable::Disk(error).into()),
+        Err(error) => Err(Unreadable::from(error).into()),
     }
 }
 

@@ -263,6 +263,24 @@ fn a_damaged_share_does_not_keep_the_others_from_being_read_or_leased() {
     assert_eq!(bench.file(1), cut, "left for fsck");
 }
 
+// The disk is well, and an operator who is told that it fails looks in the wrong place.
+#[test]
+fn something_else_in_the_place_of_a_share_is_damage_and_no_disk_error() {
+    let mut medium = Bench::new().shut_down();
+    medium.plant(&format!("{}/file", path(3)), b"in a directory");
+    let mut bench = Bench::on(medium, &config()).unwrap();
+    let foreign = Unreadable::Damaged(Damage::NotAFile);
+    let three = Wanted::One(ShareNumber::new(3));
+    let answer = bench.ask(read(three, &[(0, 100)])).unwrap();
+    assert_eq!(answer.unreadable, [(ShareNumber::new(3), foreign)]);
+    let Err(PutRefusal::Unwritable(Unwritable::Disk(error))) = bench.put(3, b"share") else {
+        panic!("a refusal");
+    };
+    assert!(error.is_foreign());
+    assert_eq!(bench.put(4, b"share"), Ok(Stored::New));
+    assert!(!bench.status().failed);
+}
+
 #[test]
 fn a_read_only_store_takes_no_shares_and_goes_on_with_those_it_has() {
     let mut bench = Bench::new();

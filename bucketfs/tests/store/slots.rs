@@ -394,7 +394,7 @@ fn something_else_in_the_place_of_a_share_is_that_slots_error() {
     let mut medium = slots().shut_down();
     medium.plant(&format!("{}/file", path(3)), b"in a directory");
     let mut bench = Bench::on(medium, &config()).unwrap();
-    let damaged = Unreadable::Damaged(bucketfs::Damage::UnknownContainer);
+    let damaged = Unreadable::Damaged(bucketfs::Damage::NotAFile);
     for share in [3, 4] {
         assert_eq!(
             bench.change(with([writes(share, vec![])])),

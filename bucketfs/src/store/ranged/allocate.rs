@@ -174,7 +174,7 @@ impl RangedUploads {
                 share_number,
             };
             if self.len() >= limits::ALLOCATIONS {
-                tracing::warn!("as many uploads are allocated as the store keeps");
+                tracing::debug!("as many uploads are allocated as the store keeps");
                 break;
             }
             // Whoever owns the lock of a share that was not listed is storing it.

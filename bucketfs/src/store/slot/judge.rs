@@ -50,12 +50,12 @@ impl Slots {
             if entries.iter().any(strange) {
                 // Whatever an operator put in the place of a share: the change would fail on it
                 // when it is too late.
-                return refuse(cx, *change, Damage::UnknownContainer);
+                return refuse(cx, *change, Damage::NotAFile);
             }
         }
         match share_numbers(completion.result) {
             Ok(numbers) => self.next_front(cx, change, numbers),
-            Err(error) => refuse(cx, *change, Unreadable::Disk(error)),
+            Err(error) => refuse(cx, *change, Unreadable::from(error)),
         }
     }
 
@@ -144,7 +144,7 @@ impl Slots {
         let pieces = match completion.result {
             Ok(Outcome::Read { pieces, .. }) => pieces,
             Ok(outcome) => panic!("a read gave {outcome:?}"),
-            Err(error) => return refuse(cx, *change, Unreadable::Disk(error)),
+            Err(error) => return refuse(cx, *change, Unreadable::from(error)),
         };
         let whole = |(piece, range): (&Vec<u8>, &ByteRange)| piece.len() == range.len;
         if !pieces.iter().zip(&look.ranges).all(whole) {
@@ -263,7 +263,7 @@ fn front(read: Result<Outcome, DiskError>) -> Result<Option<Header>, SlotRefusal
         }
         Ok(outcome) => panic!("a read gave {outcome:?}"),
         Err(error) if error.errno == Errno::NOENT => return Ok(None),
-        Err(error) => return Err(Unreadable::Disk(error).into()),
+        Err(error) => return Err(Unreadable::from(error).into()),
     };
     if !mutable::is_mutable(&front) {
         UncheckedHeader::parse(&front)?;

@@ -238,6 +238,6 @@ fn only_piece(completion: Completion) -> Result<Vec<u8>, Unreadable> {
     match completion.result {
         Ok(Outcome::Read { mut pieces, .. }) => Ok(pieces.pop().expect("one range was asked for")),
         Ok(outcome) => panic!("a read gave {outcome:?}"),
-        Err(error) => Err(Unreadable::Disk(error)),
+        Err(error) => Err(Unreadable::from(error)),
     }
 }
