@@ -137,6 +137,21 @@ fn an_upload_that_loses_a_server_it_needs_for_the_shares_alone_fails() {
     );
 }
 
+// A stream asks nobody once it has begun, so nobody else could have taken these shares.
+#[test]
+fn a_server_that_holds_back_a_stream_is_kept_while_its_shares_are_needed() {
+    run_each(SIZES, |len| async move {
+        let mut servers = servers(1, Manner::Honest).await;
+        servers[0].take_at_most(2);
+        servers.push(FakeServer::start(Manner::Sluggish).await);
+        let (grid, bytes) = (grid(&servers), plaintext(len));
+        let uploaded = upload_stream(&grid, three_of_four(), bytes.clone()).await;
+        let uploaded = uploaded.unwrap_or_else(|error| panic!("{len} bytes: {error}"));
+        let fetched = fetch(&grid, &uploaded.cap, Span::Whole).await.unwrap();
+        assert!(fetched == bytes, "{len} bytes");
+    });
+}
+
 // It was left out as late although nobody else had room for what it was to store.
 #[test]
 fn a_slow_server_is_waited_for_while_its_shares_are_needed() {
