@@ -17,7 +17,7 @@ use crate::local::LocalGridError;
 use crate::wording::{quoted, quoted_path};
 
 pub use crate::failure::{Doing, Failure, ServerError, Trouble};
-pub use crate::shortage::{DownloadCause, NotEnoughShares, Unhappy, UploadCause};
+pub use crate::shortage::{DownloadCause, Lack, NotEnoughShares, Unhappy, UploadCause};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ mod blame;
 
 use blame::Blame;
 
-/// An upload for which too few servers store a share.
+/// An upload for which too few servers store a share, or too few different shares are stored.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.message())]
 pub struct Unhappy {
@@ -17,13 +17,26 @@ pub struct Unhappy {
     pub happiness: usize,
     /// Servers of happiness asked for.
     pub happy: usize,
+    /// Different shares stored.
+    pub stored: usize,
+    /// Different shares that bring the file back.
+    pub needed: usize,
     /// Servers in the configuration.
     pub servers: usize,
-    /// What went wrong at servers that hold nothing now.
+    /// What went wrong at servers that do not hold what they were to store.
     pub failures: Vec<Failure>,
 }
 
-/// Why too few servers store a share.
+/// What an upload has too few of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Servers that hold a share of their own.
+    Servers,
+    /// Different shares. There are servers enough, and the file cannot be read.
+    Shares,
+}
+
+/// Why an upload has too few of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadCause {
     /// There are not so many servers. Nothing was asked of them.
@@ -90,6 +103,15 @@ impl DownloadCause {
 }
 
 impl Unhappy {
+    /// What there is too little of; servers, if it is both.
+    #[must_use]
+    pub fn lack(&self) -> Lack {
+        match self.happiness < self.happy {
+            true => Lack::Servers,
+            false => Lack::Shares,
+        }
+    }
+
     /// Why.
     #[must_use]
     pub fn cause(&self) -> UploadCause {
@@ -105,8 +127,11 @@ impl Unhappy {
     /// What to try.
     #[must_use]
     pub fn hint(&self) -> String {
+        // Nobody is to be content with a file that cannot be read.
+        let is_readable = self.stored >= self.needed;
         let fewer = match self.happiness {
             0 => String::new(),
+            _ if !is_readable => String::new(),
             reached => format!(
                 "; or accept {reached} with --happy {reached}, \
                  so that the file survives the loss of fewer servers"
@@ -142,20 +167,32 @@ impl Unhappy {
         let Self {
             happiness,
             happy,
+            stored,
+            needed,
             servers,
-            ..
+            failures,
         } = self;
         let grid = count(*servers, "server");
-        match self.cause() {
-            UploadCause::GridTooSmall => format!(
+        let blame = Blame::new(failures);
+        match (self.cause(), self.lack()) {
+            (UploadCause::GridTooSmall, _) => format!(
                 "this grid has {grid}, and {happy} must store a share of each file; \
                  nothing was sent"
             ),
-            _ => format!(
+            (_, Lack::Servers) => format!(
                 "{happiness} of the {happy} servers that must store a share have done so, \
-                 in a grid of {grid}{}",
-                Blame::new(&self.failures)
+                 in a grid of {grid}{blame}"
             ),
+            (_, Lack::Shares) => {
+                let shares = match stored {
+                    1 => "1 share is".to_owned(),
+                    _ => format!("{stored} different shares are"),
+                };
+                format!(
+                    "{shares} stored in a grid of {grid}, and {needed} are needed to read the \
+                     file{blame}"
+                )
+            }
         }
     }
 }
@@ -308,6 +345,8 @@ mod tests {
         let unhappy = Unhappy {
             happiness,
             happy: 3,
+            stored: happiness,
+            needed: 1,
             servers: 4,
             failures: failures(errors),
         };
@@ -315,6 +354,20 @@ mod tests {
             unhappy.cause(),
             format!("{unhappy}\nhint: {}", unhappy.hint()),
         )
+    }
+
+    /// An upload to two servers of which one is enough, with so many of three shares stored.
+    fn unreadable(stored: usize, errors: Vec<(&str, ServerError)>) -> String {
+        let unhappy = Unhappy {
+            happiness: 1,
+            happy: 1,
+            stored,
+            needed: 3,
+            servers: 2,
+            failures: failures(errors),
+        };
+        assert_eq!(unhappy.lack(), Lack::Shares);
+        format!("{unhappy}\nhint: {}", unhappy.hint())
     }
 
     /// A download from four servers that found so many of two shares.
@@ -334,6 +387,8 @@ mod tests {
         let unhappy = Unhappy {
             happiness: 0,
             happy: 7,
+            stored: 0,
+            needed: 3,
             servers: 1,
             failures: Vec::new(),
         };
@@ -455,6 +510,65 @@ mod tests {
              \x20 a:1: an answer took longer than 10.0 s\n\
              hint: mend these servers, or add others with `tahoectl grid add NURL`; or accept 1 \
              with --happy 1, so that the file survives the loss of fewer servers"
+        );
+    }
+
+    // One server was enough, so this was a success, and the file was lost.
+    #[test]
+    fn an_upload_that_could_not_be_read_says_how_many_shares_it_wants() {
+        assert_eq!(
+            unreadable(
+                2,
+                vec![
+                    ("a:1", refused(Reason::Full)),
+                    ("b:2", refused(Reason::Full))
+                ]
+            ),
+            "2 different shares are stored in a grid of 2 servers, and 3 are needed to read the \
+             file\n\
+             \x20 a:1, b:2: refused: the server is full\n\
+             hint: make room on these servers, or add others with `tahoectl grid add NURL`"
+        );
+        assert_eq!(
+            unreadable(1, vec![("a:1", away())]),
+            "1 share is stored in a grid of 2 servers, and 3 are needed to read the file\n\
+             \x20 a:1: cannot be reached: connection refused\n\
+             hint: start these servers, or check the way to them, and try again"
+        );
+        assert_eq!(
+            unreadable(2, vec![("a:1", refused(Reason::TooManyUploads))]),
+            "2 different shares are stored in a grid of 2 servers, and 3 are needed to read the \
+             file\n\
+             \x20 a:1: refused: too many uploads are open\n\
+             hint: try again in a while"
+        );
+        assert_eq!(
+            unreadable(2, vec![("a:1", away()), ("b:2", refused(Reason::Full))]),
+            "2 different shares are stored in a grid of 2 servers, and 3 are needed to read the \
+             file\n\
+             \x20 b:2: refused: the server is full\n\
+             \x20 a:1: cannot be reached: connection refused\n\
+             hint: mend these servers, or add others with `tahoectl grid add NURL`"
+        );
+    }
+
+    // `--happy 1` would not have helped: one share of three is no file.
+    #[test]
+    fn an_upload_that_could_not_be_read_is_not_told_to_be_content_with_fewer_servers() {
+        let unhappy = Unhappy {
+            happiness: 1,
+            happy: 2,
+            stored: 1,
+            needed: 3,
+            servers: 2,
+            failures: failures(vec![("a:1", away())]),
+        };
+        assert_eq!(unhappy.lack(), Lack::Servers);
+        assert_eq!(
+            format!("{unhappy}\nhint: {}", unhappy.hint()),
+            "1 of the 2 servers that must store a share have done so, in a grid of 2 servers\n\
+             \x20 a:1: cannot be reached: connection refused\n\
+             hint: start these servers, or check the way to them, and try again"
         );
     }
 

@@ -24,6 +24,7 @@ use crate::grid::{Grid, Stored};
 use crate::home::Encoding;
 use crate::input::{self, InputFile, SMALL_LEN_MAX};
 use crate::ledger::{Entry, Ledger, ServerTag};
+use crate::placement::Goal;
 
 mod encoding;
 mod large;
@@ -147,7 +148,8 @@ impl Uploader {
     ///
     /// # Errors
     ///
-    /// [`Error::Input`], or [`Error::Unhappy`] if too few servers hold shares in the end.
+    /// [`Error::Input`], or [`Error::Unhappy`] if too few servers hold shares in the end, or too few
+    /// different shares are stored to bring the file back.
     pub async fn upload(&self, source: Source) -> Result<Uploaded, Error> {
         match source {
             Source::File(path) => self.upload_file(InputFile::open(&path)?).await,
@@ -225,7 +227,8 @@ impl Uploader {
 
     /// Fails if there are too few servers, before anything is read or asked.
     fn ensure_grid_is_large_enough(&self) -> Result<(), Error> {
-        let happy = self.options.encoding.happy.into();
+        let Encoding { needed, happy, .. } = self.options.encoding;
+        let happy = happy.into();
         let servers = self.grid.servers().len();
         if servers >= happy {
             return Ok(());
@@ -233,6 +236,8 @@ impl Uploader {
         Err(Error::Unhappy(Unhappy {
             happiness: 0,
             happy,
+            stored: 0,
+            needed: needed.into(),
             servers,
             failures: Vec::new(),
         }))
@@ -292,14 +297,17 @@ impl Uploader {
     }
 
     fn share_uploads(&self, storage_index: StorageIndex) -> ShareUploads<'_> {
-        let Encoding { happy, total, .. } = self.options.encoding;
-        ShareUploads::new(
-            &self.grid,
-            self.observer.as_ref(),
-            storage_index,
-            total.into(),
-            happy.into(),
-        )
+        let Encoding {
+            needed,
+            happy,
+            total,
+        } = self.options.encoding;
+        let goal = Goal {
+            total: total.into(),
+            needed: needed.into(),
+            happy: happy.into(),
+        };
+        ShareUploads::new(&self.grid, self.observer.as_ref(), storage_index, goal)
     }
 }
 

@@ -257,7 +257,7 @@ version = {VERSION}
 {total}
 # Any `needed` of them bring the file back: fewer take less of a loss, more take less space.
 {needed}
-# An upload fails unless this many servers hold a share of their own.
+# An upload fails unless this many servers hold a share of their own, and `needed` shares are stored.
 {happy}
 ",
             total = line("total", self.encoding.total, usual.total),

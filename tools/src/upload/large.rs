@@ -214,7 +214,9 @@ async fn open(
                 ready.push(Sink::new(assignment, upload, 0));
             }
         }
-        let is_enough = uploads.would_suffice(ready.iter().map(|sink| sink.assignment));
+        let is_enough = uploads
+            .plan
+            .would_succeed_with(ready.iter().map(|sink| sink.assignment));
         if opening.is_empty() || (is_enough && awaited.is_all_late()) {
             break;
         }
@@ -331,7 +333,7 @@ async fn await_ends(uploads: &mut ShareUploads<'_>) {
         tokio::select! {
             biased;
             (assignment, reply) = uploads.next_reply() => note(&mut awaited, assignment, &reply),
-            () = until(late_at), if is_measured && uploads.plan.is_happy() => {
+            () = until(late_at), if is_measured && uploads.plan.is_success() => {
                 for assignment in uploads.hedge_late(&mut awaited) {
                     uploads.give_up_late(assignment, &awaited);
                 }

@@ -15,7 +15,7 @@ use super::{Observer, Phase, Placed, Uploaded};
 use crate::error::{Error, Unhappy};
 use crate::failure::{Failure, ServerError};
 use crate::grid::{Answer, Grid, Server, Stored, Trips};
-use crate::placement::{Assignment, Holdings, PlacementPlan, ServerIndex};
+use crate::placement::{Assignment, Goal, Holdings, PlacementPlan, ServerIndex};
 
 mod wait;
 
@@ -32,8 +32,7 @@ pub(super) struct ShareUploads<'a> {
     pub(super) storage_index: StorageIndex,
     observer: &'a dyn Observer,
     ring: Vec<Rc<Server>>,
-    total: usize,
-    happy: usize,
+    goal: Goal,
     outstanding: BTreeSet<Assignment>,
     postponements: BTreeMap<Assignment, u8>,
     stored: BTreeMap<Assignment, Stored>,
@@ -64,20 +63,18 @@ impl<'a> ShareUploads<'a> {
         grid: &'a Grid,
         observer: &'a dyn Observer,
         storage_index: StorageIndex,
-        total: usize,
-        happy: usize,
+        goal: Goal,
     ) -> Self {
         let ring = grid.ring(storage_index);
         let (sender, inbox) = mpsc::unbounded_channel();
         Self {
-            plan: plan(&ring, total, happy, Holdings::new()),
+            plan: plan(&ring, goal, Holdings::new()),
             grid,
             observer,
             trips: Trips::new(),
             storage_index,
             ring,
-            total,
-            happy,
+            goal,
             outstanding: BTreeSet::new(),
             postponements: BTreeMap::new(),
             stored: BTreeMap::new(),
@@ -167,21 +164,14 @@ impl<'a> ShareUploads<'a> {
         });
     }
 
-    /// Whether an upload to these alone, besides what is stored, would be a success.
-    pub(super) fn would_suffice(&self, assignments: impl Iterator<Item = Assignment>) -> bool {
-        let mut holdings = self.plan.holdings().clone();
-        holdings.extend(assignments.map(|assignment| (assignment.server, assignment.share)));
-        holdings.happiness() >= self.happy
-    }
-
     /// What is asked and has no answer.
     pub(super) fn outstanding(&self) -> &BTreeSet<Assignment> {
         &self.outstanding
     }
 
-    /// Fails if not enough servers are left, whatever they may still answer.
+    /// Fails if too few servers or shares are left, whatever may still be answered.
     pub(super) fn ensure_feasible(&mut self) -> Result<(), Error> {
-        if self.plan.may_become_happy() {
+        if self.plan.may_succeed() {
             Ok(())
         } else {
             self.outcome()
@@ -190,18 +180,25 @@ impl<'a> ShareUploads<'a> {
 
     /// Whether the plan's outcome is a success.
     pub(super) fn outcome(&mut self) -> Result<(), Error> {
-        if self.plan.is_happy() {
+        if self.plan.is_success() {
             self.tell(|_| true);
             return Ok(());
         }
         let holdings = self.plan.holdings();
+        let (stored, needed) = (holdings.distinct_shares(), self.goal.needed);
         let failures = self.failures.iter().filter(|noted| {
-            // Who stores a share is not to blame for what went wrong on the way.
-            holdings.of(noted.server).next().is_none()
+            // Who stores what it was asked for is not to blame for what went wrong on the way; nor,
+            // where only servers are wanting, is who stores anything.
+            match noted.failure.share {
+                Some(share) if stored < needed => !holdings.contains(noted.server, share),
+                _ => holdings.of(noted.server).next().is_none(),
+            }
         });
         Err(Error::Unhappy(Unhappy {
             happiness: holdings.happiness(),
-            happy: self.happy,
+            happy: self.goal.happy,
+            stored,
+            needed,
             servers: self.ring.len(),
             failures: failures.map(|noted| noted.failure.clone()).collect(),
         }))
@@ -252,8 +249,8 @@ impl<'a> ShareUploads<'a> {
 }
 
 /// The plan of an upload that asks nothing of late servers, as far as it can do without them.
-fn plan(ring: &[Rc<Server>], total: usize, happy: usize, held: Holdings) -> PlacementPlan {
-    let mut plan = PlacementPlan::new(ring.len(), total, happy, held);
+fn plan(ring: &[Rc<Server>], goal: Goal, held: Holdings) -> PlacementPlan {
+    let mut plan = PlacementPlan::new(ring.len(), goal, held);
     for (index, server) in ring.iter().enumerate() {
         if server.is_late() && plan.may_spare(index) {
             plan.hedge(index);

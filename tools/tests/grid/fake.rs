@@ -270,6 +270,12 @@ impl FakeServer {
         self.state.shares.borrow().len()
     }
 
+    /// The numbers of the shares it holds, of whichever file.
+    pub(crate) fn share_numbers(&self) -> Vec<ShareNumber> {
+        let shares = self.state.shares.borrow();
+        shares.keys().map(|(_, number)| *number).collect()
+    }
+
     pub(crate) fn forget_shares(&self) {
         self.state.shares.borrow_mut().clear();
     }

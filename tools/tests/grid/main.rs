@@ -7,6 +7,7 @@ mod blame;
 mod caps;
 mod fake;
 mod late;
+mod readable;
 mod roundtrip;
 mod routing;
 

@@ -56,8 +56,9 @@ pub(crate) enum Command {
     /// A file that was uploaded before is not sent again: the servers confirm that they have it, and
     /// renew its leases, which say until when they keep it.
     ///
-    /// An upload succeeds when `happy` servers hold a share of their own. Servers that are down,
-    /// full, slow or lying are passed over and named on standard error.
+    /// An upload succeeds when `happy` servers hold a share of their own, and together enough shares to
+    /// bring the file back. Servers that are down, full, slow or lying are passed over and named on
+    /// standard error.
     #[command(verbatim_doc_comment)]
     Upload(Upload),
     /// Bring a file back

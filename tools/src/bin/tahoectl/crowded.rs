@@ -18,7 +18,8 @@ pub(crate) struct Crowded {
 }
 
 impl Crowded {
-    /// The server of an upload that holds the most shares, if more than one of them.
+    /// The server of an upload that holds the most shares, if more than one of them; first of all one
+    /// without which the file does not come back.
     pub(crate) fn of(placed: &[Placed], needed: usize) -> Option<Self> {
         let mut holdings = BTreeMap::<&str, BTreeSet<ShareNumber>>::new();
         for placed in placed {
@@ -26,15 +27,20 @@ impl Crowded {
             shares.insert(placed.share);
         }
         let all: BTreeSet<_> = holdings.values().flatten().collect();
-        let (server, shares) = holdings.iter().max_by_key(|(_, shares)| shares.len())?;
-        let elsewhere = holdings.iter().filter(|(other, _)| *other != server);
-        let elsewhere: BTreeSet<_> = elsewhere.flat_map(|(_, shares)| shares).collect();
-        (shares.len() > 1).then(|| Self {
-            server: (*server).to_owned(),
-            shares: shares.len(),
-            total: all.len(),
-            is_vital: elsewhere.len() < needed,
-        })
+        let is_vital = |server: &str| {
+            let elsewhere = holdings.iter().filter(|(other, _)| **other != server);
+            let elsewhere: BTreeSet<_> = elsewhere.flat_map(|(_, shares)| shares).collect();
+            elsewhere.len() < needed
+        };
+        let crowded = holdings.iter().filter(|(_, shares)| shares.len() > 1);
+        crowded
+            .map(|(server, shares)| Self {
+                server: (*server).to_owned(),
+                shares: shares.len(),
+                total: all.len(),
+                is_vital: is_vital(server),
+            })
+            .max_by_key(|crowded| (crowded.is_vital, crowded.shares))
     }
 
     /// Says what that means, of `files` files of which this is one.
@@ -102,6 +108,24 @@ mod tests {
             crowded.sentence(3),
             "2 of 4 shares are on one server, b: if that server is lost, so are all of these \
              (likewise 2 more files)"
+        );
+    }
+
+    // Its loss was called harmless: another server, with more shares, can be done without.
+    #[test]
+    fn the_server_that_is_told_of_is_the_one_that_the_file_is_lost_with() {
+        let all = placed(&[
+            (0, "a"),
+            (1, "a"),
+            (2, "a"),
+            (0, "b"),
+            (1, "b"),
+            (3, "c"),
+            (4, "c"),
+        ]);
+        assert_eq!(
+            Crowded::of(&all, 4).unwrap().sentence(1),
+            "2 of 5 shares are on one server, c: if that server is lost, so is the file"
         );
     }
 }

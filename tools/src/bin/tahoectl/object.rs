@@ -8,7 +8,7 @@ use protocol::{Farewell, Reason};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tools::Error;
-use tools::error::{Failure, InputError, ServerError};
+use tools::error::{Failure, InputError, Lack, ServerError};
 
 /// Counts changes that a reader of the objects would stumble over; new fields are none.
 const VERSION: u32 = 1;
@@ -104,7 +104,10 @@ fn kind(error: &Error) -> &'static str {
         Error::VerifyOnly => "verify_only",
         Error::Inconsistent(_) => "inconsistent",
         Error::NoServers { .. } => "no_servers",
-        Error::Unhappy(_) => "too_few_servers",
+        Error::Unhappy(unhappy) => match unhappy.lack() {
+            Lack::Servers => "too_few_servers",
+            Lack::Shares => "too_few_shares_stored",
+        },
         Error::NotEnoughShares(_) => "too_few_shares",
         Error::LocalGrid(_) => "local_grid",
         Error::Interrupted => "interrupted",
@@ -162,7 +165,28 @@ fn farewell_kind(farewell: Farewell) -> &'static str {
 mod tests {
     use std::ffi::OsStr;
 
+    use tools::error::Unhappy;
+
     use super::*;
+
+    // A program that lowers `happy` and tries again must know when that is no help.
+    #[test]
+    fn an_upload_that_could_not_be_read_has_a_kind_of_its_own() {
+        let kind_of = |happiness, stored| {
+            let unhappy = Unhappy {
+                happiness,
+                happy: 2,
+                stored,
+                needed: 3,
+                servers: 2,
+                failures: Vec::new(),
+            };
+            kind(&unhappy.into())
+        };
+        assert_eq!(kind_of(2, 2), "too_few_shares_stored");
+        assert_eq!(kind_of(1, 3), "too_few_servers");
+        assert_eq!(kind_of(1, 1), "too_few_servers");
+    }
 
     // A name that lost bytes names another file, or none.
     #[test]

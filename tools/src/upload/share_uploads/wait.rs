@@ -24,11 +24,11 @@ impl ShareUploads<'_> {
                 ask(self, assignment);
             }
             let is_over = self.plan.is_complete() || self.outstanding.is_empty();
-            if is_over || !self.plan.may_become_happy() {
+            if is_over || !self.plan.may_succeed() {
                 break;
             }
             // Before half have answered, the line that is slow may be our own.
-            let is_measured = self.stored.len() * 2 >= self.total;
+            let is_measured = self.stored.len() * 2 >= self.goal.total;
             let late_at = awaited.next_late(|late| self.sight(late));
             let give_up_at = awaited.give_up_at();
             tokio::select! {
@@ -36,7 +36,7 @@ impl ShareUploads<'_> {
                 biased;
                 (assignment, reply) = self.next_reply() => note(&mut awaited, assignment, &reply),
                 () = until(late_at), if is_measured => drop(self.hedge_late(&mut awaited)),
-                () = until(give_up_at), if self.plan.is_happy() => break,
+                () = until(give_up_at), if self.plan.is_success() => break,
             }
         }
         for assignment in self.outstanding.clone() {
@@ -93,7 +93,7 @@ impl ShareUploads<'_> {
                     awaited.reacted(index, now);
                     awaited.answered(index, now);
                     held.extend(answer.shares.iter().filter_map(|share| {
-                        let is_ours = share.share_number.index() < self.total;
+                        let is_ours = share.share_number.index() < self.goal.total;
                         (is_ours && share.size == Some(share_size))
                             .then_some((index, share.share_number))
                     }));
@@ -115,7 +115,7 @@ impl ShareUploads<'_> {
             self.stored
                 .insert(Assignment { share, server }, Stored::Before);
         }
-        self.plan = plan(&self.ring, self.total, self.happy, held);
+        self.plan = plan(&self.ring, self.goal, held);
     }
 
     /// Gives up an assignment whose server is late.
