@@ -124,22 +124,14 @@ pub(crate) fn address(index: u8) -> String {
 
 /// A program of this project, built for this test's profile.
 ///
-/// `cargo test` on the whole workspace builds all of them.
+/// `cargo test` on the whole workspace has built all of them from what is there now. `cargo test -p`
+/// may have built none, and leaves older ones as they are.
 pub(crate) fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let path = own.ancestors().nth(2).unwrap().join(name);
-    let sources = format!("{}.d", path.display());
-    let sources = fs::read_to_string(&sources).unwrap_or_else(|_| {
-        panic!("{path:?} is not built: cargo build --bin tahoed --bin tahoectl, or cargo test without -p")
-    });
-    let built = fs::metadata(&path).unwrap().modified().unwrap();
-    let (_, sources) = sources.split_once(": ").unwrap();
-    for source in sources.split_whitespace() {
-        let changed = fs::metadata(source).unwrap().modified().unwrap();
-        assert!(
-            changed <= built,
-            "{path:?} is older than {source}: build it first"
-        );
-    }
+    assert!(
+        path.exists(),
+        "{path:?} is not built: cargo build --bin {name}, or cargo test without -p"
+    );
     path
 }
