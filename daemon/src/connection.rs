@@ -12,8 +12,9 @@ use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use crate::gbs;
+use crate::peer::Peer;
 use crate::pipeline::Pipeline;
-use crate::shared::{Peer, Shared, StopSignal};
+use crate::shared::{Shared, StopSignal};
 use crate::tls::Protocol;
 
 /// Serves one connection until it ends. `turned_away`: only to say that there are too many.

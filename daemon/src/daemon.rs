@@ -29,7 +29,8 @@ use crate::error::RunError;
 use crate::identity::Identity;
 use crate::notices::Kind;
 use crate::operator::Operator;
-use crate::shared::{Peer, Shared};
+use crate::peer::Peer;
+use crate::shared::Shared;
 use crate::store_fault::StoreFault;
 use crate::store_place::{CheckError, Claim};
 use crate::{descriptors, file_system, store, store_place};
@@ -66,7 +67,7 @@ impl Daemon {
                 return Err(RunError::TahoeRuns(found));
             }
         }
-        let fault = |error| RunError::from(StoreFault::new(directory, &store_path, error));
+        let fault = |error| RunError::from(StoreFault::new(directory.path(), &store_path, error));
         let claim = store_place::check(directory, &config).map_err(|error| match error {
             CheckError::Wrong(wrong) => Box::new(wrong).into(),
             CheckError::Open(error) => fault(error.into()),

@@ -11,10 +11,9 @@ use lafs::SwissnumError;
 use crate::adopt::process::ProcessInTheWay;
 use crate::command::CommandLine;
 use crate::config::{ConfigError, Location};
-use crate::directory::Directory;
 use crate::identity::IdentityError;
 use crate::store_fault::StoreFault;
-use crate::store_place::WrongStore;
+use crate::wrong_store::WrongStore;
 
 /// A system call on a path failed.
 #[derive(Debug, thiserror::Error)]
@@ -213,16 +212,14 @@ pub enum InitError {
 }
 
 impl InitError {
-    pub(crate) fn exists(directory: &Directory) -> Self {
-        let directory = directory.path();
+    pub(crate) fn exists(directory: &Path) -> Self {
         Self::Exists {
             directory: directory.to_owned(),
             run: CommandLine::new("tahoed", &[Path::new("run"), directory]),
         }
     }
 
-    pub(crate) fn tahoe(directory: &Directory) -> Self {
-        let directory = directory.path();
+    pub(crate) fn tahoe(directory: &Path) -> Self {
         Self::Tahoe {
             directory: directory.to_owned(),
             remedy: CommandLine::new("tahoed", &[Path::new("adopt"), directory]),

@@ -38,10 +38,10 @@ pub struct Made {
 pub fn init(directory: &Directory, choices: &Choices) -> Result<Made, InitError> {
     let config_path = directory.config_path();
     if exists(&config_path) {
-        return Err(InitError::exists(directory));
+        return Err(InitError::exists(directory.path()));
     }
     if exists(&directory.path().join("tahoe.cfg")) {
-        return Err(InitError::tahoe(directory));
+        return Err(InitError::tahoe(directory.path()));
     }
     let parent = directory
         .path()
@@ -132,7 +132,7 @@ fn make_store(
     configured: &config::Store,
 ) -> Result<Made, InitError> {
     let path = directory.path().join(path);
-    let fault = |error| StoreFault::new(directory, &path, error);
+    let fault = |error| StoreFault::new(directory.path(), &path, error);
     let found = bucketfs::look(&path).map_err(|error| fault(error.into()))?;
     let config = store::config(configured, random()?);
     let id = bucketfs::create(&path, &config, StoreId::new(random()?)).map_err(fault)?;

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
-use crate::shared::Peer;
+use crate::peer::Peer;
 
 /// What a peer can cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,7 +24,8 @@ use tracing::debug;
 use crate::gathering::Gathering;
 use crate::goodbye;
 use crate::patience::{Patience, Sight};
-use crate::shared::{Peer, Shared, StopSignal};
+use crate::peer::Peer;
+use crate::shared::{Shared, StopSignal};
 use crate::store::{Done, Session};
 use crate::work::Work;
 

@@ -1,7 +1,5 @@
 //! What all connections of a daemon share.
 
-use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -11,7 +9,6 @@ use bucketfs::{AskStatus, Durability, Status, StoreHandle};
 use lafs::Swissnum;
 use protocol::{Welcome, limits};
 use rustls::ServerConfig;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
@@ -248,25 +245,5 @@ impl StopSignal {
     pub(crate) async fn stopped(mut self) {
         // A daemon that has ended has stopped.
         let _ = self.0.wait_for(|stopped| *stopped).await;
-    }
-}
-
-/// A peer, in a log line.
-#[derive(Clone, Copy)]
-pub(crate) struct Peer(Option<SocketAddr>);
-
-impl Peer {
-    pub(crate) fn of(socket: &TcpStream) -> Self {
-        Self(socket.peer_addr().ok())
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => write!(f, "{address}"),
-            // It hung up before we asked.
-            None => f.write_str("unknown"),
-        }
     }
 }

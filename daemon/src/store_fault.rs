@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use bucketfs::OpenError;
 
 use crate::command::CommandLine;
-use crate::directory::Directory;
 
 /// Why a store cannot be made or opened, with what an operator can do.
 #[derive(Debug)]
@@ -19,13 +18,9 @@ pub struct StoreFault {
 }
 
 impl StoreFault {
-    pub(crate) fn new(
-        directory: &Directory,
-        path: &Path,
-        error: bucketfs::StartError,
-    ) -> Box<Self> {
+    pub(crate) fn new(directory: &Path, path: &Path, error: bucketfs::StartError) -> Box<Self> {
         Box::new(Self {
-            directory: directory.path().to_owned(),
+            directory: directory.to_owned(),
             path: path.to_owned(),
             error,
         })

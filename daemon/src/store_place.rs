@@ -3,7 +3,6 @@
 //! An empty mount point looks like a store that was never made. So a daemon makes none: it serves
 //! the store whose identifier its configuration names, and nothing else.
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,7 @@ use tracing::{info, warn};
 use crate::command::CommandLine;
 use crate::config::Config;
 use crate::directory::Directory;
+use crate::wrong_store::{Fault, WrongStore};
 
 /// Whether the configuration names the store already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +35,12 @@ pub(crate) fn check(directory: &Directory, config: &Config) -> Result<Claim, Che
         }))
     };
     match (bucketfs::look(&path)?, config.store.id) {
-        (Found::NoDirectory, _) => wrong(StoreFault::NoDirectory),
-        (Found::NoStore, _) => wrong(StoreFault::NoStore),
-        (Found::Part { missing }, _) => wrong(StoreFault::Part { missing }),
+        (Found::NoDirectory, _) => wrong(Fault::NoDirectory),
+        (Found::NoStore, _) => wrong(Fault::NoStore),
+        (Found::Part { missing }, _) => wrong(Fault::Part { missing }),
         (Found::Store(_), None) => Ok(Claim::Unnamed),
         (Found::Store(found), Some(configured)) if found == Some(configured) => Ok(Claim::Named),
-        (Found::Store(found), Some(configured)) => wrong(StoreFault::Other { found, configured }),
+        (Found::Store(found), Some(configured)) => wrong(Fault::Other { found, configured }),
     }
 }
 
@@ -79,69 +79,6 @@ impl From<OpenError> for CheckError {
         Self::Open(error)
     }
 }
-
-/// What lies at the configured path is not the configured store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WrongStore {
-    path: PathBuf,
-    fault: StoreFault,
-    /// Where the file system is mounted that the path lies on.
-    mount: Option<PathBuf>,
-    remedy: CommandLine,
-}
-
-/// What is wrong with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum StoreFault {
-    NoDirectory,
-    NoStore,
-    Part {
-        missing: &'static str,
-    },
-    Other {
-        found: Option<StoreId>,
-        configured: StoreId,
-    },
-}
-
-impl fmt::Display for WrongStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        let makes = match self.fault {
-            StoreFault::NoDirectory => {
-                write!(f, "the store {path} does not exist")?;
-                "to make a new, empty store there"
-            }
-            StoreFault::NoStore => {
-                write!(f, "{path} holds no store")?;
-                "to make a new, empty store there"
-            }
-            StoreFault::Part { missing } => {
-                write!(f, "the store {path} has lost its `{missing}`")?;
-                "to make it anew without what was in there"
-            }
-            StoreFault::Other { found, configured } => {
-                match found {
-                    Some(found) => write!(f, "{path} is another store: its identifier is {found}")?,
-                    None => write!(f, "the store {path} has no identifier")?,
-                }
-                write!(f, ", and tahoed.toml says {configured}")?;
-                "to serve this one from now on"
-            }
-        };
-        if let Some(mount) = &self.mount {
-            let mount = mount.display();
-            write!(f, "; it lies on the file system mounted at {mount}")?;
-        }
-        write!(
-            f,
-            ". If another disk belongs there, mount it and start again; {makes}: {}",
-            self.remedy
-        )
-    }
-}
-
-impl std::error::Error for WrongStore {}
 
 /// Where the file system is mounted that a path lies on, or would.
 fn mount_point(path: &Path) -> Option<PathBuf> {

@@ -24,7 +24,8 @@ use super::transport::Transport;
 use super::watch::Watch;
 use crate::goodbye;
 use crate::patience::Patience;
-use crate::shared::{Peer, Shared, StopSignal};
+use crate::peer::Peer;
+use crate::shared::{Shared, StopSignal};
 
 /// Serves a connection on which TLS is done, until it ends. The first request that presents the
 /// swissnum is due at some time. `turned_away`: only to say that there are too many.

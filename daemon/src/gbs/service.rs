@@ -19,7 +19,8 @@ use super::answer::{self, Answer, Body};
 use super::intake::Intake;
 use super::watch::Watch;
 use super::{advisory, immutable, lease, mutable, read, version};
-use crate::shared::{Peer, Shared};
+use crate::peer::Peer;
+use crate::shared::Shared;
 
 /// Answers the requests of one connection.
 pub(super) struct Service {

@@ -74,7 +74,8 @@ fn waiting_for_nurls_is_interrupted_too() {
     let (reader, _writer) = pipe();
     let child = user.command(&["grid", "add", "-"]).stdin(reader).spawn();
     let mut running = Running(child.unwrap());
-    send(&running.0, Signal::INT);
+    // Not Ctrl-C's signal: a test that runs in the background may have inherited that it is ignored.
+    send(&running.0, Signal::TERM);
     until("it ends", || is_gone(&mut running.0));
     assert!(!running.0.wait().unwrap().success());
 }
