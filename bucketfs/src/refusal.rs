@@ -95,7 +95,7 @@ pub enum PutRefusal {
     Unwritable(#[from] Unwritable),
     /// The share is held, and its lease cannot be renewed.
     #[error(transparent)]
-    Lease(#[from] LeaseRefusal),
+    Lease(LeaseRefusal),
 }
 
 /// A refusal of [`crate::OpenUpload`].
@@ -127,7 +127,7 @@ pub enum OpenRefusal {
     Unwritable(#[from] Unwritable),
     /// The share is held, and its lease cannot be renewed.
     #[error(transparent)]
-    Lease(#[from] LeaseRefusal),
+    Lease(LeaseRefusal),
 }
 
 /// A refusal of [`crate::WriteUpload`].
@@ -242,7 +242,7 @@ pub enum WriteRangeRefusal {
     Unwritable(#[from] Unwritable),
     /// Somebody else has stored the share meanwhile, and its lease cannot be renewed.
     #[error(transparent)]
-    Lease(#[from] LeaseRefusal),
+    Lease(LeaseRefusal),
 }
 
 /// A refusal of [`crate::AbortRanged`].
@@ -413,3 +413,19 @@ pub enum RemoveRefusal {
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
 }
+
+/// That the lease of a share cannot be written is no other refusal than that the share cannot.
+macro_rules! from_lease_refusal {
+    ($($refusal:ident),*) => {$(
+        impl From<LeaseRefusal> for $refusal {
+            fn from(refusal: LeaseRefusal) -> Self {
+                match refusal {
+                    LeaseRefusal::Unwritable(refusal) => Self::Unwritable(refusal),
+                    refusal => Self::Lease(refusal),
+                }
+            }
+        }
+    )*};
+}
+
+from_lease_refusal!(PutRefusal, OpenRefusal, WriteRangeRefusal);

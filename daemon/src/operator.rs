@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use bucketfs::{AskStatus, Status};
+use bucketfs::AskStatus;
 use tracing::{error, info, warn};
 
 use crate::config::Config;
@@ -75,33 +75,20 @@ async fn say_status(shared: &Shared) {
     let Ok(status) = shared.store().ask(AskStatus).await else {
         return info!("the store is shutting down");
     };
-    let Status {
-        engine,
-        read_only,
-        failed,
-        available,
-        reserved,
-        promised,
-        uploads,
-        journal_batches,
-        journal_records,
-        checkpoints,
-        ..
-    } = *status;
     info!(
         connections = shared.connections(),
         connections_max = shared.limits().connections,
         bytes_in_flight = shared.bytes_in_flight(),
-        engine,
-        read_only,
-        failed,
-        available,
-        reserved,
-        promised,
-        uploads,
-        journal_batches,
-        journal_records,
-        checkpoints,
+        engine = status.engine,
+        read_only = status.read_only,
+        failed = status.failed,
+        available = status.available,
+        reserved = status.reserved,
+        promised = status.promised,
+        uploads = status.uploads,
+        journal_batches = status.journal_batches,
+        journal_records = status.journal_records,
+        checkpoints = status.checkpoints,
         "status"
     );
 }

@@ -20,7 +20,7 @@ use crate::journal::format::Record;
 use crate::journal::log::Hold;
 use crate::layout::ShareKey;
 use crate::limits;
-use crate::refusal::{LeaseRefusal, PutRefusal, Unwritable};
+use crate::refusal::{PutRefusal, Unwritable};
 use crate::request::{LeaseOwner, Put, Stored};
 
 /// All puts under way.
@@ -291,9 +291,6 @@ impl Machinery for Puts {
         match result {
             Ok(renewed) => cx.acknowledge(asker, Stored::AlreadyHeld, renewed.durable),
             Err(NotRenewed::NotABucket) => cx.refuse(asker, PutRefusal::NotABucket),
-            Err(NotRenewed::Refused(LeaseRefusal::Unwritable(refusal))) => {
-                cx.refuse(asker, refusal);
-            }
             Err(NotRenewed::Refused(refusal)) => cx.refuse(asker, refusal),
         }
         cx.release(owned);

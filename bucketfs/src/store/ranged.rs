@@ -30,7 +30,7 @@ use crate::disk::{Completion, Operation, StorePath};
 use crate::durable::Durable;
 use crate::layout::{self, ShareKey};
 use crate::limits;
-use crate::refusal::{AbortRangedRefusal, LeaseRefusal, Unwritable, WriteRangeRefusal};
+use crate::refusal::{AbortRangedRefusal, Unwritable, WriteRangeRefusal};
 use crate::request::{AbortRanged, WriteRange};
 use crate::ticket::{Ranges, SecretHash, Ticket};
 use allocate::{Allocating, Leasing};
@@ -354,9 +354,6 @@ impl Machinery for RangedUploads {
             Renewing::Upload(asker) => {
                 let result = match result {
                     Ok(renewed) => Ok(renewed.durable),
-                    Err(NotRenewed::Refused(LeaseRefusal::Unwritable(refusal))) => {
-                        Err(refusal.into())
-                    }
                     Err(NotRenewed::Refused(refusal)) => Err(refusal.into()),
                     Err(NotRenewed::NotABucket) => unreachable!("leases of slots were asked for"),
                 };

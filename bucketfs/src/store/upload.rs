@@ -26,9 +26,7 @@ use crate::disk::{Completion, FileId, OpenMode, Operation, StorePath};
 use crate::durable::{BytesDurable, Durable};
 use crate::layout::ShareKey;
 use crate::limits;
-use crate::refusal::{
-    AbortRefusal, CloseRefusal, LeaseRefusal, OpenRefusal, Unwritable, WriteRefusal,
-};
+use crate::refusal::{AbortRefusal, CloseRefusal, OpenRefusal, Unwritable, WriteRefusal};
 use crate::request::{
     AbortUpload, CloseUpload, DetachUpload, LeaseOwner, OpenUpload, RequestId, WriteUpload,
 };
@@ -476,9 +474,6 @@ impl Machinery for Uploads {
         match result {
             Ok(renewed) => cx.acknowledge(asker, AlreadyHeld, renewed.durable),
             Err(NotRenewed::NotABucket) => cx.refuse(asker, OpenRefusal::NotABucket),
-            Err(NotRenewed::Refused(LeaseRefusal::Unwritable(refusal))) => {
-                cx.refuse(asker, refusal);
-            }
             Err(NotRenewed::Refused(refusal)) => cx.refuse(asker, refusal),
         }
         self.forget_handle(cx, id);

@@ -5,12 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use protocol::server::Outcome;
 use tempfile::TempDir;
 
 use crate::adopting;
 use crate::client::{Client, bucket};
-use crate::node::{Node, localise, start, tahoed};
+use crate::node::{Node, localise, node_with_a_share, start, tahoed};
 
 /// Exit code and everything that is said.
 fn say(command: &mut Command) -> (Option<i32>, String) {
@@ -46,18 +45,6 @@ fn follow(said: &str, begin: &str) {
     shell.arg("-c").arg(command).env("PATH", path);
     let (code, done) = say(&mut shell);
     assert_eq!(code, Some(0), "{command}: {done}");
-}
-
-/// A node that holds one share and has stopped.
-async fn node() -> Node {
-    let node = Node::new("");
-    let running = node.start();
-    let mut client = Client::connect(&running.nurl, 1).await.unwrap();
-    assert_eq!(client.put(bucket(1), 0, b"share").await, Outcome::Stored);
-    drop(client);
-    running.terminate();
-    assert!(running.wait().success());
-    node
 }
 
 /// That the server in a directory serves, and what it has of the share.
@@ -110,7 +97,7 @@ async fn shares_outlive_a_key_or_a_swissnum_that_is_lost_or_damaged() {
         ("swissnum", Some("not base32!")),
         ("swissnum", Some("\u{1b}[2J\0")),
     ] {
-        let node = node().await;
+        let node = node_with_a_share().await;
         let directory = node.directory();
         let path = directory.path().join("private").join(name);
         match contents {
@@ -133,7 +120,7 @@ async fn shares_outlive_a_key_or_a_swissnum_that_is_lost_or_damaged() {
 
 #[tokio::test]
 async fn secrets_that_others_can_read_are_made_secret() {
-    let node = node().await;
+    let node = node_with_a_share().await;
     let directory = node.directory();
     for path in [directory.swissnum_path(), directory.identity_path()] {
         fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
@@ -155,7 +142,7 @@ async fn secrets_that_others_can_read_are_made_secret() {
 #[tokio::test]
 async fn a_configuration_that_is_lost_is_made_anew_and_all_else_stays() {
     for contents in [Some(""), Some(" \n"), Some("\0\0\0\0"), None] {
-        let node = node().await;
+        let node = node_with_a_share().await;
         let directory = node.directory();
         let key = fs::read(directory.identity_path()).unwrap();
         let path = directory.config_path();
@@ -231,7 +218,7 @@ async fn who_really_wants_a_new_store_or_another_one_gets_it() {
     let without_shares = |path: &Path| fs::remove_dir_all(path.join("shares")).unwrap();
     let changes: [&dyn Fn(&Path); 3] = [&gone, &empty, &without_shares];
     for change in changes {
-        let node = node().await;
+        let node = node_with_a_share().await;
         let directory = node.directory();
         change(&node.store());
         let said = complaint(["run", directory.path().to_str().unwrap()]);
@@ -239,11 +226,11 @@ async fn who_really_wants_a_new_store_or_another_one_gets_it() {
         assert_eq!(share_of(directory.path()).await, None);
     }
     // One without an identifier, as from a backup, and another one in its place.
-    let nameless = node().await;
+    let nameless = node_with_a_share().await;
     fs::remove_file(nameless.store().join("identifier")).unwrap();
     let exchanged = Node::new("");
     fs::remove_dir_all(exchanged.store()).unwrap();
-    let original = node().await;
+    let original = node_with_a_share().await;
     fs::rename(original.store(), exchanged.store()).unwrap();
     for node in [nameless, exchanged] {
         let directory = node.directory();
@@ -268,7 +255,7 @@ async fn a_journal_that_is_lost_or_damaged_can_be_given_up() {
     };
     let changes: [&dyn Fn(&Path); 2] = [&missing, &damaged];
     for change in changes {
-        let node = node().await;
+        let node = node_with_a_share().await;
         let directory = node.directory();
         change(&node.store());
         let said = complaint(["run", directory.path().to_str().unwrap()]);
@@ -285,7 +272,7 @@ async fn a_small_file_of_the_store_that_is_lost_or_damaged_is_restored() {
     let damaged = |path: &Path| fs::write(path, "\u{1b}[2J").unwrap();
     let changes: [&dyn Fn(&Path); 2] = [&lost, &damaged];
     for change in changes {
-        let node = node().await;
+        let node = node_with_a_share().await;
         let directory = node.directory();
         change(&node.store().join("version"));
         let said = complaint(["run", directory.path().to_str().unwrap()]);
@@ -296,7 +283,7 @@ async fn a_small_file_of_the_store_that_is_lost_or_damaged_is_restored() {
         fs::copy(other.store().join("version"), node.store().join("version")).unwrap();
         assert!(share_of(directory.path()).await.is_some());
     }
-    let node = node().await;
+    let node = node_with_a_share().await;
     let directory = node.directory();
     damaged(&node.store().join("identifier"));
     follow(

@@ -3,22 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use protocol::server::Outcome;
-
 use crate::client::{Client, bucket};
-use crate::node::Node;
-
-/// A node that holds one share and has stopped.
-async fn node() -> Node {
-    let node = Node::new("");
-    let running = node.start();
-    let mut client = Client::connect(&running.nurl, 1).await.unwrap();
-    assert_eq!(client.put(bucket(1), 0, b"share").await, Outcome::Stored);
-    drop(client);
-    running.terminate();
-    assert!(running.wait().success());
-    node
-}
+use crate::node::{Node, node_with_a_share};
 
 /// Every file and directory below, by name.
 fn names(path: &Path) -> Vec<String> {
@@ -33,7 +19,7 @@ fn names(path: &Path) -> Vec<String> {
 // Reported of several storage systems, with data lost: the mount point was served as a new store.
 #[tokio::test]
 async fn a_store_that_is_not_mounted_is_refused_and_nothing_is_made_in_its_place() {
-    let node = node().await;
+    let node = node_with_a_share().await;
     let (store, aside) = (node.store(), node.store().with_extension("aside"));
     fs::rename(&store, &aside).unwrap();
     let refuses = |words: &str| {
@@ -61,7 +47,7 @@ async fn a_store_that_is_not_mounted_is_refused_and_nothing_is_made_in_its_place
 
 #[tokio::test]
 async fn a_store_in_part_or_another_store_is_refused() {
-    let (node, other) = (node().await, Node::new(""));
+    let (node, other) = (node_with_a_share().await, Node::new(""));
     let store = node.store();
     let refuses = |words: &str| {
         let (code, said) = node.fail();
@@ -94,7 +80,7 @@ async fn a_store_in_part_or_another_store_is_refused() {
 // As a node was before stores had identifiers: neither of the two has one.
 #[tokio::test]
 async fn a_node_from_before_identifiers_is_given_one_once() {
-    let node = node().await;
+    let node = node_with_a_share().await;
     fs::remove_file(node.store().join("identifier")).unwrap();
     let path = node.directory().config_path();
     let text = "# Mine.\nlisten = ['127.0.0.1:0'] # loopback\n\n[store]\n# Not much.\n\

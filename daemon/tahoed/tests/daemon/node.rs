@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use daemon::Directory;
 use daemon::config::{self, ByteSize, Choices};
 use lafs::nurl::Nurl;
+use protocol::server::Outcome;
 use tempfile::TempDir;
 
-use crate::client::FOREVER;
+use crate::client::{Client, FOREVER, bucket};
 
 /// A server's directory.
 pub(crate) struct Node {
@@ -176,6 +177,18 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A node that holds one share and has stopped.
+pub(crate) async fn node_with_a_share() -> Node {
+    let node = Node::new("");
+    let running = node.start();
+    let mut client = Client::connect(&running.nurl, 1).await.unwrap();
+    assert_eq!(client.put(bucket(1), 0, b"share").await, Outcome::Stored);
+    drop(client);
+    running.terminate();
+    assert!(running.wait().success());
+    node
 }
 
 /// Has a server that `init` made listen on loopback alone.
