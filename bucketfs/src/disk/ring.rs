@@ -327,6 +327,10 @@ impl Engine for Ring {
         "ring"
     }
 
+    fn writes_directly(&self) -> bool {
+        self.root.writes_directly()
+    }
+
     fn submit(&mut self, id: OperationId, operation: Operation) {
         self.generation = self.generation.wrapping_add(1);
         let taken = self.files.take(&operation);
