@@ -11,8 +11,10 @@ use std::os::fd::BorrowedFd;
 
 use bytes::Bytes;
 
+mod aligned;
 mod beneath;
 pub(crate) mod blocking;
+mod direct;
 mod error;
 mod files;
 mod list;
@@ -30,6 +32,7 @@ mod syscall;
 mod tokio_uring;
 mod workers;
 
+pub use aligned::{ALIGN, Aligned};
 pub use error::DiskError;
 pub use path::StorePath;
 pub use pool::Pool;
@@ -61,6 +64,9 @@ pub const PLACES_MAX: usize = 2;
 pub trait Engine {
     /// Returns the engine's name for logs and status: `ring`, `pool`, `sim`.
     fn name(&self) -> &'static str;
+
+    /// Whether files can be written past the page cache here.
+    fn writes_directly(&self) -> bool;
 
     /// Takes an operation. Its completion carries the same id.
     fn submit(&mut self, id: OperationId, operation: Operation);
@@ -149,6 +155,29 @@ pub enum Operation {
         /// What.
         bytes: Bytes,
     },
+    /// Writes whole blocks of an open file, past the page cache if it was opened so. Offset and length
+    /// are multiples of [`ALIGN`].
+    WriteBlocks {
+        /// The file.
+        file: FileId,
+        /// Where in it.
+        offset: u64,
+        /// What. The buffer comes back to be used again.
+        bytes: Aligned,
+    },
+    /// Ends what is written past the page cache: writes whole blocks so, has the file written through
+    /// the page cache from then on, writes the rest, in the order given, and makes its bytes and size
+    /// durable (`fdatasync`) if asked. The first failure ends it, whatever was written stays.
+    Finish {
+        /// The file.
+        file: FileId,
+        /// The offset of whole blocks, and what they hold. The buffer comes back.
+        blocks: Option<(u64, Aligned)>,
+        /// Offsets and bytes.
+        writes: Vec<(u64, Bytes)>,
+        /// Whether to make it durable.
+        sync: bool,
+    },
     /// Makes an open file's bytes and size durable (`fdatasync`).
     SyncFile {
         /// The file.
@@ -159,14 +188,17 @@ pub enum Operation {
         /// The file.
         file: FileId,
     },
-    /// Writes all the bytes at an offset of an open file, then makes them durable (`fdatasync`).
+    /// Writes all the bytes at an offset of an open file, and makes them durable: in one call past
+    /// the page cache if the file was opened so, by `fdatasync` if not.
+    ///
+    /// Into a file opened past the page cache, offset and length are multiples of [`ALIGN`].
     Append {
         /// The file.
         file: FileId,
         /// Where in it.
         offset: u64,
         /// What. The buffer comes back to be used again.
-        bytes: Vec<u8>,
+        bytes: Aligned,
         /// Whether to make it durable; not so only in a store of relaxed durability.
         sync: bool,
     },
@@ -315,6 +347,11 @@ pub enum OpenMode {
     New,
     /// The file must exist; nothing of it changes.
     Existing,
+    /// As with `New`, and then as with `ExistingDirect`.
+    NewDirect,
+    /// The file must exist, and is written past the page cache, in multiples of [`ALIGN`], if that
+    /// can be had; else as with `Existing`.
+    ExistingDirect,
 }
 
 /// A part of a file.

@@ -543,6 +543,8 @@ pub struct AskStatus;
 pub struct Status {
     /// The engine's name.
     pub engine: &'static str,
+    /// Whether the journal and large shares are written past the page cache.
+    pub writes_directly: bool,
     /// Where its shares lie.
     pub layout: Layout,
     /// When acknowledgements are sent.

@@ -352,6 +352,7 @@ impl Store {
         let counters = cx.journal_counters();
         Status {
             engine: cx.settings.engine,
+            writes_directly: cx.settings.writes_directly,
             layout: cx.settings.tree.layout(),
             durability: cx.settings.durability,
             read_only: cx.settings.read_only,

@@ -358,6 +358,10 @@ impl Engine for Ring {
         "ring"
     }
 
+    fn writes_directly(&self) -> bool {
+        self.root.writes_directly()
+    }
+
     fn submit(&mut self, id: OperationId, operation: Operation) {
         if let Operation::Place { .. } = operation {
             self.placing += 1;

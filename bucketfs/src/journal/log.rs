@@ -18,7 +18,7 @@ use lafs::num;
 use super::format::{
     BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, GROUP_SIZE_MAX, Record, VERSION,
 };
-use crate::disk::{Completion, FileId, Operation};
+use crate::disk::{Aligned, Completion, FileId, Operation};
 use crate::durable::{BatchDurable, Durable, Waiver};
 use crate::error::DiskError;
 
@@ -39,7 +39,7 @@ pub(crate) struct Log<T> {
     /// How many records the append in flight has.
     appending_records: u32,
     checkpoint: Checkpoint,
-    buffer: Vec<u8>,
+    buffer: Aligned,
     salts: Salts,
     waiver: Option<Waiver>,
     closing: bool,
@@ -141,7 +141,7 @@ impl<T> Log<T> {
             appending: None,
             appending_records: 0,
             checkpoint: Checkpoint::Ready,
-            buffer: Vec::new(),
+            buffer: Aligned::default(),
             salts,
             waiver,
             closing: false,
@@ -241,7 +241,7 @@ impl<T> Log<T> {
         let waiters = self.appending.take().expect("an append was in flight");
         let durable = BatchDurable::appended(&completion, self.waiver);
         if let Operation::Append { bytes, .. } = &mut completion.operation {
-            if bytes.capacity() <= KEPT_LEN_MAX {
+            if bytes.room() <= KEPT_LEN_MAX {
                 self.buffer = std::mem::take(bytes);
             }
         }

@@ -33,6 +33,8 @@ use crate::ticket::BootId;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) engine: &'static str,
+    /// Whether the disk takes writes past the page cache.
+    pub(super) writes_directly: bool,
     pub(super) tree: Tree,
     /// Whether the operator takes no new shares.
     pub(super) read_only: bool,

@@ -133,7 +133,23 @@ pub(super) async fn open<P: Perform>(
             let steps = || vec![open(How::New).into()];
             without_chain(below_directories(on, path, 0, steps).await)
         }
+        OpenMode::NewDirect => {
+            let steps = || vec![open(How::NewDirect).into()];
+            match without_chain(below_directories(on, path, 0, steps).await) {
+                Err(error) if error.errno == Errno::INVAL => {
+                    // The file may have been made before the flag was refused.
+                    let _ = unlink(on, path).await;
+                    one(on, open(How::New)).await
+                }
+                result => result,
+            }
+        }
         OpenMode::Existing => open_existing(on, path).await,
+        OpenMode::ExistingDirect => match one(on, open(How::WriteDirect)).await {
+            Ok(()) => must_be(on, true).await,
+            Err(error) if error.errno == Errno::INVAL => open_existing(on, path).await,
+            Err(error) => Err(error),
+        },
     }
 }
 
@@ -149,8 +165,12 @@ pub(super) async fn open_existing<P: Perform>(
 
 /// Closes the current file again if it is no regular one.
 pub(super) async fn must_be_file<P: Perform>(on: &mut P) -> Result<(), DiskError> {
+    must_be(on, false).await
+}
+
+async fn must_be<P: Perform>(on: &mut P, is_direct: bool) -> Result<(), DiskError> {
     let file = Handle::Current;
-    let result = one(on, Step::MustBeFile { file }).await;
+    let result = one(on, Step::MustBeFile { file, is_direct }).await;
     if result.is_err() {
         one(on, Step::Release).await?;
     }

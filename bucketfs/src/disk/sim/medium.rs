@@ -432,6 +432,26 @@ impl Medium {
         Ok(())
     }
 
+    /// Makes a part of a file what a power cut leaves, and the file's size.
+    ///
+    /// With `losses` some sectors of it are lost, from the disk and to whoever looks: a write past
+    /// the page cache leaves nothing there.
+    pub(super) fn sync_range(
+        &mut self,
+        node: NodeId,
+        offset: u64,
+        size: u64,
+        losses: Option<&mut Random>,
+    ) -> Result<(), Errno> {
+        let start = num::len(offset).ok_or(Errno::FBIG)?;
+        let len = num::len(size).ok_or(Errno::FBIG)?;
+        match &mut self.nodes[node] {
+            Node::File(file) => file.settle_range(start..start + len, losses),
+            Node::Directory(_) => return Err(Errno::ISDIR),
+        }
+        Ok(())
+    }
+
     /// The same for everything; fails once after a loss anywhere.
     pub(super) fn sync_all(&mut self, mut losses: Option<&mut Random>) -> Result<(), Errno> {
         for node in 0..self.nodes.len() {
@@ -543,6 +563,45 @@ mod tests {
         let left = outcomes(&medium);
         assert_eq!(left.len(), 1);
         assert_ne!(left[0].as_deref(), Some(&[1; 64][..]));
+    }
+
+    // Other writes to the file stay what they were: that they are synced too nobody promises.
+    #[test]
+    fn a_durable_write_brings_over_its_own_bytes_alone() {
+        let mut medium = Medium::new(1 << 20);
+        let node = made(&mut medium, "a");
+        medium.write_at(node, 0, &[1; 4 * SECTOR]).unwrap();
+        medium.sync_all(None).unwrap();
+        medium.write_at(node, 0, &[2; 4 * SECTOR]).unwrap();
+        let (start, len) = (SECTOR as u64, SECTOR as u64);
+        medium.write_at(node, start, &[3; SECTOR]).unwrap();
+        medium.sync_range(node, start, len, None).unwrap();
+        let left = outcomes(&medium);
+        assert_eq!(left.len(), 8);
+        for bytes in left {
+            let bytes = bytes.unwrap();
+            for (index, sector) in bytes.chunks(SECTOR).enumerate() {
+                let allowed: &[u8] = if index == 1 { &[3] } else { &[1, 2] };
+                let is_one_of = |value: &u8| sector.iter().all(|byte| byte == value);
+                assert!(allowed.iter().any(is_one_of), "{index}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_durable_write_that_failed_is_lost_in_part_to_whoever_looks() {
+        let mut medium = Medium::new(1 << 20);
+        let node = made(&mut medium, "a");
+        medium.write_at(node, 0, &[1; 32 * SECTOR]).unwrap();
+        medium.sync_all(None).unwrap();
+        medium.write_at(node, 0, &[2; 32 * SECTOR]).unwrap();
+        let losses = &mut Random::new(1);
+        let size = 32 * SECTOR as u64;
+        medium.sync_range(node, 0, size, Some(losses)).unwrap();
+        let left = outcomes(&medium);
+        assert_eq!(left, [Some(medium.files()["a"].clone())]);
+        let bytes = left[0].as_ref().unwrap();
+        assert!(bytes.contains(&1) && bytes.contains(&2));
     }
 
     #[test]
