@@ -276,6 +276,12 @@ impl FakeServer {
         shares.keys().map(|(_, number)| *number).collect()
     }
 
+    /// Holds a share from now on, as if it had been stored long ago.
+    pub(crate) fn store(&self, index: StorageIndex, number: ShareNumber, share: Vec<u8>) {
+        let mut shares = self.state.shares.borrow_mut();
+        shares.insert((index, number), share.into());
+    }
+
     pub(crate) fn forget_shares(&self) {
         self.state.shares.borrow_mut().clear();
     }
@@ -604,9 +610,12 @@ pub(crate) fn observed_uploader(
         encoding,
         random_key: false,
     };
-    let convergence = ConvergenceSecret::new([9; 32]);
+    let convergence = ConvergenceSecret::new(CONVERGENCE);
     Uploader::new(grid.clone(), convergence, options, ledger, observer)
 }
+
+/// What makes equal files have equal keys.
+pub(crate) const CONVERGENCE: [u8; 32] = [9; 32];
 
 /// Bytes that do not repeat soon.
 pub(crate) fn plaintext(len: usize) -> Vec<u8> {
