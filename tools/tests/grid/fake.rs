@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
-use tools::grid::{Dial, Dialing, Grid, Patience, Stream};
+use tools::grid::{Dial, Dialed, Dialing, Grid, Patience};
 use tools::home::Encoding;
 use tools::ledger::Ledger;
 use tools::upload::{Observer, Options, Unobserved, Uploader};
@@ -72,7 +72,7 @@ impl Dial for Wires {
             }
             wire.send(server)
                 .expect("the server runs as long as the test");
-            Ok(Box::new(client) as Box<dyn Stream>)
+            Ok(Dialed::over(Box::new(client)))
         })
     }
 }
