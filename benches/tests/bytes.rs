@@ -12,7 +12,7 @@ use benches::session::{self, Session};
 use tokio::task::JoinSet;
 
 /// Files of one upload, so that what opens the connections is little of each.
-const FILES: u32 = 400;
+const FILES: u32 = 200;
 
 const SERVERS: u8 = 10;
 
