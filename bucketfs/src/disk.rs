@@ -52,6 +52,10 @@ pub const OPEN_FILES_MAX: u16 = 298;
 /// Most operations the store has in flight at a time; what is beyond waits inside the store.
 pub const FLIGHT_MAX: usize = 256;
 
+/// Most [`Operation::Place`] the store has in flight at a time. Two threads that make files keep two
+/// cores busy; four make no more, as they wait for each other's directories.
+pub const PLACES_MAX: usize = 2;
+
 /// Performs operations on a disk: ring, pool, simulation.
 ///
 /// Call `submit` any number of times, `flush` once, then `reap` when [`Engine::readiness`] says so.
@@ -109,6 +113,15 @@ pub enum Operation {
         existing: Existing,
         /// A path that must not exist.
         unless: Option<StorePath>,
+    },
+    /// Makes files with these bytes under the names that they keep, and the directories above them,
+    /// one after the other; nothing is synced. A file that is there is written anew, in place.
+    ///
+    /// Each is by itself: one that fails is not there, as far as the disk lets it be removed, and
+    /// keeps no other from being made. Blocks a thread for as long as it takes, on every engine.
+    Place {
+        /// Where, and the whole content.
+        files: Vec<(StorePath, Bytes)>,
     },
     /// Makes a file of this size, its space allocated and written with zeros, so that writing into
     /// it needs no new space and changes nothing but data. The file must not exist. Nothing is
@@ -328,7 +341,7 @@ pub enum ListCursor {
 pub enum Existing {
     /// Fails with `EXIST`.
     Refuse,
-    /// Cuts the file to nothing and writes it anew, in place. Only replay does this.
+    /// Cuts the file to nothing and writes it anew, in place.
     Overwrite,
 }
 
@@ -400,6 +413,8 @@ pub enum Outcome {
     },
     /// Of [`Operation::FreeSpace`].
     Space(Space),
+    /// Of [`Operation::Place`]: of each file, in the order given.
+    Placed(Vec<Result<(), DiskError>>),
 }
 
 /// One name in a directory.
@@ -422,11 +437,14 @@ pub enum EntryKind {
     Other,
 }
 
-/// Space of the file system that holds the store, in bytes.
+/// Space of the file system that holds the store: bytes, and inodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// What an unprivileged process may still use (`f_bavail * f_frsize`).
     pub free: u64,
     /// All there is.
     pub total: u64,
+    /// How many more files and directories an unprivileged process may make (`f_favail`); `u64::MAX`
+    /// where the file system has no fixed number of them.
+    pub inodes: u64,
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub store: Store,
     /// How much at once, and for how long.
     pub limits: Limits,
+    /// How connections are encrypted.
+    pub tls: Tls,
     /// What is logged.
     pub log: Log,
     /// What is done to need little memory.
@@ -153,6 +155,22 @@ pub struct Limits {
     pub stop_timeout: Duration,
 }
 
+/// How connections are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The oldest version that is served.
+    pub version_min: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2, which clients of Tahoe-LAFS may speak.
+    OneTwo,
+    /// 1.3.
+    OneThree,
+}
+
 /// What is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -228,6 +246,7 @@ impl Config {
             ("tahoe", ours.names != theirs.names),
             ("store", ours.store != theirs.store),
             ("limits", ours.limits != theirs.limits),
+            ("tls", ours.tls != theirs.tls),
             ("log.level", ours.log.level != theirs.log.level),
             ("log.format", ours.log.format != theirs.log.format),
             ("memory", ours.memory != theirs.memory),

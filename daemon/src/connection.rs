@@ -14,6 +14,7 @@ use tracing::debug;
 use crate::gbs;
 use crate::peer::Peer;
 use crate::pipeline::Pipeline;
+use crate::quick_ack;
 use crate::shared::{Shared, StopSignal};
 use crate::tls::Protocol;
 
@@ -42,7 +43,11 @@ pub(crate) async fn serve(
     debug!(%peer, protocol = protocol.name(), "connected");
     // Boxed for the same reason: this future is only as large as the larger of the two.
     match protocol {
-        Protocol::Gbs => Box::pin(gbs::serve(stream, shared, stop, due, turned_away)).await,
+        Protocol::Gbs => {
+            // The client's last word of the handshake has no answer that would acknowledge it.
+            quick_ack::ask(stream.get_ref().0);
+            Box::pin(gbs::serve(stream, shared, stop, due, turned_away)).await;
+        }
         Protocol::Pipeline => {
             Box::pin(Pipeline::serve(stream, shared, stop, due, turned_away)).await;
         }
@@ -68,3 +73,6 @@ async fn handshake(
     let stream = start.into_stream(Arc::clone(config)).await?;
     Ok(Some((protocol, stream)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -151,8 +151,14 @@ impl Daemon {
                 say_space(&status);
                 let mut limits = config.limits;
                 limits.connections = share.connections;
-                let shared = Shared::new(store.clone(), swissnum, &identity, limits, &status);
-                let shared = Arc::new(shared);
+                let shared = Arc::new(Shared::new(
+                    store.clone(),
+                    swissnum,
+                    &identity,
+                    config.tls,
+                    limits,
+                    &status,
+                ));
                 let served = {
                     let serving = pin!(
                         Serving {

@@ -28,6 +28,7 @@ mod patience;
 mod peer;
 mod pipeline;
 mod printable;
+mod quick_ack;
 mod serve;
 mod servers_yaml;
 mod shared;

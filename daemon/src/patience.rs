@@ -112,7 +112,7 @@ mod tests {
         let limits = Limits {
             threads: 1,
             connections: 1,
-            handshake_timeout: 20 * SECOND,
+            handshake_timeout: 15 * SECOND,
             idle_timeout: 600 * SECOND,
             progress_timeout: 60 * SECOND,
             stop_timeout: SECOND,

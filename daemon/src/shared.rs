@@ -12,7 +12,7 @@ use rustls::ServerConfig;
 use tokio::sync::{Semaphore, watch};
 use tracing::{info, warn};
 
-use crate::config::Limits;
+use crate::config::{Limits, Tls};
 use crate::identity::Identity;
 use crate::notices::{Kind, Notices};
 use crate::tls;
@@ -45,6 +45,7 @@ impl Shared {
         store: StoreHandle,
         swissnum: Swissnum,
         identity: &Identity,
+        tls: Tls,
         limits: Limits,
         status: &Status,
     ) -> Self {
@@ -52,7 +53,7 @@ impl Shared {
             store,
             swissnum,
             pipeline_tls: tls::pipeline(identity),
-            gbs_tls: tls::gbs(identity),
+            gbs_tls: tls::gbs(identity, tls.version_min),
             limits,
             relaxed: status.durability == Durability::Relaxed,
             read_only: AtomicBool::new(status.read_only || status.failed),

@@ -11,6 +11,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ServerConfig};
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
 
+use crate::config::TlsVersion;
 use crate::identity::Identity;
 
 /// HTTP by its name in ALPN.
@@ -59,8 +60,12 @@ pub(crate) fn pipeline(identity: &Identity) -> Arc<ServerConfig> {
 }
 
 /// The TLS configuration for GBS. Tahoe's client names no protocol; others may name HTTP.
-pub(crate) fn gbs(identity: &Identity) -> Arc<ServerConfig> {
-    let mut config = server_config(identity, &[&TLS13, &TLS12]);
+pub(crate) fn gbs(identity: &Identity, version_min: TlsVersion) -> Arc<ServerConfig> {
+    let versions: &[_] = match version_min {
+        TlsVersion::OneTwo => &[&TLS13, &TLS12],
+        TlsVersion::OneThree => &[&TLS13],
+    };
+    let mut config = server_config(identity, versions);
     config.alpn_protocols = vec![HTTP.to_vec()];
     Arc::new(config)
 }

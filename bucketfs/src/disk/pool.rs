@@ -22,18 +22,18 @@ pub struct Pool {
 }
 
 /// An operation on its way to a thread.
-struct Whole {
-    id: OperationId,
-    operation: Operation,
-    taken: Taken,
+pub(super) struct Whole {
+    pub(super) id: OperationId,
+    pub(super) operation: Operation,
+    pub(super) taken: Taken,
 }
 
 /// An operation on its way back.
-struct Performed {
-    id: OperationId,
-    operation: Operation,
-    result: Result<Outcome, DiskError>,
-    current: Option<OwnedFd>,
+pub(super) struct Performed {
+    pub(super) id: OperationId,
+    pub(super) operation: Operation,
+    pub(super) result: Result<Outcome, DiskError>,
+    pub(super) current: Option<OwnedFd>,
 }
 
 impl Pool {

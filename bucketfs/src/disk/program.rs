@@ -51,6 +51,7 @@ pub(crate) async fn perform<P: Perform>(
         } => create_file(on, path, bytes, *existing, unless.as_ref())
             .await
             .map(done),
+        Operation::Place { files } => Ok(Outcome::Placed(create::placed(on, files).await)),
         Operation::Preallocate { path, size } => {
             create::preallocated(on, path, *size).await.map(done)
         }
@@ -173,6 +174,15 @@ async fn append<P: Perform>(
     without_chain(outcome(chain))
 }
 
+/// How many of the directories above a share are to be made with it.
+///
+/// A share's bucket is nearly always new, and in a store of up to a million so is the directory
+/// above it. The one above that is there after the first thousand; to make it all the same costs
+/// 2 us of a hundred, and saves those a trip that fails. The topmost, `shares`, is there.
+fn new_directories(share: &StorePath) -> usize {
+    share.as_str().matches('/').count().saturating_sub(1)
+}
+
 async fn finish<P: Perform>(
     on: &mut P,
     file: &Handle,
@@ -204,11 +214,7 @@ async fn publish<P: Perform>(
     source: &StorePath,
     target: &StorePath,
 ) -> Result<(), DiskError> {
-    // A share's bucket is nearly always new, and in a store of up to a million so is the directory
-    // above it. The one above that is there after the first thousand; to make it all the same costs
-    // 2 us of a hundred, and saves those a trip that fails. The topmost, `shares`, is there.
-    let above = target.as_str().matches('/').count();
-    let new = above.saturating_sub(1);
+    let new = new_directories(target);
     let rename = || {
         let rename = Step::Rename {
             source: source.clone(),

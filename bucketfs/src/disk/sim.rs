@@ -171,6 +171,11 @@ impl Sim {
         look(&self.world.borrow().medium)
     }
 
+    /// Changes the medium behind the back of those who use it.
+    pub fn alter(&mut self, alter: impl FnOnce(&mut Medium)) {
+        alter(&mut self.world.borrow_mut().medium);
+    }
+
     /// Ends the engine, whatever is in flight, and returns the medium.
     #[must_use]
     pub fn into_medium(mut self) -> Medium {

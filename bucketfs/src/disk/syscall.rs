@@ -219,6 +219,11 @@ impl Syscalls<'_> {
                 *space = Some(Space {
                     free: status.f_bavail.saturating_mul(status.f_frsize),
                     total: status.f_blocks.saturating_mul(status.f_frsize),
+                    // One that makes inodes as they are needed says that it has none at all.
+                    inodes: match status.f_files {
+                        0 => u64::MAX,
+                        _ => status.f_favail,
+                    },
                 });
                 Ok(0)
             }

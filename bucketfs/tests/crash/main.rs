@@ -145,7 +145,10 @@ fn a_power_cut_may_come_before_any_system_call() {
                 let medium = Medium::new(CAPACITY);
                 let (left, crashed) = live(medium, &mut ledger, &mut now, &first)?;
                 let medium = left.cut_power(&mut random);
-                live(medium, &mut ledger, &mut now, &plan(seed + 1, 0))?;
+                ledger.reboot();
+                let mut second = plan(seed + 1, 0);
+                second.boot = 1;
+                live(medium, &mut ledger, &mut now, &second)?;
                 Ok(crashed)
             };
             match run() {

@@ -592,6 +592,7 @@ fn a_share_that_is_found_held_is_finished_with_its_lease() {
                 }
             }
         }
+        bench.settle();
         bench.store.handle_completion(bench.now, listed.unwrap());
         assert_eq!(bench.answer(allocating), allocated(&[], &[0]));
         // All of its parts are taken, as its uploader expects.

@@ -107,7 +107,7 @@ pub const TURNED_AWAY_MAX: usize = 32;
 pub const BACKLOG: i32 = 1024;
 
 /// Time to finish TLS and say HELLO, unless configured.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Time without any request or answer before a connection is closed, unless configured. Longer
 /// than the 240 s for which Tahoe's client keeps an idle connection.

@@ -10,7 +10,7 @@ use super::error::ConfigError;
 use super::source::{Schema, Source, Table};
 use super::{
     ByteSize, Config, ContainerVersion, Durability, GivenNames, IoEngine, LISTEN_MAX, Layout,
-    Limits, Log, LogFormat, LogLevel, Memory, Store,
+    Limits, Log, LogFormat, LogLevel, Memory, Store, Tls, TlsVersion,
 };
 
 /// Reads the text of a configuration file; `path` is for the messages.
@@ -29,6 +29,7 @@ pub(super) fn config(text: &str, path: &Path) -> Result<Config, ConfigError> {
         names: names(source.table("tahoe"))?,
         store: store(source.table("store"))?,
         limits: limits(source.table("limits"))?,
+        tls: tls(source.table("tls"))?,
         log: log(source.table("log"))?,
         memory: memory(source.table("memory"))?,
     };
@@ -118,6 +119,14 @@ fn limits(table: Table<'_>) -> Result<Limits, ConfigError> {
         idle_timeout: seconds("idle_timeout_seconds", limits::IDLE_TIMEOUT)?,
         progress_timeout: seconds("progress_timeout_seconds", limits::PROGRESS_TIMEOUT)?,
         stop_timeout: seconds("stop_timeout_seconds", limits::STOP_TIMEOUT)?,
+    })
+}
+
+fn tls(table: Table<'_>) -> Result<Tls, ConfigError> {
+    let versions = [("1.2", TlsVersion::OneTwo), ("1.3", TlsVersion::OneThree)];
+    let version_min = table.choice("version_min", &versions)?;
+    Ok(Tls {
+        version_min: version_min.unwrap_or(TlsVersion::OneTwo),
     })
 }
 
@@ -223,6 +232,10 @@ const SCHEMAS: &[Schema] = &[
             "progress_timeout_seconds",
             "stop_timeout_seconds",
         ],
+    },
+    Schema {
+        table: "tls",
+        keys: &["version_min"],
     },
     Schema {
         table: "log",
@@ -405,6 +418,8 @@ mod tests {
             ),
             ("store.id = 'x'", "as `tahoed init` wrote it"),
             ("tahoe.node_id = 'x'", "32 characters of lower-case base32"),
+            ("tls.version_min = 1.3", "it must be \"1.2\" or \"1.3\""),
+            ("tls.version_min = '1.1'", "it must be \"1.2\" or \"1.3\""),
             ("log.level = 'loud'", "\"info\", \"debug\" or \"trace\""),
             ("memory.release_code_pages = 1", "it must be true or false"),
             ("listen", "line 1, column 7"),
@@ -434,7 +449,7 @@ mod tests {
              container_version = 1\nlayout = 'one-level'\n\
              [limits]\nthreads = 2\nconnections = 3\nhandshake_timeout_seconds = 4\n\
              idle_timeout_seconds = 5\nprogress_timeout_seconds = 6\nstop_timeout_seconds = 7\n\
-             [log]\nlevel = 'debug'\nformat = 'json'\n[memory]\nrelease_code_pages = false\n",
+             [tls]\nversion_min = '1.3'\n[log]\nlevel = 'debug'\nformat = 'json'\n[memory]\nrelease_code_pages = false\n",
         )
         .unwrap();
         assert_eq!(config.store.reserved_space, ByteSize(5 << 30));
@@ -447,6 +462,7 @@ mod tests {
         assert_eq!(config.limits.stop_timeout, Duration::from_secs(7));
         assert_eq!(config.location[1].port, Some(2));
         assert_eq!(config.log.format, LogFormat::Json);
+        assert_eq!(config.tls.version_min, TlsVersion::OneThree);
         assert!(!config.memory.release_code_pages);
     }
 

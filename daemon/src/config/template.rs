@@ -166,7 +166,7 @@ permutation_seed = {seed}
 #connections = 1024
 
 # How long a client may take to finish TLS and present the swissnum.
-#handshake_timeout_seconds = 20
+#handshake_timeout_seconds = 15
 
 # How long a connection may be idle.
 #idle_timeout_seconds = 600
@@ -176,6 +176,10 @@ permutation_seed = {seed}
 
 # How long a stopping server waits for what is in flight.
 #stop_timeout_seconds = 20
+
+[tls]
+# The oldest version that clients of Tahoe-LAFS may speak: "1.2" or "1.3". tahoectl speaks 1.3 only.
+#version_min = "1.2"
 
 [log]
 # "error", "warn", "info" (starting, stopping, trouble), "debug" (connections), "trace" (requests).

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncBufRead, AsyncWrite};
@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::watch::Watch;
+use crate::quick_ack;
 
 /// A TLS stream that tells a [`Watch`] what passes over it.
 pub(super) struct Transport {
@@ -41,7 +42,16 @@ impl Read for Transport {
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let input = match ready!(Pin::new(&mut self.stream).poll_fill_buf(context)) {
+        let input = match Pin::new(&mut self.stream).poll_fill_buf(context) {
+            Poll::Pending => {
+                if self.watch.owes_request() {
+                    quick_ack::ask(self.stream.get_ref().0);
+                }
+                return Poll::Pending;
+            }
+            Poll::Ready(input) => input,
+        };
+        let input = match input {
             Ok(input) => input,
             // Clients hang up without TLS's close; what they sent in full was answered.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {

@@ -80,6 +80,11 @@ impl Watch {
         self.awaiting_body.load(Ordering::Relaxed) && !self.blocked.load(Ordering::Relaxed)
     }
 
+    /// Whether part of a request has come and the rest has not.
+    pub(super) fn owes_request(&self) -> bool {
+        self.awaiting_body.load(Ordering::Relaxed) || self.inside_head.load(Ordering::Relaxed)
+    }
+
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
@@ -121,14 +126,17 @@ mod tests {
             (sight.owing, sight.working)
         };
         assert_eq!(seen(&watch), (false, false), "idle");
+        assert!(!watch.owes_request());
         watch.received(10);
         assert_eq!(seen(&watch), (true, false), "half a head");
+        assert!(watch.owes_request());
         let serving = watch.begin();
         assert_eq!(seen(&watch), (false, true), "at the store");
+        assert!(!watch.owes_request());
         let body = watch.await_body();
         watch.received(5);
         assert_eq!(seen(&watch), (true, false), "half a body");
-        assert!(watch.owes_body());
+        assert!(watch.owes_body() && watch.owes_request());
         drop(body);
         assert_eq!(seen(&watch), (false, true), "at the store");
         watch.set_blocked(true);

@@ -22,6 +22,8 @@ pub struct Medium {
     nodes: Vec<Node>,
     capacity: u64,
     used: u64,
+    /// How many files and directories there can be, those without a name included.
+    inodes: u64,
     /// A change was lost, and no sync of the file system has said so yet.
     has_lost: bool,
 }
@@ -36,8 +38,19 @@ impl Medium {
             nodes: vec![Node::Directory(Directory::default())],
             capacity,
             used: 0,
+            inodes: u64::MAX,
             has_lost: false,
         }
+    }
+
+    /// Makes it another disk of so many bytes, however many are used.
+    pub fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity;
+    }
+
+    /// Lets so many more files and directories be made.
+    pub fn set_free_inodes(&mut self, inodes: u64) {
+        self.inodes = num::size(self.nodes.len()).saturating_add(inodes);
     }
 
     /// What a power cut leaves, chosen at random.
@@ -105,6 +118,7 @@ impl Medium {
         Space {
             free: self.free(),
             total: self.capacity,
+            inodes: self.inodes.saturating_sub(num::size(self.nodes.len())),
         }
     }
 
@@ -154,7 +168,7 @@ impl Medium {
                     in_journal: path.as_str().starts_with("journal/"),
                     ..File::default()
                 };
-                let node = self.add(Node::File(file));
+                let node = self.add(Node::File(file))?;
                 self.set_name(parent, name, Some(node));
                 Ok(node)
             }
@@ -164,7 +178,7 @@ impl Medium {
 
     pub(super) fn make_directory(&mut self, path: &StorePath) -> Result<(), Errno> {
         let (parent, name) = self.place(path)?;
-        let node = self.add(Node::Directory(Directory::default()));
+        let node = self.add(Node::Directory(Directory::default()))?;
         self.set_name(parent, name, Some(node));
         Ok(())
     }
@@ -305,9 +319,12 @@ impl Medium {
         }
     }
 
-    fn add(&mut self, node: Node) -> NodeId {
+    fn add(&mut self, node: Node) -> Result<NodeId, Errno> {
+        if num::size(self.nodes.len()) >= self.inodes {
+            return Err(Errno::NOSPC);
+        }
         self.nodes.push(node);
-        self.nodes.len() - 1
+        Ok(self.nodes.len() - 1)
     }
 
     fn directory(&self, node: NodeId) -> Result<&Directory, Errno> {

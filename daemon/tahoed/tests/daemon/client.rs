@@ -18,7 +18,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncBufRead, AsyncWrite};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -215,6 +215,16 @@ pub(crate) async fn tls_of(
 ) -> io::Result<TlsStream<TcpStream>> {
     let socket = TcpStream::connect((nurl.host().as_str(), nurl.port())).await?;
     socket.set_nodelay(true)?;
+    tls_over(socket, version, nurl, alpn).await
+}
+
+/// Likewise over a connection that is there.
+pub(crate) async fn tls_over<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: S,
+    version: &'static SupportedProtocolVersion,
+    nurl: &Nurl,
+    alpn: &[&[u8]],
+) -> io::Result<TlsStream<S>> {
     let provider = Arc::new(ring::default_provider());
     let verifier = PinnedKey {
         key_hash: *nurl.key_hash().as_bytes(),

@@ -1,6 +1,7 @@
 //! GBS, as clients of Tahoe-LAFS speak it.
 
 mod cbor;
+mod flights;
 mod hostile;
 pub(crate) mod http;
 mod replay;

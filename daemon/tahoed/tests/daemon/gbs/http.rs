@@ -4,7 +4,7 @@ use std::io;
 
 use data_encoding::BASE64;
 use lafs::nurl::Nurl;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -37,6 +37,21 @@ pub(crate) struct Heard {
     pub(crate) body: Vec<u8>,
 }
 
+impl<S> Http<S> {
+    pub(crate) fn over(nurl: &Nurl, stream: S) -> Self {
+        Self {
+            stream,
+            swissnum: nurl.swissnum().as_str().to_owned(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// A request by somebody who may come in.
+    pub(crate) fn ask(&self, method: &str, target: &str) -> Ask {
+        Ask::new(method, target).header("Authorization", authorization(&self.swissnum))
+    }
+}
+
 impl Http {
     /// What hears, and what writes meanwhile.
     pub(crate) fn split(self) -> (Http<ReadHalf<Stream>>, WriteHalf<Stream>) {
@@ -52,20 +67,9 @@ impl Http {
     pub(crate) async fn connect(nurl: &Nurl) -> io::Result<Self> {
         Ok(Self::over(nurl, tls(nurl, &[]).await?))
     }
+}
 
-    pub(crate) fn over(nurl: &Nurl, stream: TlsStream<TcpStream>) -> Self {
-        Self {
-            stream,
-            swissnum: nurl.swissnum().as_str().to_owned(),
-            buffer: Vec::new(),
-        }
-    }
-
-    /// A request by somebody who may come in.
-    pub(crate) fn ask(&self, method: &str, target: &str) -> Ask {
-        Ask::new(method, target).header("Authorization", authorization(&self.swissnum))
-    }
-
+impl<S: AsyncRead + AsyncWrite + Unpin> Http<S> {
     pub(crate) async fn send(&mut self, ask: &Ask) -> io::Result<()> {
         self.write(&ask.bytes()).await
     }

@@ -96,6 +96,17 @@ async fn both_versions_of_tls_are_spoken() {
 }
 
 #[tokio::test]
+async fn an_operator_can_refuse_the_older_version_of_tls() {
+    let node = Node::new("tls.version_min = '1.3'");
+    let running = node.start();
+    assert!(tls_of(&TLS12, &running.nurl, &[]).await.is_err());
+    let stream = tls_of(&TLS13, &running.nurl, &[]).await.unwrap();
+    let mut http = Http::over(&running.nurl, stream);
+    let heard = http.answer(&http.ask("GET", "/storage/v1/version")).await;
+    assert_eq!(heard.status, 200);
+}
+
+#[tokio::test]
 async fn a_server_that_takes_nothing_new_says_so_and_goes_on_serving() {
     let node = Node::new("");
     let running = node.start();

@@ -13,7 +13,7 @@ const BEGIN: &str = "<!-- from here on made by `UPDATE=1 cargo test -p tahoectl 
 
 #[test]
 fn the_manual_says_what_the_help_says() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tahoectl.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tahoectl.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (by_hand, made) = text.split_once(BEGIN).expect("the mark is there");
     let mut expected = String::new();
@@ -33,7 +33,7 @@ fn the_manual_says_what_the_help_says() {
 // A table that is wrong is worse than none.
 #[test]
 fn the_manual_has_the_numbers_that_are_chosen() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tahoectl.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tahoectl.md");
     let text = std::fs::read_to_string(path).unwrap();
     for servers in 1..=10 {
         let Encoding {
@@ -50,7 +50,7 @@ fn the_manual_has_the_numbers_that_are_chosen() {
 // Programs are written against these words.
 #[test]
 fn the_manual_names_every_word_that_programs_branch_on() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/tahoectl.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/tahoectl.md");
     let text = std::fs::read_to_string(path).unwrap();
     let source = include_str!("object.rs");
     let words: Vec<_> = source

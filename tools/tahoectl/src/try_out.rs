@@ -26,7 +26,7 @@ use crate::progress::{Progress, Work};
 use crate::report::Report;
 
 /// Uploaded when no file is named.
-const README: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"));
+const README: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md"));
 
 /// Servers that are left when the files are fetched: just as many as shares are needed.
 const SERVERS_LEFT: usize = 3;
