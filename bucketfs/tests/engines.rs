@@ -237,6 +237,40 @@ fn overwriting_replaces_all_of_a_file(make: Make) {
     assert_eq!(bench.contents("dir/file"), b"short");
 }
 
+// What the journal has is made where it belongs; what an earlier attempt left there is no obstacle.
+fn files_are_placed_each_by_itself(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("shares/ab/file", b"foreign"));
+    bench.done(create(
+        "shares/ab/cd/old/0",
+        b"half of what is to be there, or more",
+    ));
+    let file = |path: &str, bytes: &'static [u8]| {
+        let path = StorePath::new(path);
+        (path, Bytes::from_static(bytes))
+    };
+    let files = vec![
+        file("shares/ab/cd/new/0", b"one"),
+        file("shares/ab/file/new/0", b"two"),
+        file("shares/ab/cd/old/0", b"three"),
+        file("shares/xy/zz/new/7", b""),
+        file("shares/ab/cd", b"four"),
+    ];
+    let Ok(Outcome::Placed(results)) = bench.perform(Operation::Place { files }) else {
+        panic!("each has a result of its own");
+    };
+    let errnos: Vec<_> = results
+        .iter()
+        .map(|result| result.err().map(|error| error.errno))
+        .collect();
+    let expected = [None, Some(Errno::NOTDIR), None, None, Some(Errno::ISDIR)];
+    assert_eq!(errnos, expected);
+    assert_eq!(bench.contents("shares/ab/cd/new/0"), b"one");
+    assert_eq!(bench.contents("shares/ab/file"), b"foreign");
+    assert_eq!(bench.contents("shares/ab/cd/old/0"), b"three");
+    assert!(bench.exists("shares/xy/zz/new/7"));
+}
+
 fn names_of_the_wrong_kind_are_errors(make: Make) {
     let mut bench = Bench::new(make);
     bench.done(create("file", b"x"));
@@ -934,6 +968,7 @@ macro_rules! suite {
             a_file_that_exists_is_refused_and_left_alone
             a_file_is_not_made_if_another_exists
             overwriting_replaces_all_of_a_file
+            files_are_placed_each_by_itself
             names_of_the_wrong_kind_are_errors
             what_is_missing_is_said_to_be_missing
             reading_is_clipped_to_the_end_of_the_file
