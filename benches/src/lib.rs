@@ -7,6 +7,7 @@ pub mod hosts;
 pub mod http;
 pub mod line;
 pub mod ours;
+pub mod parts;
 pub mod peers;
 pub mod plot;
 pub mod process;
