@@ -9,6 +9,7 @@ pub mod large_load;
 pub mod large_writes;
 pub mod line;
 pub mod ours;
+pub mod parts;
 pub mod peers;
 pub mod plot;
 pub mod process;

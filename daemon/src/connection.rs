@@ -16,6 +16,7 @@ use crate::peer::Peer;
 use crate::pipeline::Pipeline;
 use crate::quick_ack;
 use crate::shared::{Shared, StopSignal};
+use crate::socket::Socket;
 use crate::tls::Protocol;
 
 /// Serves one connection until it ends. `turned_away`: only to say that there are too many.
@@ -45,7 +46,7 @@ pub(crate) async fn serve(
     match protocol {
         Protocol::Gbs => {
             // The client's last word of the handshake has no answer that would acknowledge it.
-            quick_ack::ask(stream.get_ref().0);
+            quick_ack::ask(stream.get_ref().0.stream());
             Box::pin(gbs::serve(stream, shared, stop, due, turned_away)).await;
         }
         Protocol::Pipeline => {
@@ -58,10 +59,10 @@ pub(crate) async fn serve(
 async fn handshake(
     socket: TcpStream,
     shared: &Shared,
-) -> io::Result<Option<(Protocol, TlsStream<TcpStream>)>> {
-    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+) -> io::Result<Option<(Protocol, TlsStream<Socket>)>> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), Socket::new(socket)).await?;
     let Some(protocol) = Protocol::of(&start.client_hello()) else {
-        let peer = Peer::of(&start.io);
+        let peer = Peer::of(start.io.stream());
         let error = "the client speaks no protocol of ours (ALPN)";
         shared.notices().handshake_failed(peer, &error);
         return Ok(None);

@@ -7,16 +7,17 @@ use std::task::{Poll, ready};
 
 use protocol::limits::{GOODBYE_LEN_MAX, GOODBYE_TIMEOUT};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use crate::socket::Socket;
 
 /// Sends TLS's close and TCP's, then waits for the peer's, so that our last bytes are not lost to a
 /// reset for bytes that it sent meanwhile. A peer that does not hang up is hung up on.
-pub(crate) async fn say(stream: &mut TlsStream<TcpStream>) {
+pub(crate) async fn say(stream: &mut TlsStream<Socket>) {
     let _ = tokio::time::timeout(GOODBYE_TIMEOUT, close(stream)).await;
 }
 
-async fn close(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+async fn close(stream: &mut TlsStream<Socket>) -> io::Result<()> {
     stream.shutdown().await?;
     let (socket, _) = stream.get_mut();
     let mut left = GOODBYE_LEN_MAX;

@@ -33,6 +33,7 @@ mod serve;
 mod servers_yaml;
 mod shared;
 mod signals;
+mod socket;
 mod store;
 mod store_fault;
 mod store_place;

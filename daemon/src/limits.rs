@@ -9,10 +9,11 @@ use bucketfs::limits as store;
 use protocol::gbs::limits as gbs;
 use protocol::limits as pipeline;
 
-// A frame is one step of the store: a small share, the next bytes of a large one, a chunk of a READ.
+// A frame is one request to the store: a small share, or the next bytes of a large one. Of a READ, a
+// step is.
 const _: () = assert!(pipeline::CHUNK_LEN_MAX as u64 <= store::SMALL_SHARE_SIZE);
-const _: () = assert!(pipeline::CHUNK_LEN_MAX <= store::WRITE_LEN);
-const _: () = assert!(pipeline::CHUNK_LEN_MAX <= store::READ_LEN);
+const _: () = assert!(pipeline::DATA_LEN_MAX <= store::WRITE_LEN);
+const _: () = assert!(pipeline::READ_STEP_LEN_MAX <= store::READ_LEN);
 const _: () = assert!(pipeline::READ_RANGES_MAX <= store::EXTENTS);
 const _: () = assert!(pipeline::SHARE_SIZE_MAX <= store::SHARE_SIZE);
 

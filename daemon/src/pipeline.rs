@@ -11,11 +11,10 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Buf;
-use protocol::limits::{BYTES_IN_FLIGHT_ALL_MAX, CHUNK_LEN_MAX};
+use protocol::limits::{BYTES_IN_FLIGHT_ALL_MAX, CHUNK_LEN_MAX, FLIGHT_LEN_MAX};
 use protocol::server::{self, Event};
 use protocol::{Farewell, Violation};
 use tokio::io::{AsyncBufRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
@@ -26,12 +25,13 @@ use crate::goodbye;
 use crate::patience::{Patience, Sight};
 use crate::peer::Peer;
 use crate::shared::{Shared, StopSignal};
+use crate::socket::Socket;
 use crate::store::{Done, Session};
 use crate::work::Work;
 
 /// A connection and everything under way for it.
 pub(crate) struct Pipeline {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Socket>,
     connection: server::Connection,
     work: Work,
     session: Session,
@@ -80,12 +80,13 @@ impl End {
 impl Pipeline {
     /// Serves a connection on which TLS is done and HELLO is due at some time.
     pub(crate) async fn serve(
-        stream: TlsStream<TcpStream>,
+        mut stream: TlsStream<Socket>,
         shared: Arc<Shared>,
         stop: StopSignal,
         hello_due: Instant,
         turned_away: bool,
     ) {
+        stream.get_mut().1.set_buffer_limit(Some(FLIGHT_LEN_MAX));
         let now = Instant::now();
         let patience = Patience::new(shared.limits(), hello_due, now);
         let mut connection = server::Connection::new(shared.swissnum().clone());
@@ -234,7 +235,8 @@ impl Pipeline {
     }
 
     fn count_bytes(&mut self) {
-        let held = self.connection.bytes_in_flight();
+        let received = self.stream.get_ref().0.received_len();
+        let held = self.connection.bytes_in_flight() + received;
         self.shared.recount_bytes(self.counted, held);
         self.counted = held;
     }
@@ -362,7 +364,7 @@ impl Pipeline {
     }
 
     fn peer(&self) -> Peer {
-        Peer::of(self.stream.get_ref().0)
+        Peer::of(self.stream.get_ref().0.stream())
     }
 }
 

@@ -140,6 +140,7 @@ impl Shared {
         Welcome {
             relaxed: self.relaxed,
             read_only: space.read_only,
+            long_data: true,
             space_free: space.free,
             share_size_max: limits::SHARE_SIZE_MAX,
             uploads_max: lafs::num::size(limits::UPLOADS_MAX),

@@ -10,6 +10,8 @@ use bucketfs::{
     BootId, CloseRefusal, Driver, Durability, Layout, Opened, StartError, StoreHandle, Upload,
     WriteRefusal,
 };
+use bytes::Bytes;
+use lafs::num;
 use protocol::RequestNumber;
 
 use crate::config::{self, NodeId};
@@ -136,6 +138,21 @@ async fn perform(
     }
 }
 
+/// Gives all pieces to the store, then waits for it. Of several refusals the first counts.
+async fn write(upload: &Upload, mut offset: u64, pieces: Vec<Bytes>) -> Result<(), WriteRefusal> {
+    let mut under_way = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let len = num::size(piece.len());
+        under_way.push(upload.write(offset, piece).await);
+        offset += len;
+    }
+    let mut result = Ok(());
+    for pending in under_way {
+        result = result.and(pending.await);
+    }
+    result
+}
+
 /// Without an upload the store has dropped it: an earlier step has ended it.
 async fn perform_of_upload(
     handle: &StoreHandle,
@@ -149,10 +166,10 @@ async fn perform_of_upload(
             let is_open = matches!(opened, Ok(Opened::At { .. }));
             (UploadAnswer::Opened(opened), is_open.then_some(upload))
         }
-        (UploadStep::Write { offset, bytes }, upload) => {
-            let len = bytes.len();
+        (UploadStep::Write { offset, pieces }, upload) => {
+            let len = pieces.iter().map(Bytes::len).sum();
             let result = match &upload {
-                Some(upload) => upload.write(offset, bytes).await.await,
+                Some(upload) => write(upload, offset, pieces).await,
                 None => Err(WriteRefusal::UnknownUpload),
             };
             (UploadAnswer::Written(len, result), upload)

@@ -3,7 +3,7 @@
 //! No I/O: [`Work`] takes events of a [`server::Connection`] and gives steps for the store; it takes
 //! the store's answers and answers the connection. Always holds:
 //! * an upload has one step under way, so that its bytes reach the store in order;
-//! * a READ has one step under way, of one chunk at most, and the next one is given only when the
+//! * a READ has one step under way, of some chunks at most, and the next one is given only when the
 //!   connection has room for what it brings; a few READs take turns, the others wait unread;
 //! * bytes are released as soon as the store is done with them, whatever came of it.
 
@@ -141,7 +141,14 @@ impl Work {
                 upload,
                 offset,
                 bytes,
-            } => self.push_to_upload(upload, UploadStep::Write { offset, bytes }, connection),
+            } => self.push_to_upload(
+                upload,
+                UploadStep::Write {
+                    offset,
+                    pieces: vec![bytes],
+                },
+                connection,
+            ),
             Event::Close { upload, size } => {
                 self.push_to_upload(upload, UploadStep::Close { size }, connection);
             }

@@ -4,12 +4,11 @@
 //! round trip. Nothing that comes is believed until the decoder has proved it. A server that is down,
 //! late or lying is replaced by the next one on the ring, as long as there is one.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use encoder::native::{Decoder, Geometry, Holder, ReadAhead, Request, RequestId};
+use encoder::native::{Decoder, Geometry, Holder, ReadAhead, Request};
 use lafs::cap::native::ReadCap;
 use lafs::cap::{Cap, CapError};
 use lafs::{ShareNumber, num};
@@ -19,13 +18,17 @@ use tokio::time::Instant;
 
 use crate::error::{Error, NotEnoughShares};
 use crate::failure::{Doing, Failure, ServerError};
-use crate::grid::{Grid, Held, Reading, Server, Trips, until};
-use crate::output::Target;
+use crate::grid::{Grid, Reading, Server, Trips, until};
+use crate::output::{Block, Target};
 
+mod decoding;
 mod route;
 mod span;
+mod write_ahead;
 
+use decoding::{Decoding, Input};
 use route::{Place, Question, Route};
+use write_ahead::WriteAhead;
 
 pub use span::{Span, SpanError};
 
@@ -74,7 +77,11 @@ pub async fn download(
             let part = num::len(range.start).zip(num::len(range.end));
             let (start, end) = part.expect("it is within a short text");
             observer.expects(range.end - range.start);
-            target.write(&bytes[start..end]).await?;
+            let mut block = Block::new(end - start);
+            block.push(&bytes[start..end]);
+            if !block.is_empty() {
+                target.write(block).await?;
+            }
             Downloaded {
                 size: range.end - range.start,
                 servers_asked: 0,
@@ -90,7 +97,7 @@ pub async fn download(
             let range = span.within(cap.size())?;
             observer.expects(range.end - range.start);
             let mut download = Download::new(grid, cap, range.clone(), observer);
-            download.run(&mut target).await?;
+            target = download.run(target).await?;
             Downloaded {
                 size: range.end - range.start,
                 servers_asked: download.route.servers_asked(),
@@ -108,12 +115,14 @@ pub async fn download(
 struct Download<'a> {
     observer: &'a dyn Observer,
     cap: &'a ReadCap,
-    decoder: Decoder,
+    size: u64,
+    /// Not here while it works on another thread.
+    decoding: Option<Box<Decoding>>,
+    /// What it is to take next.
+    inputs: Vec<Input>,
     route: Route,
     trips: Trips,
     ring: Vec<Rc<Server>>,
-    /// What the decoder made of the shares in each answer to an opening.
-    opened: HashMap<(Holder, ShareNumber), Option<RequestId>>,
     /// Some of the file has been written, so an opening need not ask for its beginning.
     is_begun: bool,
     failures: Vec<Failure>,
@@ -130,10 +139,14 @@ impl<'a> Download<'a> {
         let (late, punctual): (Vec<_>, Vec<_>) =
             (0..ring.len()).partition(|&place| ring[place].is_late());
         let (sender, inbox) = mpsc::unbounded_channel();
+        let size = range.end - range.start;
+        let decoder = Decoder::new(cap, range, ReadAhead::default());
         Self {
             observer,
             cap,
-            decoder: Decoder::new(cap, range, ReadAhead::default()),
+            size,
+            decoding: Some(Box::new(Decoding::new(decoder))),
+            inputs: Vec::new(),
             route: Route::new(
                 punctual.into_iter().chain(late),
                 grid.patience(),
@@ -141,7 +154,6 @@ impl<'a> Download<'a> {
             ),
             trips: Trips::new(),
             ring,
-            opened: HashMap::new(),
             is_begun: false,
             failures: Vec::new(),
             told: 0,
@@ -150,62 +162,119 @@ impl<'a> Download<'a> {
         }
     }
 
-    async fn run(&mut self, target: &mut Target) -> Result<(), Error> {
+    async fn run(&mut self, target: Target) -> Result<Target, Error> {
+        let mut output = WriteAhead::new(target, self.size);
+        let mut block: Option<Block> = None;
+        // The decoder has more than the last block could take.
+        let mut is_stuck = false;
         loop {
-            while let Some(bytes) = self.decoder.plaintext()? {
-                target.write(bytes).await?;
-                self.observer.wrote(num::size(bytes.len()));
-                self.is_begun = true;
-                self.tell_failures();
-            }
-            self.note_bad_shares();
-            if self.decoder.is_done() {
-                self.tell_failures();
-                return Ok(());
-            }
-            self.ask()?;
-            let begun = Instant::now();
-            let look_at = self
-                .route
-                .next_look(begun, |place| self.ring[place].sight());
-            let event = tokio::select! {
-                // What has come is looked at first: it may be we who were late.
-                biased;
-                event = self.inbox.recv() => event,
-                () = until(look_at) => None,
-            };
-            let now = Instant::now();
-            self.route.wait(now, now - begun);
-            if let Some((holder, question, reading)) = event {
-                if !self.route.is_lost(holder) {
-                    self.handle_reading(holder, question, reading);
-                }
-            } else {
-                let sight = |place: Place| self.ring[place].sight();
-                for place in self.route.find_silent(now, sight) {
-                    self.ring[place].note_late();
+            if is_stuck || !self.inputs.is_empty() {
+                if let Some(filling) = block.take().or_else(|| output.free_block()) {
+                    let filled = self.step(filling).await?;
+                    is_stuck = filled.is_full();
+                    self.note_bad_shares();
+                    if !filled.is_empty() {
+                        self.is_begun = true;
+                        self.tell_failures();
+                    }
+                    block = Some(filled);
                 }
             }
+            let is_last = self.decoding().is_done();
+            block = block.and_then(|filled| output.put(filled, is_last));
+            if is_last {
+                while !output.is_resting() {
+                    self.observer.wrote(output.written().await?);
+                }
+                self.tell_failures();
+                return Ok(output.into_target());
+            }
+            self.ask_for_more();
+            if !is_stuck && self.inputs.is_empty() {
+                self.ask_others()?;
+            } else if block.is_some() || output.has_free_block() {
+                continue;
+            }
+            self.wait(&mut output).await?;
         }
     }
 
-    /// Asks what is to be asked now: of holders for bytes, of further servers for shares.
-    fn ask(&mut self) -> Result<(), Error> {
-        loop {
-            while let Some(request) = self.decoder.next_request() {
-                self.ask_for_bytes(request);
+    /// Has the decoder take what has come: what may take long, on another thread.
+    async fn step(&mut self, mut block: Block) -> Result<Block, Error> {
+        let inputs = std::mem::take(&mut self.inputs);
+        let mut decoding = self.decoding.take().expect(BETWEEN_STEPS);
+        let (decoding, block, stepped) = if self.size <= ASIDE_SIZE_MIN {
+            let stepped = decoding.step(inputs, &mut block);
+            (decoding, block, stepped)
+        } else {
+            let stepping = tokio::task::spawn_blocking(move || {
+                let stepped = decoding.step(inputs, &mut block);
+                (decoding, block, stepped)
+            });
+            let stepped = stepping.await;
+            stepped.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+        };
+        self.decoding = Some(decoding);
+        stepped?;
+        while let Some((holder, share)) = self.decoding().next_taken() {
+            self.route.take(holder, share);
+        }
+        Ok(block)
+    }
+
+    /// Waits until something has come from a server, or has gone to the target, or somebody is late.
+    async fn wait(&mut self, output: &mut WriteAhead) -> Result<(), Error> {
+        let begun = Instant::now();
+        let look_at = self
+            .route
+            .next_look(begun, |place| self.ring[place].sight());
+        let mut event = tokio::select! {
+            // What has come is looked at first: it may be we who were late.
+            biased;
+            event = self.inbox.recv() => event,
+            written = output.written() => {
+                self.observer.wrote(written?);
+                None
             }
-            let Some((late, waited)) = self.route.replace_next(Instant::now()) else {
-                break;
-            };
-            self.decoder.lost(late);
+            () = until(look_at) => None,
+        };
+        let now = Instant::now();
+        self.route.wait(now, now - begun);
+        if event.is_none() && look_at.is_some_and(|look_at| look_at <= now) {
+            let sight = |place: Place| self.ring[place].sight();
+            for place in self.route.find_silent(now, sight) {
+                self.ring[place].note_late();
+            }
+        }
+        while let Some((holder, question, reading)) = event {
+            if !self.route.is_lost(holder) {
+                self.handle_reading(holder, question, reading);
+            }
+            event = self.inbox.try_recv().ok();
+        }
+        Ok(())
+    }
+
+    /// Asks for the bytes that the decoder wants next.
+    fn ask_for_more(&mut self) {
+        while let Some(request) = self.decoder().next_request() {
+            self.ask_for_bytes(request);
+        }
+    }
+
+    /// Turns to other holders for what late ones owe, and to further servers for shares, once the
+    /// decoder has taken all that has come.
+    fn ask_others(&mut self) -> Result<(), Error> {
+        while let Some((late, waited)) = self.route.replace_next(Instant::now()) {
+            self.decoder().lost(late);
             let error = ServerError::TooSlow {
                 doing: Doing::Answering,
                 limit: waited,
             };
             self.note(late, None, Arc::new(error));
+            self.ask_for_more();
         }
-        let shortfall = self.decoder.shortfall();
+        let shortfall = self.decoder().shortfall();
         while let Some(holder) = self.route.open_next(shortfall, Instant::now()) {
             self.open(holder);
         }
@@ -221,7 +290,7 @@ impl<'a> Download<'a> {
         let needed = self.cap.parameters().needed();
         let limit = needed.div_ceil(self.ring.len().max(1));
         let ranges = match self.is_begun {
-            false => byte_ranges(self.decoder.opening()),
+            false => byte_ranges(self.decoder().opening()),
             true => Vec::new(),
         };
         self.send(holder, Question::Opening, limit, Vec::new(), ranges);
@@ -266,21 +335,24 @@ impl<'a> Download<'a> {
                 bytes,
             } => {
                 self.route.receive(holder, question, now);
-                let request = match question {
-                    Question::Opening => self.opened(holder, share),
-                    Question::Request(request) => Some(request),
-                };
-                if let Some(request) = request {
-                    self.decoder.receive(request, offset, &bytes);
-                }
+                self.inputs.push(match question {
+                    Question::Opening => Input::Opened(holder, share, offset, bytes),
+                    Question::Request(request) => Input::Bytes(request, offset, bytes),
+                });
             }
             Reading::Held(held) => {
                 let readable = held.shares.iter().filter(|share| share.size.is_some());
-                let numbers = readable.map(|share| share.share_number);
-                self.route.end(holder, question, numbers, now);
+                let numbers: Vec<_> = readable.map(|share| share.share_number).collect();
+                self.route
+                    .end(holder, question, numbers.iter().copied(), now);
                 match question {
-                    Question::Opening => self.end_opening(holder, &held),
-                    Question::Request(request) => self.decoder.end(request),
+                    Question::Opening => {
+                        self.inputs.push(Input::OpeningEnded(holder, numbers));
+                        if held.shares.is_empty() && held.failure.is_none() {
+                            self.note(holder, None, Arc::new(ServerError::NoShare));
+                        }
+                    }
+                    Question::Request(request) => self.inputs.push(Input::Ended(request)),
                 }
                 if let Some(reason) = held.failure {
                     let refusal = ServerError::Refused(Refusal::new(reason));
@@ -289,43 +361,14 @@ impl<'a> Download<'a> {
             }
             Reading::Failed(error) => {
                 self.route.fail(holder, error.is_passing());
-                self.decoder.lost(holder);
+                self.inputs.push(Input::Lost(holder));
                 self.note(holder, None, error);
             }
         }
     }
 
-    /// The request that bytes of the answer to an opening belong to, if they are wanted.
-    fn opened(&mut self, holder: Holder, share: ShareNumber) -> Option<RequestId> {
-        let (decoder, route) = (&mut self.decoder, &mut self.route);
-        *self.opened.entry((holder, share)).or_insert_with(|| {
-            let request = decoder.answer(holder, share);
-            if request.is_some() {
-                route.take(holder, share);
-            }
-            request
-        })
-    }
-
-    /// A server has given its whole answer to the opening.
-    fn end_opening(&mut self, holder: Holder, held: &Held) {
-        for share in &held.shares {
-            if share.size.is_some() {
-                self.decoder.offer(holder, share.share_number);
-            }
-        }
-        for ((opened, _), request) in &self.opened {
-            if let (true, Some(request)) = (*opened == holder, *request) {
-                self.decoder.end(request);
-            }
-        }
-        if held.shares.is_empty() && held.failure.is_none() {
-            self.note(holder, None, Arc::new(ServerError::NoShare));
-        }
-    }
-
     fn note_bad_shares(&mut self) {
-        while let Some(bad) = self.decoder.next_bad_share() {
+        while let Some(bad) = self.decoder().next_bad_share() {
             self.route.condemn(bad.holder, bad.share_number);
             self.note(
                 bad.holder,
@@ -367,7 +410,20 @@ impl<'a> Download<'a> {
     fn server(&self, holder: Holder) -> &Rc<Server> {
         &self.ring[self.route.place(holder)]
     }
+
+    fn decoding(&mut self) -> &mut Decoding {
+        self.decoding.as_mut().expect(BETWEEN_STEPS)
+    }
+
+    fn decoder(&mut self) -> &mut Decoder {
+        &mut self.decoding().decoder
+    }
 }
+
+const BETWEEN_STEPS: &str = "between two steps the decoder is here";
+
+/// Up to this size it takes longer to wake another thread than to decode.
+const ASIDE_SIZE_MIN: u64 = 256 << 10;
 
 fn byte_ranges(ranges: &[Range<u64>]) -> Vec<ByteRange> {
     ranges

@@ -113,8 +113,9 @@ impl Pending {
     }
 
     /// The file as it grows.
-    pub fn file(&mut self) -> &mut File {
-        &mut self.file
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Makes the bytes durable and replaces whatever has the final name.
@@ -171,7 +172,7 @@ impl Drop for Pending {
 ///
 /// The first step that failed.
 pub fn replace_private(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut pending = Pending::create(target, Audience::Owner)?;
+    let pending = Pending::create(target, Audience::Owner)?;
     pending.file().write_all(bytes)?;
     pending.commit()
 }
@@ -182,7 +183,7 @@ pub fn replace_private(target: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// `AlreadyExists`, or the first step that failed.
 pub fn create_private(target: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut pending = Pending::create(target, Audience::Owner)?;
+    let pending = Pending::create(target, Audience::Owner)?;
     pending.file().write_all(bytes)?;
     pending.commit_new()
 }
@@ -237,7 +238,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let target = directory.path().join("file");
         fs::write(&target, "old").unwrap();
-        let mut pending = Pending::create(&target, Audience::Umask).unwrap();
+        let pending = Pending::create(&target, Audience::Umask).unwrap();
         pending.file().write_all(b"new").unwrap();
         drop(pending);
         assert_eq!(fs::read(&target).unwrap(), b"old");

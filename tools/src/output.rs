@@ -1,7 +1,7 @@
 //! Where a download goes: a file that appears whole or not at all, or a stream.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use tokio::io::{AsyncWriteExt, Stdout};
@@ -10,9 +10,13 @@ use crate::durable::{Audience, Pending};
 use crate::error::Error;
 use crate::file_kind::FileKind;
 
+mod block;
+mod direct;
 mod place;
 mod text;
 
+pub use block::{BLOCK_LEN, Block};
+use direct::Way;
 use place::Place;
 use text::Text;
 
@@ -35,7 +39,7 @@ pub enum Existing {
 #[derive(Debug)]
 enum Kind {
     /// A regular file, under a temporary name beside its own.
-    File(Pending, Existing),
+    File(Pending, Existing, Way),
     /// A named pipe or a character device: it has no halves to hide, and must not be replaced by a
     /// file. It may keep us waiting, and the connections must be served meanwhile.
     Stream(tokio::fs::File),
@@ -104,6 +108,7 @@ impl Target {
             kind: Kind::File(
                 pending.map_err(|source| Error::output(path, source))?,
                 existing,
+                Way::default(),
             ),
         })
     }
@@ -126,24 +131,37 @@ impl Target {
         }
     }
 
-    /// Appends bytes.
+    /// Whether bytes should come as soon as they are there: somebody may wait for them.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        !matches!(self.kind, Kind::File(..))
+    }
+
+    /// Appends bytes, on another thread, and gives their block back, empty. Of a file, all blocks
+    /// but the last have [`BLOCK_LEN`] bytes.
     ///
     /// # Errors
     ///
     /// [`Error::Output`], or [`Error::BinaryToTerminal`].
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub async fn write(&mut self, mut block: Block) -> Result<Block, Error> {
         let written = match &mut self.kind {
-            Kind::File(pending, _) => pending.file().write_all(bytes),
-            Kind::Stream(file) => file.write_all(bytes).await,
-            Kind::Stdout(stdout) => stdout.write_all(bytes).await,
+            Kind::File(pending, _, way) => {
+                let written;
+                (block, *way, written) = write_file(pending, *way, block).await;
+                written
+            }
+            Kind::Stream(file) => file.write_all(block.bytes()).await,
+            Kind::Stdout(stdout) => stdout.write_all(block.bytes()).await,
             Kind::Terminal(stdout, text) => {
-                if !text.goes_on_with(bytes) {
+                if !text.goes_on_with(block.bytes()) {
                     return Err(Error::BinaryToTerminal);
                 }
-                stdout.write_all(bytes).await
+                stdout.write_all(block.bytes()).await
             }
         };
-        written.map_err(|source| self.error(source))
+        written.map_err(|source| self.error(source))?;
+        block.clear();
+        Ok(block)
     }
 
     /// Publishes what was written. A target that is dropped instead leaves no file.
@@ -154,8 +172,8 @@ impl Target {
     pub async fn finish(self) -> Result<(), Error> {
         let Self { name, kind } = self;
         let finished = match kind {
-            Kind::File(pending, Existing::Replace) => pending.commit(),
-            Kind::File(pending, Existing::Refuse) => pending.commit_new(),
+            Kind::File(pending, Existing::Replace, _) => pending.commit(),
+            Kind::File(pending, Existing::Refuse, _) => pending.commit_new(),
             Kind::Stream(mut file) => file.flush().await,
             Kind::Stdout(mut stdout) | Kind::Terminal(mut stdout, _) => stdout.flush().await,
         };
@@ -175,6 +193,28 @@ impl Target {
         }
     }
 }
+
+/// Appends a block to a file: a large one where it may wait for the disk.
+async fn write_file(pending: &Pending, way: Way, block: Block) -> (Block, Way, io::Result<()>) {
+    if block.bytes().len() < ASIDE_LEN_MIN {
+        let (way, written) = way.write(pending.file(), &block);
+        return (block, way, written);
+    }
+    // The file goes away with its temporary name, whatever becomes of the thread.
+    let file = match pending.file().try_clone() {
+        Ok(file) => file,
+        Err(error) => return (block, way, Err(error)),
+    };
+    let writing = tokio::task::spawn_blocking(move || {
+        let (way, written) = way.write(&file, &block);
+        (block, way, written)
+    });
+    let written = writing.await;
+    written.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Below this a thread of its own costs more than the cache of pages, which takes it in at once.
+const ASIDE_LEN_MIN: usize = 256 << 10;
 
 impl Error {
     fn not_writable(path: &Path, kind: FileKind) -> Self {

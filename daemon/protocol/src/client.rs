@@ -21,7 +21,7 @@ use lafs::{ConnectionSecret, ShareNumber, StorageIndex, Swissnum, num};
 use self::cursor::ReadCursor;
 use crate::error::{Misbehaved, Violation};
 use crate::frame::{ClientFrame, HeldShare, Hello, RequestNumber, ServerFrame, Welcome};
-use crate::limits::CHUNK_LEN_MAX;
+use crate::limits::{CHUNK_LEN_MAX, DATA_LEN_MAX};
 use crate::output::Output;
 use crate::range::ReadRequest;
 use crate::reader::FrameReader;
@@ -38,6 +38,8 @@ pub struct Connection {
     request_next: RequestNumber,
     /// What was asked and not yet answered.
     pending: HashMap<RequestNumber, Pending>,
+    /// Most share bytes in one DATA, as far as the server has said.
+    data_len_max: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +133,7 @@ impl Connection {
             output,
             request_next: RequestNumber::FIRST,
             pending: HashMap::new(),
+            data_len_max: CHUNK_LEN_MAX,
         }
     }
 
@@ -199,7 +202,7 @@ impl Connection {
             panic!("upload {upload} takes no bytes now: {state:?}");
         };
         while !bytes.is_empty() {
-            let chunk = bytes.split_to(bytes.len().min(CHUNK_LEN_MAX));
+            let chunk = bytes.split_to(bytes.len().min(self.data_len_max));
             let frame = ClientFrame::Data {
                 request: upload,
                 offset: *offset,
@@ -334,6 +337,9 @@ impl Connection {
         match frame {
             ServerFrame::Welcome(welcome) => {
                 self.phase = Phase::ExpectAnswer;
+                if welcome.long_data {
+                    self.data_len_max = DATA_LEN_MAX;
+                }
                 Ok(Event::Welcome(welcome))
             }
             ServerFrame::Refuse { farewell, text } => {

@@ -10,11 +10,16 @@ use lafs::{ConnectionSecret, ShareNumber, StorageIndex, Swissnum};
 
 // ---- The protocol: changing one of these changes what is on the wire.
 
-/// Most share bytes in one PUT, DATA or SHARE: four TLS records.
+/// Most share bytes in one PUT or SHARE, and in one DATA where the server has not said that it takes
+/// more: four TLS records.
 pub const CHUNK_LEN_MAX: usize = 65_536;
 
-/// Longest frame payload: a full chunk and the fields before it.
-pub const PAYLOAD_LEN_MAX: usize = CHUNK_LEN_MAX + 64;
+/// Most share bytes in one DATA to a server that says so in WELCOME: what a segment adds to a share
+/// is a block and a node for each level of its trees, and goes into one frame.
+pub const DATA_LEN_MAX: usize = CHUNK_LEN_MAX + 4096;
+
+/// Longest frame payload: the bytes of a DATA and the fields before it.
+pub const PAYLOAD_LEN_MAX: usize = DATA_LEN_MAX + 64;
 
 /// Longest header: the type, and a length of at most four bytes.
 pub const HEADER_LEN_MAX: usize = 1 + 4;
@@ -41,7 +46,7 @@ pub mod payload {
     /// OPEN: storage index, share number, flags, size.
     pub const OPEN: usize = StorageIndex::LEN + 1 + 1 + VARINT;
     /// DATA: request, offset, bytes.
-    pub const DATA: usize = 2 * VARINT + CHUNK_LEN_MAX;
+    pub const DATA: usize = 2 * VARINT + DATA_LEN_MAX;
     /// CLOSE: request, size.
     pub const CLOSE: usize = 2 * VARINT;
     /// ABORT: request.
@@ -79,12 +84,25 @@ pub const REQUESTS_MAX: usize = 1024;
 /// Share bytes received and not yet with the disk; the server reads no more until some are.
 pub const BYTES_IN_FLIGHT_MAX: usize = 1 << 20;
 
+/// Bytes taken from the socket at once and not yet decrypted: about a full frame. They count as
+/// share bytes in flight.
+pub const RECEIVE_LEN_MAX: usize = 64 << 10;
+
 /// Bytes queued to a peer; the server reads no more, and READs pause, until the peer takes some.
 pub const OUTPUT_LEN_MAX: usize = 256 << 10;
 
-/// READs of one connection that are with the store at once, a chunk each: enough that a disk has
-/// something to sort.
-pub const READS_MAX: usize = 8;
+/// Share bytes of an upload that are given to the store together, if they have come.
+pub const GATHERED_LEN_MAX: usize = 512 << 10;
+
+/// READs of one connection that are with the store at once: enough that a disk has something to sort.
+pub const READS_MAX: usize = 4;
+
+/// Share bytes of a READ that are asked of the store at once, two chunks.
+pub const READ_STEP_LEN_MAX: usize = 2 * CHUNK_LEN_MAX;
+
+/// Bytes that TLS takes at once and sends in one go: it keeps as much of what the socket does not
+/// take. Of some 8 records a flight the peer reads most in one piece each.
+pub const FLIGHT_LEN_MAX: usize = 128 << 10;
 
 /// Time for a peer to hang up after us, and bytes of it that are thrown away meanwhile: more than
 /// is under way on most lines. It is hung up on afterwards.
@@ -130,8 +148,9 @@ mod tests {
     // What the memory budget of a busy connection is made of; a changed bound must show here.
     #[test]
     fn a_busy_connection_is_bounded_by_two_mebibytes() {
-        let reads = READS_MAX * CHUNK_LEN_MAX;
-        let bound = BYTES_IN_FLIGHT_MAX + OUTPUT_LEN_MAX + reads + 2 * PAYLOAD_LEN_MAX;
+        let reads = READS_MAX * READ_STEP_LEN_MAX;
+        let payloads = 2 * PAYLOAD_LEN_MAX;
+        let bound = BYTES_IN_FLIGHT_MAX + RECEIVE_LEN_MAX + OUTPUT_LEN_MAX + reads + payloads;
         assert!(bound < 2 << 20, "{bound}");
     }
 }

@@ -87,6 +87,7 @@ fn the_servers_bytes_are_those_of_the_document_and_the_client_takes_them() {
     server.welcome(Welcome {
         relaxed: false,
         read_only: false,
+        long_data: false,
         space_free: 1 << 30,
         share_size_max: 1 << 61,
         uploads_max: 64,

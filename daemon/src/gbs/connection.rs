@@ -14,7 +14,6 @@ use hyper::server::conn::http1::{Builder, Connection};
 use protocol::Farewell;
 use protocol::limits::GOODBYE_TIMEOUT;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
@@ -26,17 +25,18 @@ use crate::goodbye;
 use crate::patience::Patience;
 use crate::peer::Peer;
 use crate::shared::{Shared, StopSignal};
+use crate::socket::Socket;
 
 /// Serves a connection on which TLS is done, until it ends. The first request that presents the
 /// swissnum is due at some time. `turned_away`: only to say that there are too many.
 pub(crate) async fn serve(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Socket>,
     shared: Arc<Shared>,
     stop: StopSignal,
     admission_due: Instant,
     turned_away: bool,
 ) {
-    let peer = Peer::of(stream.get_ref().0);
+    let peer = Peer::of(stream.get_ref().0.stream());
     let watch = Arc::new(Watch::default());
     let patience = Patience::new(shared.limits(), admission_due, Instant::now());
     let transport = Transport::new(stream, Arc::clone(&watch));

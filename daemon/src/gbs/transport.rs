@@ -7,24 +7,24 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncBufRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::watch::Watch;
 use crate::quick_ack;
+use crate::socket::Socket;
 
 /// A TLS stream that tells a [`Watch`] what passes over it.
 pub(super) struct Transport {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Socket>,
     watch: Arc<Watch>,
 }
 
 impl Transport {
-    pub(super) fn new(stream: TlsStream<TcpStream>, watch: Arc<Watch>) -> Self {
+    pub(super) fn new(stream: TlsStream<Socket>, watch: Arc<Watch>) -> Self {
         Self { stream, watch }
     }
 
-    pub(super) fn into_inner(self) -> TlsStream<TcpStream> {
+    pub(super) fn into_inner(self) -> TlsStream<Socket> {
         self.stream
     }
 
@@ -45,7 +45,7 @@ impl Read for Transport {
         let input = match Pin::new(&mut self.stream).poll_fill_buf(context) {
             Poll::Pending => {
                 if self.watch.owes_request() {
-                    quick_ack::ask(self.stream.get_ref().0);
+                    quick_ack::ask(self.stream.get_ref().0.stream());
                 }
                 return Poll::Pending;
             }

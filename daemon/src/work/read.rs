@@ -1,4 +1,4 @@
-//! One READ: share by share, in steps of one chunk.
+//! One READ: share by share, in steps of some chunks.
 //!
 //! Where at most one share can come, the first step asks for its bytes right away. Otherwise it
 //! asks what is held, and the shares follow one by one.
@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bucketfs::{Extent, Held, Piece, ReadRefusal, SharesRead, Unreadable, Wanted};
 use lafs::{ShareNumber, num};
-use protocol::limits::CHUNK_LEN_MAX;
+use protocol::limits::{CHUNK_LEN_MAX, READ_STEP_LEN_MAX};
 use protocol::{ByteRange, HeldShare, ReadRequest, Reason, RequestNumber, server};
 
 use super::{held_shares, reason};
@@ -84,14 +84,14 @@ impl Read {
                     numbers => Wanted::These(numbers.to_vec()),
                 };
                 let extents = match with_bytes {
-                    true => chunk(self.read.ranges(), 0, u64::MAX),
+                    true => step(self.read.ranges(), 0, u64::MAX),
                     false => Vec::new(),
                 };
                 (wanted, extents)
             }
             State::Shares { current, .. } => {
                 let current = current.expect("a step is asked for only with a share under way");
-                let extents = chunk(self.read.ranges(), current.offset, current.size);
+                let extents = step(self.read.ranges(), current.offset, current.size);
                 (Wanted::One(current.share_number), extents)
             }
         };
@@ -208,7 +208,7 @@ impl Read {
             .iter()
             .find(|(broken, _)| *broken == number)
             .map(|(_, refusal)| reason::of(refusal));
-        let asked = chunk(self.read.ranges(), progress.offset, progress.size);
+        let asked = step(self.read.ranges(), progress.offset, progress.size);
         let mut pieces = pieces
             .into_iter()
             .filter(|piece| piece.share_number == number);
@@ -227,7 +227,7 @@ impl Read {
                         *limit -= 1;
                     }
                     progress.offset = extent.offset + extent.size;
-                    connection.share(self.request, number, extent.offset, piece.bytes);
+                    send_piece(self.request, &piece, connection);
                 }
                 None => failed = Some(Reason::Damaged),
             }
@@ -258,7 +258,7 @@ impl Read {
             };
             match current {
                 Some(progress)
-                    if !chunk(self.read.ranges(), progress.offset, progress.size).is_empty() =>
+                    if !step(self.read.ranges(), progress.offset, progress.size).is_empty() =>
                 {
                     return true;
                 }
@@ -291,9 +291,21 @@ impl Read {
     }
 }
 
-/// The parts of `ranges` from `offset` on and below `size`, as many as fit in one chunk.
-fn chunk(ranges: &[ByteRange], offset: u64, size: u64) -> Vec<Extent> {
-    let mut room = num::size(CHUNK_LEN_MAX);
+/// Sends a piece of a share, in as many frames as it takes.
+fn send_piece(request: RequestNumber, piece: &Piece, connection: &mut server::Connection) {
+    let mut bytes = piece.bytes.clone();
+    let mut offset = piece.offset;
+    while !bytes.is_empty() {
+        let chunk = bytes.split_to(bytes.len().min(CHUNK_LEN_MAX));
+        let len = num::size(chunk.len());
+        connection.share(request, piece.share_number, offset, chunk);
+        offset += len;
+    }
+}
+
+/// The parts of `ranges` from `offset` on and below `size`, as many as are read in one step.
+fn step(ranges: &[ByteRange], offset: u64, size: u64) -> Vec<Extent> {
+    let mut room = num::size(READ_STEP_LEN_MAX);
     let mut extents = Vec::new();
     for range in ranges {
         let (start, end) = (range.offset().max(offset), range.end().min(size));

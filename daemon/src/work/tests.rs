@@ -9,7 +9,7 @@ use bucketfs::{
 use bytes::{Buf, Bytes};
 use lafs::{StorageIndex, Swissnum, num};
 use proptest::prelude::*;
-use protocol::limits::{BYTES_IN_FLIGHT_MAX, CHUNK_LEN_MAX};
+use protocol::limits::{BYTES_IN_FLIGHT_MAX, CHUNK_LEN_MAX, GATHERED_LEN_MAX, READ_STEP_LEN_MAX};
 use protocol::{ByteRange, ReadRequest as WireRead, Reason, Welcome, client};
 
 use super::*;
@@ -62,7 +62,8 @@ impl MemoryStore {
                 self.uploads.insert(request, (open.key, left));
                 UploadAnswer::Opened(Ok(Opened::At { offset }))
             }
-            UploadStep::Write { offset, bytes } => {
+            UploadStep::Write { offset, pieces } => {
+                let bytes = pieces.concat();
                 let (_, written) = self.uploads.get_mut(&request).unwrap();
                 let expected = num::size(written.len());
                 let all = written.len() + bytes.len();
@@ -107,9 +108,8 @@ impl MemoryStore {
     }
 
     fn read(&self, read: &bucketfs::Read) -> SharesRead {
-        assert!(
-            read.extents.iter().map(|extent| extent.size).sum::<u64>() <= num::size(CHUNK_LEN_MAX)
-        );
+        let asked: u64 = read.extents.iter().map(|extent| extent.size).sum();
+        assert!(asked <= num::size(READ_STEP_LEN_MAX));
         let mut held = self.held(read.storage_index);
         let mut broken = self.broken.clone();
         if let Wanted::One(one) = read.wanted {
@@ -353,6 +353,36 @@ fn a_put_an_upload_and_a_lease_are_done_and_answered() {
     assert!(joined.server.is_idle() && !joined.work.is_busy());
 }
 
+// A write to the disk costs the same for one frame and for eight.
+#[test]
+fn what_has_come_while_a_write_was_under_way_is_written_together() {
+    let mut joined = Joined::new(MemoryStore::default());
+    let upload = joined.client.open(BUCKET, number(1), None, false);
+    let share = pattern(10 * CHUNK_LEN_MAX, 0);
+    joined.client.write(upload, Bytes::from(share));
+    let queued = joined.client.output_len();
+    let input = joined.client.output().copy_to_bytes(queued);
+    let mut input = &input[..];
+    while let Some(event) = joined.server.read(&mut input).unwrap() {
+        joined.work.handle_event(event, &mut joined.server);
+    }
+    let mut lens = Vec::new();
+    while let Some((request, step)) = joined.work.next_step(&joined.server) {
+        if let Step::Upload(UploadStep::Write { pieces, .. }) = &step {
+            lens.push(pieces.iter().map(Bytes::len).sum::<usize>());
+        }
+        let answer = joined.store.perform(request, step);
+        joined
+            .work
+            .handle_answer(request, answer, &mut joined.server);
+    }
+    assert_eq!(
+        lens,
+        [GATHERED_LEN_MAX, 10 * CHUNK_LEN_MAX - GATHERED_LEN_MAX]
+    );
+    assert_eq!(joined.server.bytes_in_flight(), 0);
+}
+
 #[test]
 fn an_upload_that_fails_is_answered_once_and_dropped_from_the_store() {
     let mut joined = Joined::new(MemoryStore {
@@ -552,7 +582,7 @@ fn no_more_reads_are_begun_than_the_peer_takes() {
             .handle_answer(request, answer, &mut joined.server);
         performed += 1;
     }
-    let bound = protocol::limits::OUTPUT_LEN_MAX / CHUNK_LEN_MAX + READS_MAX;
+    let bound = protocol::limits::OUTPUT_LEN_MAX / READ_STEP_LEN_MAX + READS_MAX;
     assert!(
         performed <= bound,
         "{performed} chunks for a peer that takes none"

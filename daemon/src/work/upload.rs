@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use bucketfs::{CloseRefusal, OpenRefusal, OpenUpload, Opened, WriteRefusal};
 use bytes::Bytes;
+use lafs::num;
+use protocol::limits::GATHERED_LEN_MAX;
 use protocol::server::{self, Outcome};
 use protocol::{Reason, RequestNumber};
 
@@ -14,8 +16,8 @@ use super::reason;
 pub(crate) enum UploadStep {
     /// Begin or resume it.
     Open(OpenUpload),
-    /// Write to it.
-    Write { offset: u64, bytes: Bytes },
+    /// Write to it: pieces that follow each other, at most [`GATHERED_LEN_MAX`] bytes or one piece.
+    Write { offset: u64, pieces: Vec<Bytes> },
     /// Finish it.
     Close { size: u64 },
     /// Drop it.
@@ -171,7 +173,10 @@ impl Upload {
     }
 
     fn begin_next(&mut self) -> Option<UploadStep> {
-        let step = self.queue.pop_front()?;
+        let mut step = self.queue.pop_front()?;
+        if let UploadStep::Write { offset, pieces } = &mut step {
+            self.gather(*offset, pieces);
+        }
         self.under_way = Some(match &step {
             UploadStep::Open(_) => UnderWay::Open,
             UploadStep::Write { .. } => UnderWay::Write,
@@ -182,6 +187,24 @@ impl Upload {
         Some(step)
     }
 
+    /// Adds what follows at once and has come already: the store writes it together.
+    fn gather(&mut self, offset: u64, pieces: &mut Vec<Bytes>) {
+        let mut len = pieces.iter().map(Bytes::len).sum::<usize>();
+        while let Some(UploadStep::Write {
+            offset: next,
+            pieces: more,
+        }) = self.queue.front_mut()
+        {
+            let more_len = more.iter().map(Bytes::len).sum::<usize>();
+            if *next != offset + num::size(len) || len + more_len > GATHERED_LEN_MAX {
+                return;
+            }
+            pieces.append(more);
+            len += more_len;
+            self.queue.pop_front();
+        }
+    }
+
     fn drop_queue(&mut self, connection: &mut server::Connection) {
         for step in self.queue.drain(..) {
             release(&step, connection);
@@ -190,7 +213,7 @@ impl Upload {
 }
 
 fn release(step: &UploadStep, connection: &mut server::Connection) {
-    if let UploadStep::Write { bytes, .. } = step {
-        connection.release(bytes.len());
+    if let UploadStep::Write { pieces, .. } = step {
+        connection.release(pieces.iter().map(Bytes::len).sum());
     }
 }

@@ -1,7 +1,7 @@
-//! Reading and encoding where it may block, one segment ahead of what is sent.
+//! Reading and encoding where it may block, some segments ahead of what is sent.
 //!
 //! Page faults and the codec may keep a thread busy for long; the connections have another. Each
-//! segment is a piece of work of its own, so no thread waits for the servers.
+//! step is a piece of work of its own, so no thread waits for the servers.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::input::{self, InputFile};
 
 /// What encoding yields, in order.
 pub(super) enum Step {
-    /// The next bytes of the shares that are wanted.
-    Segment {
+    /// The next bytes of the shares that are wanted: what some segments add to them.
+    Segments {
         /// Bytes of plaintext.
         len: u64,
         /// Bytes of each share that was wanted, ascending.
@@ -30,7 +30,7 @@ pub(super) enum Step {
     End(Box<Encoded>),
 }
 
-/// Encodes a file or a stream, one segment ahead.
+/// Encodes a file or a stream, one step ahead.
 pub(super) struct EncodeAhead {
     running: JoinHandle<Made>,
     wanted: Arc<Wanted>,
@@ -130,30 +130,58 @@ impl EncodeAhead {
 
 impl Work {
     fn step(mut self: Box<Self>) -> Made {
-        match self.segment() {
-            Ok(Some(segment)) => (Ok(segment), Some(self)),
+        match self.segments() {
+            Ok(Some(step)) => (Ok(step), Some(self)),
             Ok(None) => (Ok(Step::End(Box::new(self.encoder.finish()))), None),
             Err(error) => (Err(error), None),
         }
     }
 
-    /// Encodes the next segment; `None` at the end.
-    fn segment(&mut self) -> Result<Option<Step>, InputError> {
+    /// Encodes the next segments; `None` at the end.
+    fn segments(&mut self) -> Result<Option<Step>, InputError> {
+        let shares: Vec<_> = self.wanted.shares().collect();
+        let block_len = self.segment_len / self.encoder.parameters().needed();
+        let count = (STEP_LEN / (block_len * shares.len().max(1))).clamp(1, SEGMENTS_MAX);
         let Self {
             encoder,
             input,
             segment_len,
-            wanted,
+            ..
         } = self;
-        input.next(*segment_len, |segment| {
-            let encoded = encoder.encode(segment);
-            let pieces = wanted
-                .shares()
-                .map(|share| (share, Bytes::from(encoded.share(share).concat())))
-                .collect();
-            let len = num::size(segment.len());
-            Step::Segment { len, pieces }
-        })
+        let mut pieces: Vec<_> = shares.iter().map(|share| (*share, Vec::new())).collect();
+        let mut step_len = 0;
+        for index in 0..count {
+            let len = input.next(*segment_len, |segment| {
+                let encoded = encoder.encode(segment);
+                for (share, piece) in &mut pieces {
+                    let parts = encoded.share(*share);
+                    if index == 0 {
+                        let len = parts.iter().map(|part| part.len()).sum::<usize>();
+                        piece.reserve_exact(len * count + NODES_LEN);
+                    }
+                    parts
+                        .into_iter()
+                        .for_each(|part| piece.extend_from_slice(part));
+                }
+                segment.len()
+            })?;
+            let Some(len) = len else { break };
+            step_len += num::size(len);
+            if len < *segment_len {
+                break;
+            }
+        }
+        if step_len == 0 {
+            return Ok(None);
+        }
+        let pieces = pieces
+            .into_iter()
+            .map(|(share, piece)| (share, Bytes::from(piece)))
+            .collect();
+        Ok(Some(Step::Segments {
+            len: step_len,
+            pieces,
+        }))
     }
 }
 
@@ -271,6 +299,16 @@ impl From<InputError> for Stop {
 fn segment_len(parameters: Parameters) -> usize {
     usize::try_from(parameters.segment_size()).expect("a segment is at most 4 MiB")
 }
+
+/// Share bytes that a step makes, about, unless one segment makes more: what is sent to a server at
+/// once should be worth its waking up, and memory is dear.
+const STEP_LEN: usize = 1408 << 10;
+
+/// Segments of a step: what they add to a share is sent in two frames.
+const SEGMENTS_MAX: usize = 2;
+
+/// A few nodes more than the first segment of a step completed.
+const NODES_LEN: usize = 256;
 
 /// BLAKE3 is fastest on long inputs; a window is a whole number of these.
 const HASH_LEN: usize = 256 << 10;

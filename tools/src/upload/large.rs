@@ -129,7 +129,7 @@ impl Uploader {
                 }
             };
             match step {
-                Step::Segment { len, pieces } => {
+                Step::Segments { len, pieces } => {
                     for (share, bytes) in pieces {
                         for sink in sinks.iter_mut().filter(|sink| sink.is_of(share)) {
                             sink.hold(bytes.clone());

@@ -387,6 +387,7 @@ impl Session {
             Event::Admitted { .. } => self.connection.welcome(Welcome {
                 relaxed: false,
                 read_only: false,
+                long_data: false,
                 space_free: 1 << 40,
                 share_size_max: 1 << 40,
                 uploads_max: 64,

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use benches::hosts::Hosts;
 use benches::ours::{Client, Daemons, Programs};
+use benches::parts::Parts;
 use benches::peers::tahoe::{Encoding, Tahoe};
 use benches::plot::{Bar, Bars, Plot, Whose, number};
 use benches::process::{self, Cost};
@@ -62,12 +63,20 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<(), Box<dyn Er
         .prefix("compare-")
         .tempdir_in(&options.memory)?;
     let mut rows = Vec::new();
+    let mut parts = None;
     for (place, directory) in [
         ("disk", context.directory.path()),
         ("memory", in_memory.path()),
     ] {
         let size = options.size_mb * MB;
         rows.push(shown(ours(&programs, place, &emptied(directory)?, size)?));
+        if place == "disk" {
+            parts = Some(Parts::measure(
+                &emptied(directory)?,
+                ENCODING.needed,
+                ENCODING.total,
+            )?);
+        }
         let size = options.tahoe_size_mb * MB;
         rows.push(shown(tahoe(
             &environment,
@@ -85,7 +94,7 @@ pub(crate) fn run(context: &Context, options: &Options) -> Result<(), Box<dyn Er
             size,
         )?));
     }
-    report(context, &rows)
+    report(context, &rows, parts.as_ref())
 }
 
 /// One at a time, so that the space of the one before is free again.
@@ -193,7 +202,7 @@ fn shown(row: Row) -> Row {
     row
 }
 
-fn report(context: &Context, rows: &[Row]) -> Result<(), Box<dyn Error>> {
+fn report(context: &Context, rows: &[Row], parts: Option<&Parts>) -> Result<(), Box<dyn Error>> {
     let mut table = String::from(
         "| | on | MB | | MB/s | CPU s/GB, client | CPU s/GB, servers | peak MiB, client | peak MiB, a server |\n\
          |---|---|--:|---|--:|--:|--:|--:|--:|\n",
@@ -231,6 +240,9 @@ fn report(context: &Context, rows: &[Row]) -> Result<(), Box<dyn Error>> {
             "\nOn the disk: {up} times Tahoe-LAFS's rate up, {down} times down."
         )?;
     }
+    if let (Some(ours), Some(parts)) = (first("tahoectl"), parts) {
+        table.push_str(&beside(ours, parts)?);
+    }
     println!("{table}");
     if !context.write {
         return Ok(());
@@ -246,6 +258,45 @@ fn report(context: &Context, rows: &[Row]) -> Result<(), Box<dyn Error>> {
     let plot = results::write_plot("large", &Plot::Bars(bars))?;
     results::write_section("compare large", &format!("{table}\n{plot}"))?;
     Ok(())
+}
+
+/// The result on the disk beside the parts that it is made of.
+fn beside(ours: &Row, parts: &Parts) -> Result<String, std::fmt::Error> {
+    let mut table = String::from(
+        "\n| the parts, each alone, in the same run | CPU s/GB up | CPU s/GB down |\n|---|--:|--:|\n",
+    );
+    for part in &parts.parts {
+        let (up, down) = (number(part.up), number(part.down));
+        writeln!(table, "| {} | {up} | {down} |", part.name)?;
+    }
+    let both = |transfer: &Transfer| (transfer.client.cpu + transfer.servers.cpu).as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a size far below 2^52")]
+    let [up, down] =
+        [&ours.upload, &ours.download].map(|way| number(both(way) * 1e9 / ours.size as f64));
+    writeln!(
+        table,
+        "| **client and servers together** | **{up}** | **{down}** |"
+    )?;
+    let [disk_up, disk_down] = parts.disk.map(number);
+    writeln!(
+        table,
+        "| seconds of the disk for what is written | {disk_up} | {disk_down} |"
+    )?;
+    let [up, down] = parts.rates();
+    let [times_up, times_down] = [
+        up / ours.upload.rate(ours.size),
+        down / ours.download.rate(ours.size),
+    ];
+    writeln!(
+        table,
+        "\nSpread over all processors the parts allow {} MB/s up and {} MB/s down: {} and {} times what \
+         was measured.",
+        number(up),
+        number(down),
+        number(times_up),
+        number(times_down)
+    )?;
+    Ok(table)
 }
 
 fn bar(row: &Row, direction: &str, transfer: &Transfer) -> Bar {

@@ -10,6 +10,7 @@ const ZERO: ShareNumber = ShareNumber::new(0);
 const WELCOME: Welcome = Welcome {
     relaxed: false,
     read_only: false,
+    long_data: false,
     space_free: 1 << 30,
     share_size_max: 1 << 40,
     uploads_max: 64,
@@ -73,6 +74,33 @@ fn the_first_flight_with_a_small_share_is_at_most_600_bytes() {
             ..Traffic::default()
         }
     );
+}
+
+// What a segment adds to a share is one frame; a server from before that takes it in two.
+#[test]
+fn long_data_goes_only_to_a_server_that_has_said_that_it_takes_it() {
+    let lens = |long_data: Option<bool>| {
+        let mut connection = connection();
+        if let Some(long_data) = long_data {
+            let welcome = Welcome {
+                long_data,
+                ..WELCOME
+            };
+            hear(&mut connection, &[ServerFrame::Welcome(welcome)]).unwrap();
+        }
+        let upload = connection.open(BUCKET, ZERO, None, false);
+        connection.write(upload, Bytes::from(vec![1; DATA_LEN_MAX]));
+        let frames = asked(&mut connection);
+        let lens = frames.iter().filter_map(|frame| match frame {
+            ClientFrame::Data { bytes, .. } => Some(bytes.len()),
+            _ => None,
+        });
+        lens.collect::<Vec<_>>()
+    };
+    let short = vec![CHUNK_LEN_MAX, DATA_LEN_MAX - CHUNK_LEN_MAX];
+    assert_eq!(lens(None), short);
+    assert_eq!(lens(Some(false)), short);
+    assert_eq!(lens(Some(true)), [DATA_LEN_MAX]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use lafs::{ConnectionSecret, ShareNumber, StorageIndex, Swissnum, num};
 use super::RequestNumber;
 use super::fields::{Fields, size_or_none};
 use crate::error::Malformed;
-use crate::limits::{READ_RANGES_MAX, payload};
+use crate::limits::{CHUNK_LEN_MAX, DATA_LEN_MAX, READ_RANGES_MAX, payload};
 use crate::output::Output;
 use crate::range::{ByteRange, ReadRequest, ReadRequestError};
 use crate::varint;
@@ -42,7 +42,7 @@ pub enum ClientFrame {
         request: RequestNumber,
         /// Where they belong.
         offset: u64,
-        /// At least one byte.
+        /// At least one byte; how many at most, WELCOME says.
         bytes: Bytes,
     },
     /// Ends an upload.
@@ -130,7 +130,7 @@ impl ClientFrame {
             Self::PUT => {
                 let storage_index = fields.storage_index()?;
                 let share_number = fields.share_number()?;
-                let share = fields.chunk(0)?;
+                let share = fields.chunk(0, CHUNK_LEN_MAX)?;
                 return Ok(Self::Put {
                     storage_index,
                     share_number,
@@ -140,7 +140,7 @@ impl ClientFrame {
             Self::DATA => {
                 let request = fields.request()?;
                 let offset = fields.size()?;
-                let bytes = fields.chunk(offset)?;
+                let bytes = fields.chunk(offset, DATA_LEN_MAX)?;
                 return Ok(Self::Data {
                     request,
                     offset,

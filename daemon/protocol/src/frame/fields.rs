@@ -5,7 +5,7 @@ use lafs::{ShareNumber, StorageIndex, num};
 
 use super::RequestNumber;
 use crate::error::Malformed;
-use crate::limits::{CHUNK_LEN_MAX, SHARE_SIZE_MAX};
+use crate::limits::SHARE_SIZE_MAX;
 use crate::varint;
 
 /// What is left of a payload. Every method takes from the front or fails.
@@ -78,13 +78,13 @@ impl<'a> Fields<'a> {
         self.payload.slice(self.payload.len() - self.rest.len()..)
     }
 
-    /// The rest of the payload as share bytes from `offset` on.
-    pub(super) fn chunk(self, offset: u64) -> Result<Bytes, Malformed> {
+    /// The rest of the payload as share bytes from `offset` on, so many at most.
+    pub(super) fn chunk(self, offset: u64, len_max: usize) -> Result<Bytes, Malformed> {
         let chunk = self.rest();
         if chunk.is_empty() {
             return Err(Malformed::Empty);
         }
-        if chunk.len() > CHUNK_LEN_MAX {
+        if chunk.len() > len_max {
             return Err(Malformed::TrailingBytes);
         }
         if offset + num::size(chunk.len()) > SHARE_SIZE_MAX {

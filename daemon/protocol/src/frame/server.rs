@@ -6,7 +6,7 @@ use lafs::{ShareNumber, num};
 use super::RequestNumber;
 use super::fields::{Fields, size_or_none};
 use crate::error::Malformed;
-use crate::limits::payload;
+use crate::limits::{CHUNK_LEN_MAX, payload};
 use crate::output::Output;
 use crate::refusal::{self, Farewell, Reason, Refusal};
 use crate::varint;
@@ -76,6 +76,8 @@ pub struct Welcome {
     pub relaxed: bool,
     /// No new shares are taken.
     pub read_only: bool,
+    /// A DATA may have [`DATA_LEN_MAX`](crate::limits::DATA_LEN_MAX) share bytes.
+    pub long_data: bool,
     /// Bytes that are free for shares.
     pub space_free: u64,
     /// The largest share that is taken.
@@ -132,7 +134,7 @@ impl ServerFrame {
                 let request = fields.request()?;
                 let share_number = fields.share_number()?;
                 let offset = fields.size()?;
-                let bytes = fields.chunk(offset)?;
+                let bytes = fields.chunk(offset, CHUNK_LEN_MAX)?;
                 return Ok(Self::Share {
                     request,
                     share_number,
@@ -233,6 +235,7 @@ fn decode_welcome(fields: &mut Fields<'_>) -> Result<Welcome, Malformed> {
     Ok(Welcome {
         relaxed: flags & FLAG_RELAXED != 0,
         read_only: flags & FLAG_READ_ONLY != 0,
+        long_data: flags & FLAG_LONG_DATA != 0,
         space_free: fields.varint()?,
         share_size_max: fields.size()?,
         uploads_max: fields.varint()?,
@@ -247,6 +250,9 @@ fn encode_welcome(welcome: &Welcome, fields: &mut Vec<u8>) {
     }
     if welcome.read_only {
         flags |= FLAG_READ_ONLY;
+    }
+    if welcome.long_data {
+        flags |= FLAG_LONG_DATA;
     }
     fields.push(flags);
     for number in [
@@ -306,3 +312,4 @@ const STATUS_REFUSED: u8 = 3;
 
 const FLAG_RELAXED: u8 = 0x01;
 const FLAG_READ_ONLY: u8 = 0x02;
+const FLAG_LONG_DATA: u8 = 0x04;

@@ -125,19 +125,20 @@ fn any_server_frame() -> impl Strategy<Value = ServerFrame> {
         proptest::collection::btree_map(any::<u8>(), proptest::option::of(size.clone()), 0..=256);
     prop_oneof![
         (
-            any::<(bool, bool)>(),
+            any::<(bool, bool, bool)>(),
             proptest::array::uniform3(0..=varint::MAX),
             size.clone()
         )
             .prop_map(
                 |(
-                    (relaxed, read_only),
+                    (relaxed, read_only, long_data),
                     [space_free, uploads_max, requests_max],
                     share_size_max,
                 )| {
                     ServerFrame::Welcome(Welcome {
                         relaxed,
                         read_only,
+                        long_data,
                         space_free,
                         share_size_max,
                         uploads_max,
@@ -268,6 +269,7 @@ fn server_examples() -> Vec<ServerFrame> {
         ServerFrame::Welcome(Welcome {
             relaxed: true,
             read_only: false,
+            long_data: false,
             space_free: 1 << 40,
             share_size_max: SHARE_SIZE_MAX,
             uploads_max: 64,
@@ -578,6 +580,7 @@ fn unknown_welcome_flags_are_ignored() {
     let expected = Welcome {
         relaxed: false,
         read_only: false,
+        long_data: false,
         space_free: 9,
         share_size_max: 8,
         uploads_max: 7,

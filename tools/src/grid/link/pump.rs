@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Buf;
 use lafs::num;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use protocol::limits::FLIGHT_LEN_MAX;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,8 +21,15 @@ use crate::grid::flow::Metered;
 use crate::grid::joined::Joined;
 use crate::grid::stall::{PROGRESS_SIZE_MIN, StallWatch};
 
-/// What is read from the socket at once: a TLS record.
+/// What is taken from TLS at once: a record.
 const READ_LEN: usize = 16 << 10;
+
+/// What is read from the socket at once: some records. rustls asks for 4 KiB at a time, each of which
+/// would be a system call.
+const RECEIVE_LEN: usize = 64 << 10;
+
+/// A connection below TLS.
+type Buffered = BufReader<Joined>;
 
 /// Keeps the connection as long as there is something to do on it.
 pub(super) async fn run(link: Rc<Link>) {
@@ -51,7 +59,7 @@ async fn serve(link: &Link) -> ServerError {
     }
 }
 
-async fn connect(link: &Link) -> Result<(TlsStream<Joined>, Metered), ServerError> {
+async fn connect(link: &Link) -> Result<(TlsStream<Buffered>, Metered), ServerError> {
     let address = &link.address;
     let begun = Instant::now();
     let connecting = async {
@@ -61,14 +69,16 @@ async fn connect(link: &Link) -> Result<(TlsStream<Joined>, Metered), ServerErro
             .await
             .map_err(ServerError::Unreachable)?;
         let metered = link.flow.meter(dialed.gauge, link.reached(begun.elapsed()));
+        let stream = BufReader::with_capacity(RECEIVE_LEN, Joined::new(dialed.stream));
         let mut stream = TlsConnector::from(address.config.clone())
-            .connect(pin::server_name(), Joined::new(dialed.stream))
+            .connect(pin::server_name(), stream)
             .await
             .map_err(pin::handshake_error)?;
-        let (_, session) = stream.get_ref();
+        let (_, session) = stream.get_mut();
+        session.set_buffer_limit(Some(FLIGHT_LEN_MAX));
         if session.alpn_protocol() == Some(protocol::ALPN) {
             // HELLO waits in the output.
-            stream.get_mut().0.let_go();
+            stream.get_mut().0.get_mut().let_go();
             metered.greeted();
             Ok((stream, metered))
         } else {
