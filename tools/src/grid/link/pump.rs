@@ -22,6 +22,10 @@ use crate::grid::stall::{PROGRESS_SIZE_MIN, StallWatch};
 /// What is read from the socket at once: a TLS record.
 const READ_LEN: usize = 16 << 10;
 
+/// What is read at first: a few answers, which is all that many connections ever get. Memory that is
+/// never touched costs no page.
+const READ_LEN_FIRST: usize = 1 << 10;
+
 /// Keeps the connection as long as there is something to do on it.
 pub(super) async fn run(link: Rc<Link>) {
     loop {
@@ -84,7 +88,7 @@ async fn connect(link: &Link) -> Result<TlsStream<Box<dyn Stream>>, ServerError>
 
 /// Takes what the server sends, until the connection ends.
 async fn read(link: &Link, reader: &mut (impl AsyncRead + Unpin)) -> ServerError {
-    let mut buffer = vec![0; READ_LEN];
+    let mut buffer = vec![0; READ_LEN_FIRST];
     loop {
         let len = match reader.read(&mut buffer).await {
             Ok(0) => return ServerError::Broken(io::ErrorKind::UnexpectedEof.into()),
@@ -108,6 +112,9 @@ async fn read(link: &Link, reader: &mut (impl AsyncRead + Unpin)) -> ServerError
                 }
                 Err(violation) => return violation.into(),
             }
+        }
+        if len == buffer.len() {
+            buffer.resize(READ_LEN, 0);
         }
     }
 }
