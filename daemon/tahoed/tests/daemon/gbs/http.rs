@@ -67,7 +67,6 @@ impl Http {
     pub(crate) async fn connect(nurl: &Nurl) -> io::Result<Self> {
         Ok(Self::over(nurl, tls(nurl, &[]).await?))
     }
-
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Http<S> {
