@@ -98,6 +98,39 @@ pub fn tree(
     Ok(rate(count, started.elapsed()))
 }
 
+/// As [`tree`] without any sync, from several threads at once.
+///
+/// # Errors
+///
+/// When the disk fails.
+///
+/// # Panics
+///
+/// When a thread cannot be started.
+pub fn tree_in_threads(
+    directory: &Path,
+    threads: usize,
+    names: impl Iterator<Item = StorageIndex>,
+    container: &[u8],
+) -> io::Result<f64> {
+    let root = open_directory(directory)?;
+    make_directory(&root, "shares")?;
+    let names: Vec<_> = names.map(|name| name.to_string()).collect();
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let make = |first: usize| {
+            let mut mine = names.iter().skip(first).step_by(threads);
+            mine.try_for_each(|name| share(&root, Care::None, name, container))
+        };
+        let handles: Vec<_> = (0..threads)
+            .map(|first| scope.spawn(move || make(first)))
+            .collect();
+        let mut ended = handles.into_iter().map(|handle| handle.join());
+        ended.try_for_each(|end| end.expect("the thread does not panic"))
+    })?;
+    Ok(rate(names.len(), started.elapsed()))
+}
+
 fn share(root: &OwnedFd, care: Care, name: &str, container: &[u8]) -> io::Result<()> {
     let outer = format!("shares/{}", &name[..2]);
     let inner = format!("{outer}/{}", &name[2..4]);

@@ -21,7 +21,7 @@ use crate::process;
 /// The outcome.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
-    /// Shares acknowledged per second.
+    /// Shares acknowledged per second, until the tree had the last of them too.
     pub rate: f64,
     /// The median time from the request to its acknowledgement.
     pub ack_p50: Duration,
@@ -98,6 +98,10 @@ async fn put_all(
     }
     while let Some(asker) = askers.join_next().await {
         asker.expect("an asker does not panic");
+    }
+    // What is acknowledged and not yet in the tree is work put off, and not done.
+    while status(store).await.pending > 0 {
+        tokio::task::yield_now().await;
     }
     let elapsed = started.elapsed();
     let after = (status(store).await, cpu());

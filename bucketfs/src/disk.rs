@@ -11,8 +11,10 @@ use std::os::fd::BorrowedFd;
 
 use bytes::Bytes;
 
+mod aligned;
 mod beneath;
 pub(crate) mod blocking;
+mod direct;
 mod error;
 mod files;
 mod list;
@@ -30,6 +32,7 @@ mod syscall;
 mod tokio_uring;
 mod workers;
 
+pub use aligned::{ALIGN, Aligned};
 pub use error::DiskError;
 pub use path::StorePath;
 pub use pool::Pool;
@@ -49,6 +52,10 @@ pub const OPEN_FILES_MAX: u16 = 298;
 /// Most operations the store has in flight at a time; what is beyond waits inside the store.
 pub const FLIGHT_MAX: usize = 256;
 
+/// Most [`Operation::Place`] the store has in flight at a time. Two threads that make files keep two
+/// cores busy; four make no more, as they wait for each other's directories.
+pub const PLACES_MAX: usize = 2;
+
 /// Performs operations on a disk: ring, pool, simulation.
 ///
 /// Call `submit` any number of times, `flush` once, then `reap` when [`Engine::readiness`] says so.
@@ -57,6 +64,9 @@ pub const FLIGHT_MAX: usize = 256;
 pub trait Engine {
     /// Returns the engine's name for logs and status: `ring`, `pool`, `sim`.
     fn name(&self) -> &'static str;
+
+    /// Whether files can be written past the page cache here.
+    fn writes_directly(&self) -> bool;
 
     /// Takes an operation. Its completion carries the same id.
     fn submit(&mut self, id: OperationId, operation: Operation);
@@ -104,6 +114,15 @@ pub enum Operation {
         /// A path that must not exist.
         unless: Option<StorePath>,
     },
+    /// Makes files with these bytes under the names that they keep, and the directories above them,
+    /// one after the other; nothing is synced. A file that is there is written anew, in place.
+    ///
+    /// Each is by itself: one that fails is not there, as far as the disk lets it be removed, and
+    /// keeps no other from being made. Blocks a thread for as long as it takes, on every engine.
+    Place {
+        /// Where, and the whole content.
+        files: Vec<(StorePath, Bytes)>,
+    },
     /// Makes a file of this size, its space allocated and written with zeros, so that writing into
     /// it needs no new space and changes nothing but data. The file must not exist. Nothing is
     /// synced.
@@ -136,6 +155,29 @@ pub enum Operation {
         /// What.
         bytes: Bytes,
     },
+    /// Writes whole blocks of an open file, past the page cache if it was opened so. Offset and length
+    /// are multiples of [`ALIGN`].
+    WriteBlocks {
+        /// The file.
+        file: FileId,
+        /// Where in it.
+        offset: u64,
+        /// What. The buffer comes back to be used again.
+        bytes: Aligned,
+    },
+    /// Ends what is written past the page cache: writes whole blocks so, has the file written through
+    /// the page cache from then on, writes the rest, in the order given, and makes its bytes and size
+    /// durable (`fdatasync`) if asked. The first failure ends it, whatever was written stays.
+    Finish {
+        /// The file.
+        file: FileId,
+        /// The offset of whole blocks, and what they hold. The buffer comes back.
+        blocks: Option<(u64, Aligned)>,
+        /// Offsets and bytes.
+        writes: Vec<(u64, Bytes)>,
+        /// Whether to make it durable.
+        sync: bool,
+    },
     /// Makes an open file's bytes and size durable (`fdatasync`).
     SyncFile {
         /// The file.
@@ -146,14 +188,17 @@ pub enum Operation {
         /// The file.
         file: FileId,
     },
-    /// Writes all the bytes at an offset of an open file, then makes them durable (`fdatasync`).
+    /// Writes all the bytes at an offset of an open file, and makes them durable: in one call past
+    /// the page cache if the file was opened so, by `fdatasync` if not.
+    ///
+    /// Into a file opened past the page cache, offset and length are multiples of [`ALIGN`].
     Append {
         /// The file.
         file: FileId,
         /// Where in it.
         offset: u64,
         /// What. The buffer comes back to be used again.
-        bytes: Vec<u8>,
+        bytes: Aligned,
         /// Whether to make it durable; not so only in a store of relaxed durability.
         sync: bool,
     },
@@ -291,7 +336,7 @@ pub enum ListCursor {
 pub enum Existing {
     /// Fails with `EXIST`.
     Refuse,
-    /// Cuts the file to nothing and writes it anew, in place. Only replay does this.
+    /// Cuts the file to nothing and writes it anew, in place.
     Overwrite,
 }
 
@@ -302,6 +347,11 @@ pub enum OpenMode {
     New,
     /// The file must exist; nothing of it changes.
     Existing,
+    /// As with `New`, and then as with `ExistingDirect`.
+    NewDirect,
+    /// The file must exist, and is written past the page cache, in multiples of [`ALIGN`], if that
+    /// can be had; else as with `Existing`.
+    ExistingDirect,
 }
 
 /// A part of a file.
@@ -358,6 +408,8 @@ pub enum Outcome {
     },
     /// Of [`Operation::FreeSpace`].
     Space(Space),
+    /// Of [`Operation::Place`]: of each file, in the order given.
+    Placed(Vec<Result<(), DiskError>>),
 }
 
 /// One name in a directory.
@@ -380,11 +432,14 @@ pub enum EntryKind {
     Other,
 }
 
-/// Space of the file system that holds the store, in bytes.
+/// Space of the file system that holds the store: bytes, and inodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     /// What an unprivileged process may still use (`f_bavail * f_frsize`).
     pub free: u64,
     /// All there is.
     pub total: u64,
+    /// How many more files and directories an unprivileged process may make (`f_favail`); `u64::MAX`
+    /// where the file system has no fixed number of them.
+    pub inodes: u64,
 }

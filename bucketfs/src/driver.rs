@@ -140,6 +140,8 @@ impl Driver {
         {
             self.store.handle_timeout(now);
         }
+        // What is ready to be told goes first: what the disk is to do next may take a while.
+        self.give_answers();
         while self.engine.in_flight() < FLIGHT_MAX {
             let Some((id, operation)) = self.store.poll_operation() else {
                 break;
@@ -149,13 +151,17 @@ impl Driver {
             carried = true;
         }
         self.engine.flush();
+        self.give_answers();
+        carried
+    }
+
+    fn give_answers(&mut self) {
         while let Some((id, answer)) = self.store.poll_answer() {
             if let Some(reply) = self.replies.remove(&id) {
                 // Whoever asked may be gone; what was asked is done all the same.
                 let _ = reply.send(answer);
             }
         }
-        carried
     }
 
     fn take_completions(&mut self, now: Now) -> bool {

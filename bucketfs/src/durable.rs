@@ -92,7 +92,9 @@ impl BytesDurable {
         assert!(
             matches!(
                 completion.operation,
-                Operation::SyncFile { .. } | Operation::Seal { .. }
+                Operation::SyncFile { .. }
+                    | Operation::Seal { .. }
+                    | Operation::Finish { sync: true, .. }
             ),
             "only a sync of the file proves its bytes durable"
         );

@@ -71,6 +71,12 @@ pub const REQUESTS: usize = 1024;
 pub const REQUEST_BYTES: usize = 4 << 20;
 const _: () = assert!(REQUEST_BYTES >= WRITE_LEN);
 
+/// Most memory of small shares that the journal has and the tree has not, those included whose
+/// record is being written; further puts wait. Enough that all requests together can bring a share of
+/// a kilobyte, and that two threads are never without work.
+pub const PENDING_LEN: usize = 1 << 20;
+const _: () = assert!(PENDING_LEN as u64 >= 2 * SMALL_SHARE_SIZE);
+
 /// How long an upload that nobody writes to is kept.
 pub const UPLOAD_IDLE: Duration = Duration::from_secs(30 * 60);
 

@@ -29,6 +29,9 @@ pub enum Unwritable {
     /// The disk failed on this share; others are not affected.
     #[error("disk error: {0}")]
     Disk(#[from] DiskError),
+    /// The disk does not take what was stored before. That is safe in the journal, and tried again.
+    #[error("the disk does not take what the journal holds already, which is tried again: {0}")]
+    Unplaced(DiskError),
 }
 
 /// A share's file could not be read.

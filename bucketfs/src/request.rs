@@ -543,6 +543,8 @@ pub struct AskStatus;
 pub struct Status {
     /// The engine's name.
     pub engine: &'static str,
+    /// Whether the journal and large shares are written past the page cache.
+    pub writes_directly: bool,
     /// Where its shares lie.
     pub layout: Layout,
     /// When acknowledgements are sent.
@@ -557,6 +559,10 @@ pub struct Status {
     pub reserved: u64,
     /// Bytes promised to uploads in progress and not yet written.
     pub promised: u64,
+    /// Small shares that the journal has and the tree has not yet: served from memory.
+    pub pending: usize,
+    /// Those of them that the disk did not take when it was last asked to.
+    pub unplaced: usize,
     /// Uploads in progress, shares that are only allocated included.
     pub uploads: usize,
     /// Journal batches made durable since the store was opened: one sync each.

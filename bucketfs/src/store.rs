@@ -31,10 +31,12 @@ use crate::request::{Answer, Now, Request, RequestId, Status};
 mod advise;
 mod context;
 mod event;
+mod follow;
 mod lease;
 mod listing;
 mod locks;
 mod open;
+mod pending;
 mod publish;
 mod put;
 mod ranged;
@@ -52,6 +54,7 @@ pub use open::Config;
 use advise::Advisories;
 use context::{Context, Machinery};
 use event::{Event, Machine};
+use follow::Following;
 use lease::Leases;
 use open::{IfMissing, Opened};
 use publish::Publishing;
@@ -85,6 +88,7 @@ struct Machines {
     advisories: Advisories,
     slots: Slots,
     spools: Spools,
+    following: Following,
 }
 
 // Opened.
@@ -127,6 +131,7 @@ impl Store {
                 advisories: Advisories::new(now.elapsed),
                 slots: Slots::new(),
                 spools: Spools::new(),
+                following: Following::new(),
             },
             replayed: opened.replayed,
         }
@@ -205,6 +210,7 @@ impl Store {
         self.context.set_now(now);
         self.machines.uploads.expire(&mut self.context);
         self.machines.ranged.expire(&mut self.context);
+        self.machines.following.expire(&mut self.context);
         self.run();
     }
 
@@ -279,9 +285,9 @@ impl Store {
                 Event::Fence(fence) => it.publishing.fence(cx, fence),
                 Event::Fenced(to, result) => it.slots.fenced(cx, to.index, result),
                 Event::PutRanged(put) => it.puts.put_ranged(cx, put),
-                Event::RangedPut(to, owned, outcome) => {
-                    it.ranged.put(cx, to.index, owned, outcome);
-                }
+                Event::RangedPut(to, outcome) => it.ranged.put(cx, to.index, outcome),
+                Event::Follow(owned) => it.following.follow(cx, owned),
+                Event::Room => it.puts.room(cx),
                 Event::UseSpool(wish) => it.spools.use_up(cx, wish),
                 Event::Spooled(to, result) => it.slots.spooled(cx, to.index, result),
                 Event::DropSpool(id) => it.spools.drop(cx, id),
@@ -295,9 +301,18 @@ impl Store {
     /// Returns the next operation to perform.
     ///
     /// The journal's next batch is put together here, so that it holds whatever the driver
-    /// brought since the last one.
+    /// brought since the last one; likewise what is placed next.
     pub fn poll_operation(&mut self) -> Option<(OperationId, Operation)> {
-        self.context.poll_operation()
+        loop {
+            if let Some(next) = self.context.poll_operation() {
+                return Some(next);
+            }
+            self.machines.following.poll(&mut self.context);
+            if !self.context.has_more() {
+                return None;
+            }
+            self.run();
+        }
     }
 
     /// Returns the next answer to give.
@@ -311,9 +326,16 @@ impl Store {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let Machines {
-            uploads, ranged, ..
+            uploads,
+            ranged,
+            following,
+            ..
         } = &self.machines;
-        let expiries = [uploads.next_expiry(), ranged.next_expiry()];
+        let expiries = [
+            uploads.next_expiry(),
+            ranged.next_expiry(),
+            following.next_retry(),
+        ];
         expiries.into_iter().flatten().min()
     }
 
@@ -330,6 +352,7 @@ impl Store {
         let counters = cx.journal_counters();
         Status {
             engine: cx.settings.engine,
+            writes_directly: cx.settings.writes_directly,
             layout: cx.settings.tree.layout(),
             durability: cx.settings.durability,
             read_only: cx.settings.read_only,
@@ -337,6 +360,8 @@ impl Store {
             available: cx.space().available(),
             reserved: cx.space().reserved(),
             promised: cx.space().promised(),
+            pending: cx.pending_count(),
+            unplaced: cx.stuck_count(),
             uploads: self.machines.uploads.len() + self.machines.ranged.len(),
             journal_batches: counters.batches,
             journal_records: counters.records,
@@ -359,6 +384,7 @@ impl Machines {
             Machine::Advise => &mut self.advisories,
             Machine::Slot => &mut self.slots,
             Machine::Spool => &mut self.spools,
+            Machine::Follow => &mut self.following,
         }
     }
 }

@@ -343,7 +343,7 @@ fn offsets_beyond_4_gib_stay_where_they_are(make: Make) {
     bench.done(Operation::Append {
         file: FileId(0),
         offset: far + 3,
-        bytes: b"ther".to_vec(),
+        bytes: (&b"ther"[..]).into(),
         sync: false,
     });
     bench.done(close(0));
@@ -390,7 +390,7 @@ fn an_append_is_written_and_gives_its_buffer_back(make: Make) {
         bench.done(Operation::Append {
             file: FileId(0),
             offset: 5 * u64::try_from(index).unwrap(),
-            bytes: b"entry".to_vec(),
+            bytes: (&b"entry"[..]).into(),
             sync,
         });
     }
@@ -784,7 +784,7 @@ fn dropping_an_engine_waits_for_what_is_in_flight(make: Make) {
     bench.submit(Operation::Append {
         file: FileId(0),
         offset: 0,
-        bytes,
+        bytes: (&bytes[..]).into(),
         sync: true,
     });
     bench.engine.flush();

@@ -133,7 +133,7 @@ fn an_open_file_keeps_what_was_written_before_the_disk_was_full() {
         let append = Operation::Append {
             file,
             offset: 1 << 20,
-            bytes: vec![9; 1 << 20],
+            bytes: (&vec![9; 1 << 20][..]).into(),
             sync: true,
         };
         let completion = perform_whole(engine, append.clone());

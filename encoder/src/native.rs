@@ -6,7 +6,9 @@
 //!   plaintext.
 //! * [`ShareVerifier`] verifies one share without the read key: with a verify cap or, as fsck must,
 //!   without any.
-//! * [`Geometry`] knows where everything is in a share, [`Ueb`] what its last bytes say.
+//! * [`Geometry`] knows where everything is in a share, and what its last bytes say.
+//!
+//! What is written is of the current [`Version`]; what was written in earlier ones is read for ever.
 //!
 //! Memory depends on the segment size and not on the file's. Apart from that, the codec makes
 //! tables of 8 MiB after some megabytes of work, which stay for the life of the process.
@@ -15,6 +17,7 @@ mod cipher;
 mod codec;
 mod damage;
 mod decoder;
+mod description;
 mod encoder;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
@@ -34,5 +37,6 @@ pub use self::decoder::{BadShare, Decoder, Holder, ReadAhead, Request, RequestId
 pub use self::encoder::{Encoded, Encoder, Segment};
 pub use self::geometry::Geometry;
 pub use self::key::ConvergentKey;
-pub use self::ueb::{Ueb, UebError};
+pub use self::ueb::UebError;
 pub use self::verify::ShareVerifier;
+pub use lafs::cap::native::Version;

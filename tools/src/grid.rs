@@ -19,7 +19,10 @@ use crate::placement::permuted;
 mod answer;
 mod awaited;
 mod brake;
+mod budget;
 mod dial;
+mod flow;
+mod gauge;
 mod link;
 mod pin;
 mod samples;
@@ -30,9 +33,11 @@ mod trips;
 pub use answer::{Answer, Held, Reading, Stored};
 pub use awaited::{Awaited, Sight};
 pub use brake::Brake;
-pub use dial::{Dial, Dialing, Stream, Tcp};
+pub use dial::{Dial, Dialed, Dialing, Stream, Tcp};
 pub use server::{Server, Upload, name_of};
 pub use trips::Trips;
+
+use flow::Flow;
 
 /// The servers of a grid, in the order in which they were configured.
 #[derive(Clone)]
@@ -75,8 +80,11 @@ impl Grid {
     #[must_use]
     pub fn over(dial: Rc<dyn Dial>, nurls: &[Nurl], master: &[u8; 32], patience: Patience) -> Self {
         let room = Rc::new(Notify::new());
-        let server =
-            |nurl: &Nurl| Server::new(nurl.clone(), master, patience, dial.clone(), room.clone());
+        let flow = Rc::new(Flow::new());
+        let server = |nurl: &Nurl| {
+            let (dial, flow, room) = (dial.clone(), flow.clone(), room.clone());
+            Server::new(nurl.clone(), master, patience, dial, flow, room)
+        };
         Self {
             servers: nurls.iter().map(server).map(Rc::new).collect(),
             patience,

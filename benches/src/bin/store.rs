@@ -28,7 +28,7 @@ struct Arguments {
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
     /// Shares stored in one measurement
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 10_000)]
     count: usize,
     /// How often everything is measured
     #[arg(long, default_value_t = 3)]
@@ -37,7 +37,7 @@ struct Arguments {
     #[arg(long, default_value_t = 400)]
     size: usize,
     /// Askers at a time, one or several numbers
-    #[arg(long, value_delimiter = ',', default_value = "1,16,64,256")]
+    #[arg(long, value_delimiter = ',', default_value = "1,16,256,1008")]
     concurrency: Vec<usize>,
     /// Engines, one or several names
     #[arg(long, value_delimiter = ',', default_value = "ring,pool")]
@@ -65,6 +65,7 @@ struct Row {
 #[derive(Clone, Debug)]
 enum Contender {
     Tree(Care),
+    Threads(usize),
     Journal { batch: usize },
     Store { engine: String, concurrency: usize },
 }
@@ -124,6 +125,7 @@ fn contenders(arguments: &Arguments) -> Vec<Contender> {
         Contender::Tree(Care::Renamed),
         Contender::Tree(Care::Synced),
     ];
+    contenders.push(Contender::Threads(2));
     contenders.extend([1, 16, 256].map(|batch| Contender::Journal { batch }));
     for concurrency in &arguments.concurrency {
         for engine in &arguments.engines {
@@ -139,8 +141,9 @@ fn contenders(arguments: &Arguments) -> Vec<Contender> {
 impl Contender {
     fn name(&self) -> String {
         match self {
-            Self::Tree(Care::None) => "tree without any sync".into(),
-            Self::Tree(Care::Renamed) => "the same by way of incoming and a rename".into(),
+            Self::Tree(Care::None) => "tree without any sync, made in place".into(),
+            Self::Threads(threads) => format!("the same in {threads} threads"),
+            Self::Tree(Care::Renamed) => "tree by way of incoming and a rename".into(),
             Self::Tree(Care::Synced) => "tree, each file and directory synced".into(),
             Self::Journal { batch } => format!("journal alone, {batch} a sync"),
             Self::Store {
@@ -171,6 +174,17 @@ impl Contender {
                 row.cpu_us
                     .push(cpu.as_secs_f64() * 1e6 * disk_limits::ratio(1, count));
             }
+            Self::Threads(threads) => {
+                let count = arguments.count;
+                let container = vec![0x5a; HEADER_AND_LEASE_LEN + arguments.size];
+                let before = process::cpu(std::process::id())?;
+                let rate =
+                    disk_limits::tree_in_threads(directory, *threads, names(count), &container)?;
+                let cpu = process::cpu(std::process::id())? - before;
+                row.rates.push(rate);
+                row.cpu_us
+                    .push(cpu.as_secs_f64() * 1e6 * disk_limits::ratio(1, count));
+            }
             Self::Journal { batch } => {
                 let record_len = HEADER_AND_LEASE_LEN + arguments.size;
                 let appending =
@@ -184,13 +198,14 @@ impl Contender {
                 concurrency,
             } => {
                 let engine: EngineChoice = engine.parse()?;
-                let names = names(arguments.count);
+                let names = names(count_of(arguments.count, *concurrency));
                 let load = store_load::put_shares(directory, engine, names, &bytes, *concurrency)?;
                 row.rates.push(load.rate);
                 row.ack_p50_ms.push(load.ack_p50.as_secs_f64() * 1000.0);
                 row.ack_p99_ms.push(load.ack_p99.as_secs_f64() * 1000.0);
                 row.cpu_us.push(load.cpu.as_secs_f64() * 1e6);
-                let syncs = disk_limits::ratio(load.syncs, arguments.count);
+                let count = count_of(arguments.count, *concurrency);
+                let syncs = disk_limits::ratio(load.syncs, count);
                 row.syncs_per_share.push(syncs);
             }
         }
@@ -251,6 +266,17 @@ fn table(rows: &[Row]) -> String {
     );
     table
 }
+
+/// How many shares are stored so many at a time: one by one most of it is waiting.
+fn count_of(count: usize, concurrency: usize) -> usize {
+    match concurrency {
+        1 => count.min(LONE_COUNT_MAX),
+        _ => count,
+    }
+}
+
+/// Enough for a median, of shares that wait for a sync each.
+const LONE_COUNT_MAX: usize = 2000;
 
 /// What a container has beside the share: a header and one lease.
 const HEADER_AND_LEASE_LEN: usize = 12 + 72;

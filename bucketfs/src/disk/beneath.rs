@@ -22,8 +22,12 @@ pub(crate) enum How {
     Read,
     /// To be written in place; it exists.
     Write,
+    /// The same, past the page cache.
+    WriteDirect,
     /// To be written; it does not exist.
     New,
+    /// The same, past the page cache.
+    NewDirect,
     /// To be written from the start, what it held being dropped if it exists.
     Anew,
     /// To be listed or synced: a directory.
@@ -43,22 +47,28 @@ pub(crate) struct Beneath<'a> {
 }
 
 impl How {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Read,
         Self::Write,
+        Self::WriteDirect,
         Self::New,
+        Self::NewDirect,
         Self::Anew,
         Self::Directory,
         Self::Enter,
         Self::Look,
     ];
 
+    const NEW: OFlags = OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL);
+
     /// The flags of the open. Those of `O_PATH` bear no others beside them.
     pub(crate) const fn flags(self) -> OFlags {
         let flags = match self {
             Self::Read => OFlags::RDONLY,
             Self::Write => OFlags::WRONLY,
-            Self::New => OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL),
+            Self::WriteDirect => OFlags::WRONLY.union(OFlags::DIRECT),
+            Self::New => Self::NEW,
+            Self::NewDirect => Self::NEW.union(OFlags::DIRECT),
             Self::Anew => OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::TRUNC),
             Self::Directory => OFlags::RDONLY.union(OFlags::DIRECTORY),
             Self::Enter => return OFlags::PATH.union(OFlags::DIRECTORY),
@@ -66,7 +76,7 @@ impl How {
         };
         // What exists may be a FIFO without another end, which would be waited for.
         let waits = match self {
-            Self::Read | Self::Write | Self::Anew => OFlags::NONBLOCK,
+            Self::Read | Self::Write | Self::WriteDirect | Self::Anew => OFlags::NONBLOCK,
             _ => OFlags::empty(),
         };
         // The kernel adds `O_LARGEFILE` by itself only for programs of 64 bits.
@@ -78,14 +88,14 @@ impl How {
     /// (version 1), so others get nothing.
     pub(crate) const fn mode(self) -> u32 {
         match self {
-            Self::New | Self::Anew => 0o640,
+            Self::New | Self::NewDirect | Self::Anew => 0o640,
             _ => 0,
         }
     }
 
     /// Whether the open neither makes nor changes anything.
     const fn only_looks(self) -> bool {
-        !matches!(self, Self::New | Self::Anew)
+        !matches!(self, Self::New | Self::NewDirect | Self::Anew)
     }
 }
 
@@ -160,12 +170,16 @@ fn is_link(directory: BorrowedFd<'_>, name: &CString) -> bool {
 /// The size of a file that was opened to be read or written, which must be a regular one.
 ///
 /// From then on it waits as any file does: before Linux 6.5 the ring would otherwise fail reads and
-/// writes that have to, on block devices of some kinds. Never blocks itself, as the inode of an open
-/// file is in memory.
-pub(crate) fn size(file: BorrowedFd<'_>) -> Result<u64, Errno> {
+/// writes that have to, on block devices of some kinds. It is written past the page cache if that is
+/// asked for, and through it if not. Never blocks itself, as the inode of an open file is in memory.
+pub(crate) fn size(file: BorrowedFd<'_>, is_direct: bool) -> Result<u64, Errno> {
     let status = rustix::fs::fstat(file)?;
     EntryKind::from(FileType::from_raw_mode(status.st_mode)).must_be_file()?;
-    rustix::fs::fcntl_setfl(file, OFlags::empty())?;
+    let flags = match is_direct {
+        true => OFlags::DIRECT,
+        false => OFlags::empty(),
+    };
+    rustix::fs::fcntl_setfl(file, flags)?;
     u64::try_from(status.st_size).map_err(|_| Errno::OVERFLOW)
 }
 
@@ -214,7 +228,7 @@ mod tests {
         let path = StorePath::new("file");
         for how in [How::New, How::Read, How::Write, How::Anew] {
             let file = root.beneath().open(&path, how).unwrap();
-            size(file.as_fd()).unwrap();
+            size(file.as_fd(), false).unwrap();
             let flags = rustix::fs::fcntl_getfl(&file).unwrap();
             assert!(!flags.contains(OFlags::NONBLOCK), "{how:?}");
             assert!(how == How::Read || flags.contains(OFlags::WRONLY));

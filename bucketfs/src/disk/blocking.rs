@@ -25,6 +25,10 @@ impl<'a> Blocking<'a> {
         self.engine.name()
     }
 
+    pub(crate) fn writes_directly(&self) -> bool {
+        self.engine.writes_directly()
+    }
+
     /// Performs one operation.
     pub(crate) fn perform(&mut self, operation: Operation) -> Result<Outcome, DiskError> {
         let id = self.submit(operation);

@@ -12,7 +12,7 @@
 //!   next: right on any file system, and slow where a directory is very large.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, SeekFrom};
 use rustix::io::Errno;
@@ -143,16 +143,21 @@ fn kind(directory: &OwnedFd, name: &RawDirEntry<'_>) -> Result<Option<EntryKind>
 
 /// Whether positions in a directory are good for longer than the directory is open.
 fn keeps_positions(directory: &OwnedFd) -> Result<bool, Errno> {
-    let kind = rustix::fs::fstatfs(directory)?.f_type;
+    Ok([EXT, XFS, BTRFS].contains(&file_system(directory)?))
+}
+
+/// The kind of file system that something lies on, a number of `linux/magic.h`.
+pub(crate) fn file_system(of: impl AsFd) -> Result<u32, Errno> {
+    let kind = rustix::fs::fstatfs(of)?.f_type;
     // The type of the field differs by architecture; the numbers are of 32 bits.
     let kind = i128::from(kind) & i128::from(u32::MAX);
-    Ok([EXT, XFS, BTRFS].map(i128::from).contains(&kind))
+    Ok(u32::try_from(kind).expect("masked"))
 }
 
 /// `EXT4_SUPER_MAGIC` of `linux/magic.h`, and that of the two before it.
-const EXT: u32 = 0xef53;
+pub(crate) const EXT: u32 = 0xef53;
 /// `XFS_SUPER_MAGIC`.
-const XFS: u32 = 0x5846_5342;
+pub(crate) const XFS: u32 = 0x5846_5342;
 /// `BTRFS_SUPER_MAGIC`.
 const BTRFS: u32 = 0x9123_683e;
 

@@ -14,6 +14,7 @@ use super::{Completion, DiskError, Engine, Operation, OperationId, Outcome, Root
 /// Performs operations in threads.
 pub struct Pool {
     workers: Workers<Whole>,
+    root: Arc<Root>,
     bell: Arc<Bell>,
     files: Files,
     done: Vec<Performed>,
@@ -21,18 +22,18 @@ pub struct Pool {
 }
 
 /// An operation on its way to a thread.
-struct Whole {
-    id: OperationId,
-    operation: Operation,
-    taken: Taken,
+pub(super) struct Whole {
+    pub(super) id: OperationId,
+    pub(super) operation: Operation,
+    pub(super) taken: Taken,
 }
 
 /// An operation on its way back.
-struct Performed {
-    id: OperationId,
-    operation: Operation,
-    result: Result<Outcome, DiskError>,
-    current: Option<OwnedFd>,
+pub(super) struct Performed {
+    pub(super) id: OperationId,
+    pub(super) operation: Operation,
+    pub(super) result: Result<Outcome, DiskError>,
+    pub(super) current: Option<OwnedFd>,
 }
 
 impl Pool {
@@ -43,9 +44,10 @@ impl Pool {
     /// If there is no descriptor left for an eventfd.
     pub fn new(root: Arc<Root>) -> Result<Self, DiskError> {
         let bell = Arc::new(Bell::new()?);
-        let workers = Workers::new(root, Arc::clone(&bell), THREADS_MAX);
+        let workers = Workers::new(Arc::clone(&root), Arc::clone(&bell), THREADS_MAX);
         Ok(Self {
             workers,
+            root,
             bell,
             files: Files::default(),
             done: Vec::new(),
@@ -57,6 +59,10 @@ impl Pool {
 impl Engine for Pool {
     fn name(&self) -> &'static str {
         "pool"
+    }
+
+    fn writes_directly(&self) -> bool {
+        self.root.writes_directly()
     }
 
     fn submit(&mut self, id: OperationId, operation: Operation) {

@@ -5,15 +5,17 @@
 //! trip to the kernel; whatever a chain leaves undone (a step that was cut short or cancelled) is
 //! then done step by step.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::beneath::How;
+use super::files::Kept;
 use super::step::{Chain, Chunk, Handle, Link, Perform, Step, Target};
-use super::{DiskError, Entry, EntryKind, Existing, ListCursor, Operation, Outcome, StorePath};
+use super::{
+    Aligned, DiskError, Entry, EntryKind, Existing, ListCursor, Operation, Outcome, StorePath,
+};
 
 mod chain;
 mod copy;
@@ -29,12 +31,13 @@ use names::{below_directories, in_its_directory};
 /// An open that succeeds leaves the file as the current one. Everything else leaves none.
 pub(crate) async fn perform<P: Perform>(
     mut operation: Operation,
-    kept: Option<Arc<OwnedFd>>,
+    kept: Option<Kept>,
     on: &mut P,
 ) -> (Operation, Result<Outcome, DiskError>) {
+    let is_direct = kept.as_ref().is_some_and(|kept| kept.is_direct);
     let kept = || {
-        let file = kept.as_ref().expect("the store opened the file it names");
-        Handle::Kept(Arc::clone(file))
+        let kept = kept.as_ref().expect("the store opened the file it names");
+        Handle::Kept(Arc::clone(&kept.file))
     };
     let done = |()| Outcome::Done;
     let result = match &mut operation {
@@ -46,6 +49,7 @@ pub(crate) async fn perform<P: Perform>(
         } => create_file(on, path, bytes, *existing, unless.as_ref())
             .await
             .map(done),
+        Operation::Place { files } => Ok(Outcome::Placed(create::placed(on, files).await)),
         Operation::Preallocate { path, size } => {
             create::preallocated(on, path, *size).await.map(done)
         }
@@ -55,6 +59,17 @@ pub(crate) async fn perform<P: Perform>(
             let bytes = Chunk::Shared(bytes.clone());
             one(on, write(kept(), *offset, bytes)).await.map(done)
         }
+        Operation::WriteBlocks { offset, bytes, .. } => {
+            append(on, &kept(), *offset, bytes, AppendSync::None)
+                .await
+                .map(done)
+        }
+        Operation::Finish {
+            blocks,
+            writes,
+            sync,
+            ..
+        } => finish(on, &kept(), blocks, writes, *sync).await.map(done),
         Operation::SyncFile { .. } => one(on, sync_data(kept())).await.map(done),
         Operation::Close { .. } => one(on, Step::Close).await.map(done),
         Operation::Append {
@@ -62,7 +77,14 @@ pub(crate) async fn perform<P: Perform>(
             bytes,
             sync,
             ..
-        } => append(on, &kept(), *offset, bytes, *sync).await.map(done),
+        } => {
+            let how = match (*sync, is_direct) {
+                (false, _) => AppendSync::None,
+                (true, true) => AppendSync::Write,
+                (true, false) => AppendSync::File,
+            };
+            append(on, &kept(), *offset, bytes, how).await.map(done)
+        }
         Operation::Publish { source, target } => publish(on, source, target).await.map(done),
         Operation::Replace {
             source,
@@ -110,22 +132,39 @@ async fn create_file<P: Perform>(
     }
 }
 
+/// What makes an append durable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AppendSync {
+    None,
+    /// The write itself: past the page cache it is one operation of the kernel's and one completion.
+    Write,
+    /// A sync behind it. A durable write through the page cache would be no cheaper, and on some
+    /// file systems wait for more than its own bytes.
+    File,
+}
+
 async fn append<P: Perform>(
     on: &mut P,
     file: &Handle,
     offset: u64,
-    bytes: &mut Vec<u8>,
-    sync: bool,
+    bytes: &mut Aligned,
+    sync: AppendSync,
 ) -> Result<(), DiskError> {
-    let chunk = Chunk::Own(std::mem::take(bytes));
-    let mut links = vec![write(file.clone(), offset, chunk).into()];
-    if sync {
+    let step = Step::Write {
+        file: file.clone(),
+        offset,
+        bytes: Chunk::Aligned(std::mem::take(bytes)),
+        written: 0,
+        is_durable: sync == AppendSync::Write,
+    };
+    let mut links = vec![step.into()];
+    if sync == AppendSync::File {
         links.push(sync_data(file.clone()).into());
     }
     let mut chain = run(on, Chain::linked(links)).await;
     match &mut chain.links[0].step {
         Step::Write {
-            bytes: Chunk::Own(buffer),
+            bytes: Chunk::Aligned(buffer),
             ..
         } => *bytes = std::mem::take(buffer),
         _ => unreachable!("a step comes back as what it was"),
@@ -133,16 +172,47 @@ async fn append<P: Perform>(
     without_chain(outcome(chain))
 }
 
+/// How many of the directories above a share are to be made with it.
+///
+/// A share's bucket is nearly always new, and in a store of up to a million so is the directory
+/// above it. The one above that is there after the first thousand; to make it all the same costs
+/// 2 us of a hundred, and saves those a trip that fails. The topmost, `shares`, is there.
+fn new_directories(share: &StorePath) -> usize {
+    share.as_str().matches('/').count().saturating_sub(1)
+}
+
+async fn finish<P: Perform>(
+    on: &mut P,
+    file: &Handle,
+    blocks: &mut Option<(u64, Aligned)>,
+    writes: &[(u64, Bytes)],
+    sync: bool,
+) -> Result<(), DiskError> {
+    if let Some((offset, bytes)) = blocks {
+        append(on, file, *offset, bytes, AppendSync::None).await?;
+    }
+    let through = Step::MustBeFile {
+        file: file.clone(),
+        is_direct: false,
+    };
+    one(on, through).await?;
+    let mut links: Vec<_> = writes
+        .iter()
+        .map(|(offset, bytes)| {
+            let bytes = Chunk::Shared(bytes.clone());
+            Link::from(write(file.clone(), *offset, bytes))
+        })
+        .collect();
+    links.extend(sync.then(|| Link::from(sync_data(file.clone()))));
+    without_chain(outcome(run(on, Chain::linked(links)).await))
+}
+
 async fn publish<P: Perform>(
     on: &mut P,
     source: &StorePath,
     target: &StorePath,
 ) -> Result<(), DiskError> {
-    // A share's bucket is nearly always new, and in a store of up to a million so is the directory
-    // above it. The one above that is there after the first thousand; to make it all the same costs
-    // 2 us of a hundred, and saves those a trip that fails. The topmost, `shares`, is there.
-    let above = target.as_str().matches('/').count();
-    let new = above.saturating_sub(1);
+    let new = new_directories(target);
     let rename = || {
         let rename = Step::Rename {
             source: source.clone(),
@@ -306,6 +376,7 @@ fn write(file: Handle, offset: u64, bytes: Chunk) -> Step {
         offset,
         bytes,
         written: 0,
+        is_durable: false,
     }
 }
 

@@ -14,6 +14,10 @@
 //! Steps that io_uring has no opcode for go to helper threads, one step at a time. Reads and
 //! listings of what the kernel has in memory go neither way: they are done when they are submitted.
 //!
+//! Shares that the journal has are placed by threads of their own, a whole operation at a time: the
+//! kernel would hand every step of it to a worker of its own anyway, as each changes a directory,
+//! and a thread that makes the calls itself saves the entries, the completions and the wake-ups.
+//!
 //! A kernel short of memory may refuse the queue. It is offered again, with pauses; after half a
 //! minute what it has not taken is taken back, and from then on every step goes to the helpers.
 
@@ -26,11 +30,12 @@ use std::time::Instant;
 use io_uring::squeue::{Entry, Flags};
 use slab::Slab;
 
-use super::files::Files;
+use super::files::{Files, Taken};
+use super::pool::{Performed, Whole};
 use super::step::{Chain, Link, Order, Step};
 use super::syscall::Syscalls;
 use super::workers::{Bell, Job, Workers};
-use super::{Completion, DiskError, Engine, FLIGHT_MAX, Operation, OperationId, Root};
+use super::{Completion, DiskError, Engine, FLIGHT_MAX, Operation, OperationId, PLACES_MAX, Root};
 
 mod entry;
 #[expect(unsafe_code, reason = "takes back what the kernel was lent")]
@@ -64,6 +69,10 @@ pub struct Ring {
     files: Files,
     helpers: Workers<Errand>,
     returned: Vec<Errand>,
+    placers: Workers<Whole>,
+    /// How many operations the placers have.
+    placing: usize,
+    placed: Vec<Performed>,
     finished: Vec<Completion>,
     bell: Arc<Bell>,
     root: Arc<Root>,
@@ -103,6 +112,9 @@ impl Ring {
         let bell = Arc::new(Bell::new()?);
         let kernel = Kernel::open(&bell)?;
         let helpers = Workers::new(Arc::clone(&root), Arc::clone(&bell), HELPERS_MAX);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let placers = cores.min(PLACES_MAX);
+        let placers = Workers::new(Arc::clone(&root), Arc::clone(&bell), placers);
         Ok(Self {
             kernel,
             flights: Slab::new(),
@@ -114,6 +126,9 @@ impl Ring {
             files: Files::default(),
             helpers,
             returned: Vec::new(),
+            placers,
+            placing: 0,
+            placed: Vec::new(),
             finished: Vec::new(),
             bell,
             root,
@@ -306,6 +321,22 @@ impl Ring {
             self.kernel.take_overflow();
         }
         self.take_errands();
+        self.take_placed();
+    }
+
+    fn take_placed(&mut self) {
+        if self.placing == 0 {
+            return;
+        }
+        self.placers.take(&mut self.placed);
+        for placed in self.placed.drain(..) {
+            self.placing -= 1;
+            self.finished.push(Completion {
+                id: placed.id,
+                operation: placed.operation,
+                result: placed.result,
+            });
+        }
     }
 
     fn take_errands(&mut self) {
@@ -327,7 +358,19 @@ impl Engine for Ring {
         "ring"
     }
 
+    fn writes_directly(&self) -> bool {
+        self.root.writes_directly()
+    }
+
     fn submit(&mut self, id: OperationId, operation: Operation) {
+        if let Operation::Place { .. } = operation {
+            self.placing += 1;
+            return self.placers.give(Whole {
+                id,
+                operation,
+                taken: Taken::default(),
+            });
+        }
         self.generation = self.generation.wrapping_add(1);
         let taken = self.files.take(&operation);
         let flight = Flight::new(id, self.generation, operation, taken);
@@ -348,7 +391,8 @@ impl Engine for Ring {
         loop {
             self.flush();
             self.collect();
-            if !self.finished.is_empty() || self.flights.is_empty() {
+            let is_idle = self.flights.is_empty() && self.placing == 0;
+            if !self.finished.is_empty() || is_idle {
                 return;
             }
             // Refused, the ring has somebody ring the bell.
@@ -359,7 +403,7 @@ impl Engine for Ring {
     }
 
     fn in_flight(&self) -> usize {
-        self.flights.len() + self.finished.len()
+        self.flights.len() + self.placing + self.finished.len()
     }
 
     fn readiness(&self) -> Option<BorrowedFd<'_>> {

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::beneath::Beneath;
+use super::direct::{self, NotDirect};
 
 /// An open and locked store directory.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Root {
     path: PathBuf,
     directory: OwnedFd,
     has_openat2: bool,
+    direct: Result<(), NotDirect>,
     /// Open, hence locked; the kernel unlocks when the process ends, however it ends.
     _lock: OwnedFd,
 }
@@ -53,10 +55,19 @@ impl Root {
         if !has_openat2 {
             tracing::info!("no openat2 here: paths in the store are walked name by name");
         }
+        let direct = direct::probe(directory.as_fd());
+        match direct {
+            Ok(()) => tracing::debug!("journal and large shares are written past the page cache"),
+            Err(why) => tracing::info!(
+                "journal and large shares are written through the page cache, with the same \
+                 promises: {why}"
+            ),
+        }
         Ok(Self {
             path: path.into(),
             directory,
             has_openat2,
+            direct,
             _lock: lock,
         })
     }
@@ -67,6 +78,11 @@ impl Root {
             directory: self.as_fd(),
             has_openat2: self.has_openat2,
         }
+    }
+
+    /// Whether files can be written past the page cache here.
+    pub(crate) fn writes_directly(&self) -> bool {
+        self.direct.is_ok()
     }
 
     /// The directory's path, as it was given.

@@ -17,6 +17,10 @@
 //!   keep their order: a store that survives this does not depend on which of them it is on.
 //!   A sector itself is written or not, never damaged; nothing synced is lost.
 //! * **A kill** loses nothing that was written, and syncs nothing: a power cut may follow later.
+//! * **A direct write** is not on the disk either when it returns, unless it was to be durable: that
+//!   one is two calls here, the bytes and then their sync, which brings over these bytes alone (and
+//!   the file's size). A power cut between the two leaves any part of it. One whose offset, length or
+//!   place in memory is not aligned fails with `EINVAL`.
 //! * **Errors.** Any system call may fail with `EIO`; a write then may have been done in part.
 //!   When a sync fails each unsynced write may be lost for good while programs go on seeing it,
 //!   and the sync after next succeeds without it: as Linux does, and why failed syncs are not
@@ -28,7 +32,7 @@
 //! Everything follows from the seed.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
@@ -36,10 +40,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::step::{Chain, Handle, Link, Order, Perform, Step, Target};
-use super::{Completion, DiskError, Engine, FileId, Operation, OperationId, Outcome, program};
+use super::files::Kept;
+use super::step::{Chain, Chunk, Handle, Link, Order, Perform, Step, Target};
+use super::{
+    ALIGN, Completion, DiskError, Engine, FileId, OpenMode, Operation, OperationId, Outcome,
+    program,
+};
 
 mod medium;
 mod node;
@@ -59,6 +68,8 @@ pub struct Faults {
     pub sync_error_every: u64,
     /// Of how many writes one is short; 0 for none.
     pub short_every: u64,
+    /// Files cannot be written past the page cache.
+    pub refuses_direct: bool,
     /// The kind of sync that does nothing.
     pub lie: Option<SyncKind>,
 }
@@ -81,7 +92,7 @@ pub struct Sim {
     world: Rc<RefCell<World>>,
     flights: Vec<Flight>,
     done: Vec<Completion>,
-    files: HashMap<FileId, Arc<OwnedFd>>,
+    files: HashMap<FileId, Kept>,
 }
 
 /// What the programs of all operations share.
@@ -97,6 +108,8 @@ struct World {
     ///
     /// The programs carry such files as descriptors; here each is one of `/dev/null`.
     kept: HashMap<RawFd, NodeId>,
+    /// Those of them that are written past the page cache.
+    direct: HashSet<RawFd>,
 }
 
 type Program = dyn Future<Output = (Operation, Result<Outcome, DiskError>, Option<NodeId>)>;
@@ -119,6 +132,7 @@ impl Sim {
             calls: 0,
             crash_at: None,
             kept: HashMap::new(),
+            direct: HashSet::new(),
         };
         Self {
             world: Rc::new(RefCell::new(world)),
@@ -157,6 +171,11 @@ impl Sim {
         look(&self.world.borrow().medium)
     }
 
+    /// Changes the medium behind the back of those who use it.
+    pub fn alter(&mut self, alter: impl FnOnce(&mut Medium)) {
+        alter(&mut self.world.borrow_mut().medium);
+    }
+
     /// Ends the engine, whatever is in flight, and returns the medium.
     #[must_use]
     pub fn into_medium(mut self) -> Medium {
@@ -178,11 +197,13 @@ impl Sim {
         };
         let (operation, result, opened) = output;
         let flight = self.flights.swap_remove(index);
-        if let (Operation::Open { file, .. }, Some(node)) = (&operation, opened) {
-            self.keep(*file, node);
+        if let (Operation::Open { file, mode, .. }, Some(node)) = (&operation, opened) {
+            self.keep(*file, node, *mode);
         }
         if let Some(closed) = flight.closes {
-            self.world.borrow_mut().kept.remove(&closed.as_raw_fd());
+            let mut world = self.world.borrow_mut();
+            world.kept.remove(&closed.as_raw_fd());
+            world.direct.remove(&closed.as_raw_fd());
         }
         self.done.push(Completion {
             id: flight.id,
@@ -191,11 +212,21 @@ impl Sim {
         });
     }
 
-    fn keep(&mut self, file: FileId, node: NodeId) {
+    fn keep(&mut self, file: FileId, node: NodeId, mode: OpenMode) {
         let null = std::fs::File::open("/dev/null").expect("every system has it");
         let fd = OwnedFd::from(null);
-        self.world.borrow_mut().kept.insert(fd.as_raw_fd(), node);
-        let before = self.files.insert(file, Arc::new(fd));
+        let mut world = self.world.borrow_mut();
+        let is_direct = matches!(mode, OpenMode::NewDirect | OpenMode::ExistingDirect);
+        let is_direct = is_direct && !world.faults.refuses_direct;
+        world.kept.insert(fd.as_raw_fd(), node);
+        if is_direct {
+            world.direct.insert(fd.as_raw_fd());
+        }
+        let kept = Kept {
+            file: Arc::new(fd),
+            is_direct,
+        };
+        let before = self.files.insert(file, kept);
         assert!(before.is_none(), "the store opens into a free slot");
     }
 }
@@ -205,19 +236,30 @@ impl Engine for Sim {
         "sim"
     }
 
+    fn writes_directly(&self) -> bool {
+        !self.world.borrow().faults.refuses_direct
+    }
+
     fn submit(&mut self, id: OperationId, operation: Operation) {
         let mut kept = None;
         let mut closes = None;
         let mut current = None;
         match &operation {
             Operation::WriteAt { file, .. }
+            | Operation::WriteBlocks { file, .. }
+            | Operation::Finish { file, .. }
             | Operation::SyncFile { file }
             | Operation::Append { file, .. }
-            | Operation::Copy { file, .. } => kept = Some(Arc::clone(&self.files[file])),
+            | Operation::Copy { file, .. } => kept = Some(self.files[file].clone()),
             Operation::Close { file } => {
-                let fd = self.files.remove(file).expect("the store opened it");
-                current = self.world.borrow().kept.get(&fd.as_raw_fd()).copied();
-                closes = Some(fd);
+                let kept = self.files.remove(file).expect("the store opened it");
+                current = self
+                    .world
+                    .borrow()
+                    .kept
+                    .get(&kept.file.as_raw_fd())
+                    .copied();
+                closes = Some(kept.file);
             }
             _ => {}
         }
@@ -269,11 +311,19 @@ impl Perform for Performer {
             // A disk in memory has nothing but files and directories: there is nothing to find out,
             // and no system call in which something could go wrong.
             if let Step::Enter { .. } | Step::MustBeFile { .. } = link.step {
+                self.set_direct(&link.step);
                 link.result = Some(Ok(0));
                 continue;
             }
             pause().await;
             self.perform(link);
+            if let Step::Write {
+                is_durable: true, ..
+            } = link.step
+            {
+                pause().await;
+                self.make_durable(link);
+            }
             if chain.order == Order::Linked && link.severs() {
                 break;
             }
@@ -291,6 +341,37 @@ impl Performer {
             world.calls += 1;
             world.call(&mut link.step, &mut self.current)
         });
+    }
+
+    /// The second half of a durable write that has not failed yet.
+    fn make_durable(&mut self, link: &mut Link) {
+        let Some(Ok(count)) = link.result else {
+            return;
+        };
+        let world = &mut *self.world.borrow_mut();
+        if world.has_crashed() {
+            link.result = Some(Err(Errno::IO));
+            return;
+        }
+        world.calls += 1;
+        if let Err(errno) = world.sync_written(&link.step, count, self.current) {
+            link.result = Some(Err(errno));
+        }
+    }
+
+    /// Has a file that is kept open written past the page cache from now on, or through it.
+    fn set_direct(&mut self, step: &Step) {
+        if let Step::MustBeFile {
+            file: Handle::Kept(fd),
+            is_direct,
+        } = step
+        {
+            let mut world = self.world.borrow_mut();
+            match is_direct {
+                true => world.direct.insert(fd.as_raw_fd()),
+                false => world.direct.remove(&fd.as_raw_fd()),
+            };
+        }
     }
 }
 
@@ -332,6 +413,11 @@ impl World {
 
     fn medium_call(&mut self, step: &mut Step, current: &mut Option<NodeId>) -> Result<u64, Errno> {
         match step {
+            Step::Open { how, .. }
+                if how.flags().contains(OFlags::DIRECT) && self.faults.refuses_direct =>
+            {
+                return Err(Errno::INVAL);
+            }
             Step::Open { path, how } => {
                 *current = Some(self.medium.open(path, how.flags())?);
             }
@@ -389,11 +475,16 @@ impl World {
             offset,
             bytes,
             written,
+            ..
         } = step
         else {
             unreachable!("the caller matched it");
         };
         let node = self.node(file, current);
+        let is_direct = self.is_direct(file);
+        if is_direct && !is_aligned(*offset, bytes, *written) {
+            return Err(Errno::INVAL);
+        }
         let mut bytes = &bytes.as_slice()[*written..];
         if short && !bytes.is_empty() {
             bytes = &bytes[..self.random.index(bytes.len())];
@@ -420,12 +511,56 @@ impl World {
         }
     }
 
+    /// Brings over what a durable write has written.
+    fn sync_written(
+        &mut self,
+        step: &Step,
+        count: u64,
+        current: Option<NodeId>,
+    ) -> Result<(), Errno> {
+        let Step::Write {
+            file,
+            offset,
+            written,
+            ..
+        } = step
+        else {
+            unreachable!("the caller matched it");
+        };
+        let node = self.node(file, current);
+        if self.faults.lie == Some(self.medium.sync_kind(node)) {
+            return Ok(());
+        }
+        let failed = self.random.one_in(self.faults.sync_error_every);
+        let losses = failed.then_some(&mut self.random);
+        let start = *offset + lafs::num::size(*written);
+        self.medium.sync_range(node, start, count, losses)?;
+        match failed {
+            true => Err(Errno::IO),
+            false => Ok(()),
+        }
+    }
+
+    fn is_direct(&self, file: &Handle) -> bool {
+        match file {
+            Handle::Current => false,
+            Handle::Kept(fd) => self.direct.contains(&fd.as_raw_fd()),
+        }
+    }
+
     fn node(&self, file: &Handle, current: Option<NodeId>) -> NodeId {
         match file {
             Handle::Current => current.expect("a program opens first"),
             Handle::Kept(fd) => self.kept[&fd.as_raw_fd()],
         }
     }
+}
+
+/// Whether the kernel would take a direct write.
+fn is_aligned(offset: u64, bytes: &Chunk, written: usize) -> bool {
+    let bytes = &bytes.as_slice()[written..];
+    let place = bytes.as_ptr().align_offset(ALIGN);
+    offset % lafs::num::size(ALIGN) == 0 && place == 0 && bytes.len() % ALIGN == 0
 }
 
 /// Lets another operation go first, perhaps.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::beneath::How;
-use super::{DiskError, Entry, EntryKind, ListCursor, Space, StorePath};
+use super::{ALIGN, Aligned, DiskError, Entry, EntryKind, ListCursor, Space, StorePath};
 
 /// Performs chains of steps; one for each operation in flight.
 ///
@@ -71,9 +71,10 @@ pub(crate) enum Step {
     Enter {
         directory: StorePath,
     },
-    /// Fails unless the file is a regular one.
+    /// Fails unless the file is a regular one. It is then written past the page cache, or not.
     MustBeFile {
         file: Handle,
+        is_direct: bool,
     },
     /// Gives the size of a file as its result; fails unless it is a regular one.
     Size {
@@ -86,12 +87,14 @@ pub(crate) enum Step {
         buffer: Vec<u8>,
         len: usize,
     },
-    /// Writes the bytes from `written` on, at `offset + written`.
+    /// Writes the bytes from `written` on, at `offset + written`; they are durable when it returns, if
+    /// that is asked for (`RWF_DSYNC`).
     Write {
         file: Handle,
         offset: u64,
         bytes: Chunk,
         written: usize,
+        is_durable: bool,
     },
     /// Makes the file this large, with its space allocated.
     Allocate {
@@ -172,6 +175,7 @@ pub(crate) enum Handle {
 pub(crate) enum Chunk {
     Shared(Bytes),
     Own(Vec<u8>),
+    Aligned(Aligned),
 }
 
 /// Most bytes of one read or write: the kernel takes no more than 2 GiB less a page at a time.
@@ -295,19 +299,40 @@ impl Step {
     /// A sync never is, whatever it says: the kernel may have dropped what it could not write, and
     /// the second sync would find nothing to complain about.
     pub(crate) fn may_be_repeated_after(&self, errno: Errno) -> bool {
-        let syncs = matches!(self, Self::Sync { .. } | Self::SyncFileSystem);
+        let syncs = match self {
+            Self::Sync { .. } | Self::SyncFileSystem => true,
+            Self::Write { is_durable, .. } => *is_durable,
+            _ => false,
+        };
         matches!(errno, Errno::INTR | Errno::AGAIN) && !syncs
     }
 
     /// Moves a write on by what was written; returns whether some of it is left.
+    ///
+    /// What was written of a last aligned block is written again with the rest of it.
     pub(crate) fn advance(&mut self, count: u64) -> bool {
         let Self::Write { bytes, written, .. } = self else {
             return false;
         };
         let left = bytes.as_slice().len() - *written;
         let count = usize::try_from(count).map_or(left, |count| count.min(left));
-        *written += count;
-        count < left
+        if count == left {
+            *written += count;
+            return false;
+        }
+        *written += match bytes {
+            Chunk::Aligned(_) => count - count % ALIGN,
+            Chunk::Shared(_) | Chunk::Own(_) => count,
+        };
+        true
+    }
+
+    /// How far a write has come.
+    pub(crate) fn progress(&self) -> usize {
+        match self {
+            Self::Write { written, .. } => *written,
+            _ => 0,
+        }
     }
 }
 
@@ -316,6 +341,7 @@ impl Chunk {
         match self {
             Self::Shared(bytes) => bytes,
             Self::Own(bytes) => bytes,
+            Self::Aligned(bytes) => bytes,
         }
     }
 }

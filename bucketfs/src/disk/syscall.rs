@@ -5,7 +5,7 @@
 
 use std::ffi::CStr;
 use std::future::Future;
-use std::io::{self, IoSliceMut};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -115,8 +115,10 @@ impl Syscalls<'_> {
                 self.entered = Some((directory.clone(), found));
                 Ok(0)
             }
-            Step::MustBeFile { file } => size(of(file, &self.current)).map(|_| 0),
-            Step::Size { file } => size(of(file, &self.current)),
+            Step::MustBeFile { file, is_direct } => {
+                size(of(file, &self.current), *is_direct).map(|_| 0)
+            }
+            Step::Size { file } => size(of(file, &self.current), false),
             Step::Read {
                 file,
                 offset,
@@ -128,10 +130,19 @@ impl Syscalls<'_> {
                 offset,
                 bytes,
                 written,
+                is_durable,
             } => {
                 let bytes = &bytes.as_slice()[*written..];
                 let offset = *offset + lafs::num::size(*written);
-                rustix::io::pwrite(of(file, &self.current), bytes, offset).map(lafs::num::size)
+                let file = of(file, &self.current);
+                let count = match is_durable {
+                    true => {
+                        let bytes = &[IoSlice::new(bytes)];
+                        rustix::io::pwritev2(file, bytes, offset, ReadWriteFlags::DSYNC)
+                    }
+                    false => rustix::io::pwrite(file, bytes, offset),
+                };
+                count.map(lafs::num::size)
             }
             Step::Allocate { file, size } => {
                 let file = of(file, &self.current);
@@ -202,6 +213,11 @@ impl Syscalls<'_> {
                 *space = Some(Space {
                     free: status.f_bavail.saturating_mul(status.f_frsize),
                     total: status.f_blocks.saturating_mul(status.f_frsize),
+                    // One that makes inodes as they are needed says that it has none at all.
+                    inodes: match status.f_files {
+                        0 => u64::MAX,
+                        _ => status.f_favail,
+                    },
                 });
                 Ok(0)
             }

@@ -31,6 +31,7 @@ use super::{Completion, DiskError, Engine, Operation, OperationId, Outcome, Root
 pub struct TokioUring {
     /// `None` once it is being dropped.
     jobs: Option<mpsc::UnboundedSender<Whole>>,
+    root: Arc<Root>,
     thread: Option<JoinHandle<()>>,
     done: Arc<Mutex<Vec<Performed>>>,
     bell: Arc<Bell>,
@@ -64,7 +65,7 @@ impl TokioUring {
         let done = Arc::new(Mutex::new(Vec::new()));
         let (jobs, inbox) = mpsc::unbounded_channel();
         let desk = Desk {
-            root,
+            root: Arc::clone(&root),
             bell: Arc::clone(&bell),
             done: Arc::clone(&done),
         };
@@ -77,6 +78,7 @@ impl TokioUring {
             })?;
         Ok(Self {
             jobs: Some(jobs),
+            root,
             thread: Some(thread),
             done,
             bell,
@@ -89,6 +91,10 @@ impl TokioUring {
 impl Engine for TokioUring {
     fn name(&self) -> &'static str {
         "tokio-uring"
+    }
+
+    fn writes_directly(&self) -> bool {
+        self.root.writes_directly()
     }
 
     fn submit(&mut self, id: OperationId, operation: Operation) {
@@ -229,11 +235,17 @@ impl Steps<'_> {
                 file.done().await?;
                 result.map(lafs::num::size)
             }
+            // The crate has no flags for a write, and takes no buffer of ours.
+            Step::Write {
+                bytes: Chunk::Aligned(_),
+                ..
+            } => self.call(link),
             Step::Write {
                 file,
                 offset,
                 bytes,
                 written,
+                is_durable: false,
             } => {
                 let offset = *offset + lafs::num::size(*written);
                 let file = self.file(file)?;
@@ -248,6 +260,7 @@ impl Steps<'_> {
                         *bytes = rest.into_inner();
                         result
                     }
+                    Chunk::Aligned(_) => unreachable!("it is the arm above"),
                 };
                 file.done().await?;
                 result.map(lafs::num::size)

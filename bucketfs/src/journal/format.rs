@@ -49,6 +49,7 @@ use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex, num};
 
 use crate::container::{HEADER_SIZE, LEASE_SIZE};
+use crate::disk::{ALIGN, Aligned};
 use crate::error::JournalDamage;
 use crate::layout::ShareKey;
 use crate::limits;
@@ -59,6 +60,8 @@ pub(crate) const BLOCK: u64 = 4096;
 /// [`BLOCK`] in memory.
 pub(crate) const BLOCK_LEN: usize = 4096;
 const _: () = assert!(BLOCK_LEN as u64 == BLOCK);
+// Appends are written past the page cache.
+const _: () = assert!(BLOCK_LEN % ALIGN == 0);
 
 /// The version this program writes, and the latest it reads.
 ///
@@ -107,9 +110,9 @@ pub(crate) struct FileHeader {
 
 impl FileHeader {
     /// The first block of the file.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Aligned {
         let flags = if self.relaxed { FLAG_RELAXED } else { 0 };
-        let mut block = Vec::with_capacity(BLOCK_LEN);
+        let mut block = Aligned::with_room(BLOCK_LEN);
         block.extend_from_slice(MAGIC);
         block.extend_from_slice(&self.version.to_be_bytes());
         block.extend_from_slice(&flags.to_be_bytes());
@@ -162,14 +165,14 @@ impl FileHeader {
 /// A batch being put together.
 #[derive(Debug)]
 pub(crate) struct BatchWriter {
-    buffer: Vec<u8>,
+    buffer: Aligned,
     len_max: usize,
     records: u32,
 }
 
 impl BatchWriter {
     /// Begins a batch of at most this many bytes, in a buffer that was used before.
-    pub(crate) fn new(mut buffer: Vec<u8>, len_max: usize) -> Self {
+    pub(crate) fn new(mut buffer: Aligned, len_max: usize) -> Self {
         buffer.clear();
         buffer.resize(BATCH_HEADER_LEN, 0);
         Self {
@@ -198,7 +201,7 @@ impl BatchWriter {
     }
 
     /// Completes the batch: header, checksum, zeros up to the next block.
-    pub(crate) fn finish(self, salt: u64, index: u64) -> Vec<u8> {
+    pub(crate) fn finish(self, salt: u64, index: u64) -> Aligned {
         let mut buffer = self.buffer;
         let size = u32::try_from(buffer.len()).expect("a batch is at most BATCH_LEN_MAX");
         buffer[0x04..0x08].copy_from_slice(&size.to_be_bytes());
@@ -207,14 +210,19 @@ impl BatchWriter {
         buffer[0x18..0x1c].copy_from_slice(&self.records.to_be_bytes());
         let checksum = crc32fast::hash(&buffer[0x04..]);
         buffer[0x00..0x04].copy_from_slice(&checksum.to_be_bytes());
-        buffer.resize(buffer.len().next_multiple_of(BLOCK_LEN), 0);
+        pad(&mut buffer);
         buffer
     }
 
     /// Gives the buffer of a batch without records back.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
+    pub(crate) fn into_buffer(self) -> Aligned {
         self.buffer
     }
+}
+
+/// Adds zeros up to the next block.
+pub(crate) fn pad(buffer: &mut Aligned) {
+    buffer.resize(buffer.len().next_multiple_of(BLOCK_LEN), 0);
 }
 
 /// The header of a batch that carries its file's salt, its checksum not yet compared.
@@ -339,7 +347,7 @@ impl Record {
         RECORD_HEADER_LEN + self.body_len()
     }
 
-    fn encode(&self, buffer: &mut Vec<u8>) {
+    fn encode(&self, buffer: &mut Aligned) {
         let size32 = |len: usize| u32::try_from(len).expect("a record fits into a batch");
         let kind = match self {
             Self::Create { .. } => 1,
@@ -444,14 +452,14 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     }
     // Past the checksum, which a fuzzer does not guess.
     let mut fields = Fields(bytes);
-    let mut printed = Vec::new();
+    let mut printed = Aligned::default();
     let mut count = 0_u32;
     while let Some(record) = Record::parse(&mut fields) {
         record.encode(&mut printed);
         count += 1;
         assert_eq!(printed.len() + fields.0.len(), bytes.len());
     }
-    assert_eq!(printed, bytes[..printed.len()]);
+    assert_eq!(*printed, bytes[..printed.len()]);
     let parsed = UnparsedRecords {
         bytes: &printed,
         count,
@@ -497,8 +505,8 @@ mod tests {
         ]
     }
 
-    fn batch(salt: u64, index: u64) -> Vec<u8> {
-        let mut writer = BatchWriter::new(vec![9; 100], BATCH_LEN_MAX);
+    fn batch(salt: u64, index: u64) -> Aligned {
+        let mut writer = BatchWriter::new((&[9; 100][..]).into(), BATCH_LEN_MAX);
         assert!(writer.push(&records()));
         writer.finish(salt, index)
     }
@@ -522,7 +530,7 @@ mod tests {
             "7461686f656a6e6c000000020000000000000000000000050123456789abcdef0000000000100000\
              d389bd43"
         );
-        let mut writer = BatchWriter::new(Vec::new(), BATCH_LEN_MAX);
+        let mut writer = BatchWriter::new(Aligned::default(), BATCH_LEN_MAX);
         assert!(writer.push(&[Record::Patch {
             key: key(2),
             writes: vec![(8, Bytes::from_static(b"abc"))],
@@ -615,7 +623,7 @@ mod tests {
 
     #[test]
     fn a_record_that_does_not_fit_stays_out() {
-        let mut writer = BatchWriter::new(Vec::new(), 100);
+        let mut writer = BatchWriter::new(Aligned::default(), 100);
         assert!(!writer.push(&records()[..1]));
         assert!(writer.push(&records()[3..4]));
         assert!(!writer.push(&records()[3..6]), "all of them or none");

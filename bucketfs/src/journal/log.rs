@@ -18,7 +18,7 @@ use lafs::num;
 use super::format::{
     BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, GROUP_SIZE_MAX, Record, VERSION,
 };
-use crate::disk::{Completion, FileId, Operation};
+use crate::disk::{Aligned, Completion, FileId, Operation};
 use crate::durable::{BatchDurable, Durable, Waiver};
 use crate::error::DiskError;
 
@@ -39,11 +39,15 @@ pub(crate) struct Log<T> {
     /// How many records the append in flight has.
     appending_records: u32,
     checkpoint: Checkpoint,
-    buffer: Vec<u8>,
+    buffer: Aligned,
     salts: Salts,
     waiver: Option<Waiver>,
     closing: bool,
+    /// When closing: no hold that is left will be given back.
+    leaving: bool,
     failed: bool,
+    /// What waits fits into no file until one is retired.
+    full: bool,
     /// What has been done since the store was opened.
     pub(crate) counters: Counters,
 }
@@ -137,11 +141,13 @@ impl<T> Log<T> {
             appending: None,
             appending_records: 0,
             checkpoint: Checkpoint::Ready,
-            buffer: Vec::new(),
+            buffer: Aligned::default(),
             salts,
             waiver,
             closing: false,
+            leaving: false,
             failed: false,
+            full: false,
             counters: Counters::default(),
         }
     }
@@ -175,9 +181,29 @@ impl<T> Log<T> {
         self.queue.drain(..).map(|(_, waiter)| waiter).collect()
     }
 
-    /// Retires both files as soon as nothing waits, and stays so.
-    pub(crate) fn close(&mut self) {
+    /// Retires both files as soon as nothing waits, and stays so. With `leaving` no hold that is left
+    /// will be given back: its file stays as it is, for the next start to replay.
+    pub(crate) fn close(&mut self, leaving: bool) {
         self.closing = true;
+        self.leaving = leaving;
+    }
+
+    /// Whether what is queued has to wait until this hold is given back.
+    pub(crate) fn waits_for(&self, hold: &Hold) -> bool {
+        self.full && self.checkpoint == Checkpoint::ExpectTree && hold.file == self.spare()
+    }
+
+    /// Gives those back who wait in the queue: it will be long before there is room. Only what is
+    /// done already, and fenced, goes on waiting, unless all is to end.
+    pub(crate) fn refuse(&mut self, all: bool) -> Vec<T> {
+        self.full = false;
+        let queue = std::mem::take(&mut self.queue);
+        let is_fence = |record: &Record| matches!(record, Record::Fence { .. });
+        let stays = |records: &[Record]| !all && records.iter().all(is_fence);
+        let (stay, go): (VecDeque<_>, VecDeque<_>) =
+            queue.into_iter().partition(|(records, _)| stays(records));
+        self.queue = stay;
+        go.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
     /// Whether everything has been appended, and retired or given up.
@@ -188,7 +214,8 @@ impl<T> Log<T> {
             self.checkpoint,
             Checkpoint::ExpectSync | Checkpoint::ExpectHeader(_)
         );
-        self.closing && idle && (retired || (self.failed && given_up))
+        let left = self.checkpoint == Checkpoint::ExpectTree && self.files[self.spare()].holds > 0;
+        self.closing && idle && (retired || (self.failed && given_up) || (self.leaving && left))
     }
 
     /// Returns the next operation, if there is one to be done now.
@@ -214,7 +241,7 @@ impl<T> Log<T> {
         let waiters = self.appending.take().expect("an append was in flight");
         let durable = BatchDurable::appended(&completion, self.waiver);
         if let Operation::Append { bytes, .. } = &mut completion.operation {
-            if bytes.capacity() <= KEPT_LEN_MAX {
+            if bytes.room() <= KEPT_LEN_MAX {
                 self.buffer = std::mem::take(bytes);
             }
         }
@@ -295,9 +322,11 @@ impl<T> Log<T> {
     /// Puts what waits into a batch, in the active file or, if that is full, in the other one.
     fn next_batch(&mut self) -> Option<(Phase, Operation)> {
         let (mut batch, mut count) = self.fill_batch();
+        self.full = false;
         if count == 0 {
             self.buffer = batch.into_buffer();
             if self.checkpoint != Checkpoint::Ready {
+                self.full = true;
                 return None;
             }
             self.switch();
@@ -597,7 +626,7 @@ mod tests {
         );
         assert!(log.has_failed());
         assert!(log.poll().is_none());
-        log.close();
+        log.close(false);
         assert!(log.poll().is_none());
         assert!(log.is_closed());
     }
@@ -621,7 +650,7 @@ mod tests {
     fn closing_retires_what_was_appended() {
         let mut log = log();
         let (holds, ..) = append(&mut log, 1);
-        log.close();
+        log.close(false);
         assert!(log.poll().is_none());
         assert!(!log.is_closed());
         for hold in holds {

@@ -11,9 +11,11 @@
 
 use std::collections::HashMap;
 
-use super::format::{BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, UncheckedBatch};
+use super::format::{self, BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, UncheckedBatch};
 use crate::disk::blocking::Blocking;
-use crate::disk::{ByteRange, Completion, Existing, FileId, Operation, Outcome, StorePath};
+use crate::disk::{
+    Aligned, ByteRange, Completion, Existing, FileId, Operation, Outcome, StorePath,
+};
 use crate::error::{DiskError, JournalDamage, OpenError};
 use crate::layout::{self, ShareKey, Tree};
 use rustix::io::Errno;
@@ -50,10 +52,12 @@ pub(crate) fn replay(
             }
             count += 1;
         }
+        let mut bytes = Aligned::from(&batch.bytes[..]);
+        format::pad(&mut bytes);
         let write = Operation::Append {
             file: file.file,
             offset: batch.offset,
-            bytes: batch.bytes,
+            bytes,
             sync: false,
         };
         perform(disk, file, write)

@@ -69,6 +69,9 @@ impl Advisories {
             kind,
             reason,
         };
+        if cx.pending(key).is_some() {
+            return self.advised(cx, advice);
+        }
         let operation = cx.probe(key);
         self.start(cx, Step::Probe(advice), operation);
     }

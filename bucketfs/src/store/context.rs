@@ -6,12 +6,14 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
-use lafs::{StorageIndex, num};
+use bytes::Bytes;
+use lafs::{ShareNumber, StorageIndex, num};
 use rustix::io::Errno;
 use slab::Slab;
 
 use super::event::{Event, NotPublished, NotRenewed, Renewed, Waiter};
 use super::locks::{Granted, Locks, Owned, SlotOwned};
+use super::pending::PendingShares;
 use super::reply::{Asker, Lasting, LeaseProofs, ListsLeases, Passing, Replies};
 use super::slot_versions::SlotVersions;
 use super::space::{Measurement, SpaceAccount};
@@ -31,6 +33,8 @@ use crate::ticket::BootId;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
     pub(super) engine: &'static str,
+    /// Whether the disk takes writes past the page cache.
+    pub(super) writes_directly: bool,
     pub(super) tree: Tree,
     /// Whether the operator takes no new shares.
     pub(super) read_only: bool,
@@ -54,6 +58,8 @@ pub(super) struct Context {
     replies: Replies,
     log: Log<Waiter>,
     locks: Locks<Waiter>,
+    /// Shares that the journal has and the tree has not.
+    pending: PendingShares,
     /// Shares of which half a change was written and could not be taken back.
     torn: HashSet<ShareKey>,
     /// Shares that somebody is uploading, front to back or by ranges.
@@ -130,6 +136,7 @@ impl Context {
             replies: Replies::default(),
             log,
             locks: Locks::new(),
+            pending: PendingShares::default(),
             torn: HashSet::new(),
             in_progress: HashSet::new(),
             slot_versions: SlotVersions::new(),
@@ -238,18 +245,27 @@ impl Context {
     pub(super) fn poll_operation(&mut self) -> Option<(OperationId, Operation)> {
         if self.ready.is_empty() {
             if self.shutting_down && self.replies.none_pending() {
-                self.log.close();
+                self.log.close(self.pending.is_settled());
             }
             if let Some((phase, operation)) = self.log.poll() {
                 self.submit(Awaited::Journal(phase), operation);
             }
+            self.refuse_what_never_fits();
         }
         self.ready.pop_front()
     }
 
+    /// Whether there is an operation to perform, or something to tell a machine.
+    pub(super) fn has_more(&self) -> bool {
+        !self.ready.is_empty() || !self.events.is_empty()
+    }
+
     /// Whether nothing is under way and nobody waits.
     pub(super) fn is_idle(&self) -> bool {
-        let idle = self.awaited.is_empty() && self.replies.is_empty() && self.log.is_closed();
+        let idle = self.awaited.is_empty()
+            && self.replies.is_empty()
+            && self.pending.is_settled()
+            && self.log.is_closed();
         // Whoever holds a lock has an operation in flight or waits for the journal.
         assert!(!idle || self.locks.is_empty());
         idle
@@ -390,6 +406,25 @@ impl Context {
         self.log.has_failed().then_some(Unwritable::Failed)
     }
 
+    /// Why this share may not be written, if so.
+    pub(super) fn share_refusal(&self, key: ShareKey) -> Option<Unwritable> {
+        let why_stuck = self.pending.why_stuck(key);
+        self.write_refusal().or(why_stuck.map(unplaced))
+    }
+
+    /// Why nothing of this storage index can be told or changed as a whole, if so: the disk refuses
+    /// shares of a bucket there.
+    pub(super) fn bucket_refusal(&self, storage_index: StorageIndex) -> Option<Unwritable> {
+        self.pending.why_stuck_of(storage_index).map(unplaced)
+    }
+
+    /// Why a record was not made durable.
+    pub(super) fn record_refusal(&self) -> Unwritable {
+        let stuck = self.pending.stuck().next();
+        let stuck = stuck.map(|(_, error, _)| unplaced(error));
+        self.write_refusal().or(stuck).unwrap_or(Unwritable::Failed)
+    }
+
     pub(super) fn has_failed(&self) -> bool {
         self.log.has_failed()
     }
@@ -474,6 +509,22 @@ impl Context {
         self.space.keep(size);
     }
 
+    /// Promises what a small share takes whose container is of this size: bytes and inodes.
+    #[must_use]
+    pub(super) fn promise_share(&mut self, size: u64) -> bool {
+        self.space.promise_share(size)
+    }
+
+    /// Takes such a promise back.
+    pub(super) fn cancel_share(&mut self, size: u64) {
+        self.space.cancel_share(size);
+    }
+
+    /// Turns such a promise into what is written.
+    fn keep_share(&mut self, size: u64) {
+        self.space.keep_share(size);
+    }
+
     pub(super) fn measure_space_if_due(&mut self) {
         if let Some(measurement) = self.space.begin_if_due(self.now.elapsed) {
             self.submit(Awaited::Space(measurement), Operation::FreeSpace);
@@ -538,12 +589,104 @@ impl Context {
     }
 }
 
+// Shares that the tree does not have yet.
+impl Context {
+    /// The container of a share that the tree does not have yet, or not whole.
+    pub(super) fn pending(&self, key: ShareKey) -> Option<&Bytes> {
+        self.pending.get(key)
+    }
+
+    /// The shares of a bucket that the tree does not have yet. Whoever lists a bucket asks before it
+    /// is listed: what has its place afterwards may or may not be in the list.
+    pub(super) fn pending_numbers(&self, storage_index: StorageIndex) -> Vec<ShareNumber> {
+        self.pending.numbers(storage_index)
+    }
+
+    /// Takes room for a share that is about to be recorded, if there is some.
+    #[must_use]
+    pub(super) fn reserve_pending(&mut self, container: &Bytes) -> bool {
+        self.pending.reserve(container)
+    }
+
+    /// Gives that room back: the share was not recorded.
+    pub(super) fn cancel_pending(&mut self, container: &Bytes) {
+        self.pending.cancel(container);
+    }
+
+    /// A share is recorded: from now on it is held, and the tree follows.
+    pub(super) fn insert_pending(&mut self, owned: Owned, container: Bytes, hold: Hold) {
+        self.pending.insert(owned.key(), container, hold);
+        self.send(Event::Follow(owned));
+    }
+
+    /// The tree has a share that was pending.
+    pub(super) fn placed(&mut self, key: ShareKey) {
+        let (container, hold) = self.pending.placed(key);
+        self.log.release(hold);
+        self.keep_share(num::size(container.len()));
+    }
+
+    /// The disk has refused to place a share: it stays pending.
+    pub(super) fn cannot_place(&mut self, key: ShareKey, error: DiskError) {
+        self.pending.refused(key, error);
+    }
+
+    /// Whether a share that the disk has refused is still to be placed, which is now tried.
+    #[must_use]
+    pub(super) fn retry_placing(&mut self, key: ShareKey) -> bool {
+        self.pending.retry(key)
+    }
+
+    /// The shares that the disk has refused to place.
+    pub(super) fn stuck_shares(&self) -> Vec<ShareKey> {
+        self.pending.stuck().map(|(key, ..)| key).collect()
+    }
+
+    pub(super) fn stuck_count(&self) -> usize {
+        self.pending.stuck_count()
+    }
+
+    pub(super) fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Why no further share is taken, if so: the disk refuses what the journal has already. Something
+    /// foreign in the place of one share is no reason.
+    pub(super) fn new_share_refusal(&self) -> Option<Unwritable> {
+        let mut refused = self.pending.stuck().map(|(_, error, _)| error);
+        refused.find(|error| !error.is_foreign()).map(unplaced)
+    }
+
+    /// Whether every pending share is one that the disk has refused: none makes room by itself.
+    pub(super) fn pending_is_settled(&self) -> bool {
+        self.pending.is_settled()
+    }
+
+    /// Refuses what waits for the journal, if that is full and the disk does not take what it holds.
+    fn refuse_what_never_fits(&mut self) {
+        let mut stuck = self.pending.stuck();
+        if stuck.any(|(_, _, hold)| self.log.waits_for(hold)) {
+            let waiters = self.log.refuse(self.shutting_down);
+            self.events
+                .extend(waiters.into_iter().map(Event::Unrecorded));
+        }
+    }
+}
+
 /// Reads what [`Context::probe`] found.
 pub(super) fn is_held(completion: &Completion) -> Result<bool, DiskError> {
     match &completion.result {
         Ok(_) => Ok(true),
         Err(error) if error.errno == Errno::NOENT => Ok(false),
         Err(error) => Err(*error),
+    }
+}
+
+/// What it means to whoever wants to write that the disk does not take what the journal holds.
+pub(super) fn unplaced(error: DiskError) -> Unwritable {
+    match unwritable(error) {
+        Unwritable::Disk(error) => Unwritable::Unplaced(error),
+        full => full,
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) enum Machine {
     Advise,
     Slot,
     Spool,
+    Follow,
 }
 
 /// Who waits: an entry in a table of a machine's own. Which of its tables follows from what it
@@ -68,7 +69,11 @@ pub(super) enum Event {
     /// For the machine of puts.
     PutRanged(PutRanged),
     /// What came of a [`PutRanged`], for who asked.
-    RangedPut(Waiter, Owned, PutOutcome),
+    RangedPut(Waiter, PutOutcome),
+    /// For the machine that has the tree follow: a share is pending, of which this is the lock.
+    Follow(Owned),
+    /// For the machine of puts: there may be room for further shares to be pending.
+    Room,
     /// For the machine of slots: the spool of a request is whole and closed, or is not to be had.
     Spooled(Waiter, Result<Spooled, SpoolFailure>),
     /// For the machine of spools.
@@ -104,24 +109,16 @@ pub(super) enum NotRenewed {
     Refused(LeaseRefusal),
 }
 
-/// Give a share its name.
+/// Give a share its name, which was synced itself.
 #[derive(Debug)]
 pub(super) struct Publish {
     pub(super) owned: Owned,
     /// The share's file in incoming, complete and closed.
     pub(super) source: StorePath,
-    pub(super) proof: PublishProof,
+    /// Its name is to be as durable, and what the journal says of an earlier share of this name is to
+    /// be made void.
+    pub(super) bytes: BytesDurable,
     pub(super) then: Waiter,
-}
-
-/// Why a share may have its name.
-#[derive(Debug)]
-pub(super) enum PublishProof {
-    /// The journal has its bytes: should the name be lost, replay makes it again.
-    Journaled(Durable, Hold),
-    /// Its bytes were synced themselves. Its name is to be, and what the journal says of an earlier
-    /// share of this name is to be made void.
-    Synced(BytesDurable),
 }
 
 /// Why a share does not have its name.
@@ -156,7 +153,7 @@ pub(super) enum Unfenced {
 #[derive(Debug)]
 pub(super) struct PutRanged {
     pub(super) key: ShareKey,
-    /// The space for it is promised, and this machine's from now on.
+    /// The cost of a file of it is promised, and this machine's from now on.
     pub(super) container: Bytes,
     pub(super) then: Waiter,
 }
@@ -164,10 +161,10 @@ pub(super) struct PutRanged {
 /// What came of it.
 #[derive(Debug)]
 pub(super) enum PutOutcome {
-    Stored(Durable),
+    Stored(ShareKey, Durable),
     /// There is such a share already; nothing was done about its leases.
-    AlreadyHeld,
-    Refused(Unwritable),
+    AlreadyHeld(Owned),
+    Refused(ShareKey, Unwritable),
 }
 
 /// A request is made with a spool, which is to be whole and closed first.

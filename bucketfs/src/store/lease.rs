@@ -109,8 +109,8 @@ struct Patch {
 
 #[derive(Debug)]
 enum Step {
-    /// What the bucket holds.
-    List(usize),
+    /// What the bucket holds beside these.
+    List(usize, Vec<ShareNumber>),
     /// The front of the container; all of it, if it is small.
     Front(Renewal),
     /// The leases of a larger one.
@@ -146,11 +146,18 @@ impl Leases {
             failed: Vec::new(),
             proofs: LeaseProofs::default(),
         });
-        self.start(cx, Step::List(index), Operation::List { path });
+        let pending = cx.pending_numbers(renew.storage_index);
+        self.start(cx, Step::List(index, pending), Operation::List { path });
     }
 
-    fn listed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
-        let numbers = match share_numbers(completion.result) {
+    fn listed(
+        &mut self,
+        cx: &mut Context,
+        index: usize,
+        pending: Vec<ShareNumber>,
+        completion: Completion,
+    ) {
+        let numbers = match share_numbers(completion.result, pending) {
             Ok(numbers) => numbers,
             Err(error) => {
                 let request = self.requests.remove(index);
@@ -208,7 +215,7 @@ impl Leases {
     }
 
     fn begin(&mut self, cx: &mut Context, renewal: Renewal) {
-        if let Some(refusal) = cx.write_refusal() {
+        if let Some(refusal) = cx.share_refusal(renewal.owned.key()) {
             return self.refused(cx, renewal, refusal);
         }
         let operation = renewal.read(cx, 0, FRONT_LEN);
@@ -443,7 +450,7 @@ impl Machinery for Leases {
 
     fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
         match self.steps.remove(index) {
-            Step::List(request) => self.listed(cx, request, completion),
+            Step::List(request, pending) => self.listed(cx, request, pending, completion),
             Step::Front(renewal) => self.front_read(cx, renewal, completion),
             Step::Leases(renewal, header) => self.leases_read(cx, renewal, &header, completion),
             Step::SlotLeases(renewal, header) => match read_outcome(completion) {
@@ -468,7 +475,8 @@ impl Machinery for Leases {
 
     fn unrecorded(&mut self, cx: &mut Context, index: usize) {
         let recording = self.recording.remove(index);
-        self.refused(cx, recording.renewal, Unwritable::Failed);
+        let refusal = cx.record_refusal();
+        self.refused(cx, recording.renewal, refusal);
     }
 
     fn admitted(&mut self, cx: &mut Context, index: usize) {

@@ -6,9 +6,11 @@ use rustix::io::Errno;
 use crate::disk::{EntryKind, Outcome};
 use crate::error::DiskError;
 
-/// The share numbers among a bucket's entries, in ascending order; other files are left alone.
+/// The share numbers among a bucket's entries and those pending, in ascending order; other files are
+/// left alone.
 pub(super) fn share_numbers(
     listed: Result<Outcome, DiskError>,
+    pending: Vec<ShareNumber>,
 ) -> Result<Vec<ShareNumber>, DiskError> {
     let entries = match listed {
         Ok(Outcome::Listed(entries)) => entries,
@@ -20,8 +22,10 @@ pub(super) fn share_numbers(
         .iter()
         .filter(|entry| entry.kind == EntryKind::File)
         .filter_map(|entry| share_number(&entry.name))
+        .chain(pending)
         .collect();
     numbers.sort_unstable();
+    numbers.dedup();
     Ok(numbers)
 }
 

@@ -116,6 +116,7 @@ pub(super) fn open(
     space.promised_before(left.promised);
     let settings = Settings {
         engine: opening.disk.engine_name(),
+        writes_directly: opening.disk.writes_directly(),
         tree,
         read_only: config.read_only,
         durability: config.durability,
@@ -271,7 +272,10 @@ impl Opening<'_> {
     fn replay(&mut self, tree: Tree) -> Result<Replayed, OpenError> {
         let paths = JOURNAL_FILES.map(StorePath::new);
         for (path, file) in paths.iter().zip(FILES) {
-            let mode = OpenMode::Existing;
+            let mode = match self.disk.writes_directly() {
+                true => OpenMode::ExistingDirect,
+                false => OpenMode::Existing,
+            };
             self.perform(path, |path| Operation::Open { file, path, mode })?;
         }
         let mut headers = [self.header(&paths[0])?, self.header(&paths[1])?];

@@ -1,23 +1,20 @@
-//! How a share gets its name, whoever it came from.
+//! How a share gets its name whose bytes were synced, and which the journal does not have.
 //!
 //! ```text
-//! the journal has its bytes        rename -> done
-//! its bytes were synced            rename -> directory syncs -> fence -> done
-//! it replaced another, synced               directory syncs -> fence -> done
+//! a new one                 rename -> directory syncs -> fence -> done
+//! it replaced another                 directory syncs -> fence -> done
 //! ```
 //!
-//! Each step waits for the one before. A share that the journal has needs no more than its name:
-//! until the checkpoint syncs that, replay would make it again. One that the journal has not is
-//! named for good before the fence, which makes void what the journal still says about an earlier
-//! share of that name: a fence that came first would also void the removal of that one, and a
-//! crash could bring it back. A failed sync gives the share up: asked again the kernel would say
-//! that all is well.
+//! Each step waits for the one before. The share is named for good before the fence, which makes
+//! void what the journal still says about an earlier share of that name: a fence that came first
+//! would also void the removal of that one, and a crash could bring it back. A failed sync gives the
+//! share up: asked again the kernel would say that all is well.
 
 use rustix::io::Errno;
 use slab::Slab;
 
 use super::context::{Context, Machinery, cleaned_up, unwritable};
-use super::event::{Event, Fence, Machine, NotPublished, Publish, PublishProof, Unfenced, Waiter};
+use super::event::{Event, Fence, Machine, NotPublished, Publish, Unfenced, Waiter};
 use super::locks::Owned;
 use crate::disk::{Completion, Operation};
 use crate::durable::{BytesDurable, Durable, NameDurable};
@@ -38,7 +35,7 @@ pub(super) struct Publishing {
 #[derive(Debug)]
 enum Step {
     /// The rename of a share.
-    Name(Owned, PublishProof, Waiter),
+    Name(Owned, BytesDurable, Waiter),
     /// The directories above shares, whose names and bytes are these.
     Directories(Directories),
     /// The share given up is being removed again; its lock is held until it has gone.
@@ -68,7 +65,7 @@ impl Publishing {
             source: publish.source,
             target: cx.place(publish.owned.key()),
         };
-        let step = Step::Name(publish.owned, publish.proof, publish.then);
+        let step = Step::Name(publish.owned, publish.bytes, publish.then);
         self.start(cx, step, operation);
     }
 
@@ -86,42 +83,28 @@ impl Publishing {
         &mut self,
         cx: &mut Context,
         owned: Owned,
-        proof: PublishProof,
+        bytes: BytesDurable,
         then: Waiter,
         completion: &Completion,
     ) {
-        let failure = completion.result.as_ref().err().copied();
-        match (proof, failure) {
-            (PublishProof::Journaled(durable, hold), None) => {
-                cx.release_hold(hold);
-                cx.send(Event::Published(then, owned, Ok(durable)));
-            }
-            (PublishProof::Synced(bytes), None) => {
-                let key = owned.key();
-                let directories = Directories {
-                    bytes,
-                    fences: vec![Record::Fence { key }],
-                    whom: Whom::Share(owned, then),
-                };
-                self.sync_directories(cx, directories, key.storage_index);
-            }
-            (proof, Some(error)) => {
-                if let PublishProof::Journaled(_, hold) = proof {
-                    // Should the store crash before the next checkpoint, replay names it after
-                    // all: the share is then there, whole, and nobody was told so.
-                    cx.release_hold(hold);
-                }
-                if let Operation::Publish { source, target } = &completion.operation {
-                    tracing::warn!(path = %target, %error, "cannot publish a share");
-                    cx.clean_up(source.clone());
-                }
-                let why = match error.errno {
-                    Errno::EXIST => NotPublished::AlreadyHeld(error),
-                    _ => NotPublished::Refused(unwritable(error)),
-                };
-                cx.send(Event::Published(then, owned, Err(why)));
-            }
+        let Err(error) = completion.result else {
+            let key = owned.key();
+            let directories = Directories {
+                bytes,
+                fences: vec![Record::Fence { key }],
+                whom: Whom::Share(owned, then),
+            };
+            return self.sync_directories(cx, directories, key.storage_index);
+        };
+        if let Operation::Publish { source, target } = &completion.operation {
+            tracing::warn!(path = %target, %error, "cannot publish a share");
+            cx.clean_up(source.clone());
         }
+        let why = match error.errno {
+            Errno::EXIST => NotPublished::AlreadyHeld(error),
+            _ => NotPublished::Refused(unwritable(error)),
+        };
+        cx.send(Event::Published(then, owned, Err(why)));
     }
 
     fn sync_directories(
@@ -178,7 +161,7 @@ impl Publishing {
 impl Machinery for Publishing {
     fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
         match self.steps.remove(index) {
-            Step::Name(owned, proof, then) => self.named(cx, owned, proof, then, &completion),
+            Step::Name(owned, bytes, then) => self.named(cx, owned, bytes, then, &completion),
             Step::Directories(directories) => self.directories_synced(cx, directories, &completion),
             Step::Gone(owned, error, then) => {
                 cleaned_up(&completion);
@@ -201,7 +184,7 @@ impl Machinery for Publishing {
     fn unrecorded(&mut self, cx: &mut Context, index: usize) {
         match self.fencing.remove(index) {
             Whom::Share(owned, then) => {
-                let why = NotPublished::Refused(Unwritable::Failed);
+                let why = NotPublished::Refused(cx.record_refusal());
                 cx.send(Event::Published(then, owned, Err(why)));
             }
             Whom::Slot(then) => cx.send(Event::Fenced(then, Err(Unfenced::Unrecorded))),

@@ -1,20 +1,22 @@
-//! A small share, whole: into incoming, into the journal, to its name, acknowledged.
+//! A small share, whole: looked for, into the journal, acknowledged. The tree follows.
+//!
+//! Before it enters the journal a share is promised space and inodes, and is known not to be held:
+//! replay would have its record undo the leases that others have on the one that is there. From its
+//! record on it is pending, which is held for everybody who asks ([`pending`](super::pending)).
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use lafs::{LeaseSecrets, num};
-use rustix::io::Errno;
 use slab::Slab;
 
 use super::context::{Context, Machinery, is_held, unwritable};
-use super::event::{
-    Event, Machine, NotPublished, NotRenewed, Publish, PublishProof, PutOutcome, PutRanged, Renew,
-    Renewed, Waiter,
-};
+use super::event::{Event, Machine, NotRenewed, PutOutcome, PutRanged, Renew, Renewed, Waiter};
 use super::locks::Owned;
 use super::reply::Asker;
 use super::space::{Measurement, cost};
 use crate::container::{self, Lease};
-use crate::disk::{Completion, Existing, Operation, Outcome, StorePath};
+use crate::disk::{Completion, Operation};
 use crate::durable::Durable;
 use crate::journal::format::Record;
 use crate::journal::log::Hold;
@@ -30,10 +32,10 @@ pub(super) struct Puts {
     waiting: Slab<Task>,
     /// For the disk.
     steps: Slab<Step>,
+    /// For room among the shares that the journal has and the tree has not.
+    in_line: VecDeque<(Task, Owned)>,
     /// For the journal.
     recording: Slab<(Task, Owned)>,
-    /// For their name.
-    publishing: Slab<Origin>,
     /// For the lease on a share that is held.
     renewing: Slab<Asker<Put>>,
 }
@@ -43,7 +45,6 @@ pub(super) struct Puts {
 struct Task {
     key: ShareKey,
     container: Bytes,
-    incoming: StorePath,
     origin: Origin,
 }
 
@@ -64,15 +65,15 @@ enum Origin {
 enum Step {
     /// Nothing seemed free; the file system is asked once more.
     Space(Task, Owned, Measurement),
+    /// The share is stored, for which space was promised, unless it is held already.
+    Look(Task, Owned),
     /// The share is refused for this reason, unless it is held already.
     Probe(Task, Owned, PutRefusal),
-    /// The file in incoming is being written.
-    File(Task, Owned),
 }
 
 impl Task {
-    fn cost(&self) -> u64 {
-        cost(num::size(self.container.len()))
+    fn size(&self) -> u64 {
+        num::size(self.container.len())
     }
 }
 
@@ -86,13 +87,11 @@ impl Puts {
         let version = cx.settings.container_version;
         let owner = LeaseOwner::Upload.number();
         let first = Lease::new(version, &put.lease, owner, expiration);
-        let incoming = cx.next_incoming();
         self.acquire(
             cx,
             Task {
                 key: put.key,
                 container: container::encode(version, &put.share, &first),
-                incoming,
                 origin: Origin::Put {
                     asker,
                     lease: Box::new(put.lease),
@@ -103,13 +102,13 @@ impl Puts {
     }
 
     pub(super) fn put_ranged(&mut self, cx: &mut Context, ranged: PutRanged) {
-        let incoming = cx.next_incoming();
+        // What was promised was for a file alone, and is exchanged for what it takes this way.
+        cx.cancel(cost(num::size(ranged.container.len())));
         self.acquire(
             cx,
             Task {
                 key: ranged.key,
                 container: ranged.container,
-                incoming,
                 origin: Origin::Ranged(ranged.then),
             },
         );
@@ -124,39 +123,51 @@ impl Puts {
         cx.start(waiter(self.steps.insert(step)), operation);
     }
 
-    /// The file first and the journal after it: a share that the disk has no room for never
-    /// enters the journal, and neither does one that is held already.
-    fn make_file(&mut self, cx: &mut Context, task: Task, owned: Owned) {
-        let operation = Operation::CreateFile {
-            path: task.incoming.clone(),
-            bytes: task.container.clone(),
-            existing: Existing::Refuse,
-            unless: Some(cx.place(task.key)),
-        };
-        self.start(cx, Step::File(task, owned), operation);
+    fn look(&mut self, cx: &mut Context, task: Task, owned: Owned) {
+        let operation = cx.probe(task.key);
+        self.start(cx, Step::Look(task, owned), operation);
     }
 
-    fn file_made(&mut self, cx: &mut Context, task: Task, owned: Owned, completion: Completion) {
-        match completion.result {
-            Ok(Outcome::Done) => {
-                cx.keep(task.cost());
+    fn looked(&mut self, cx: &mut Context, task: Task, owned: Owned, completion: &Completion) {
+        match is_held(completion) {
+            Ok(false) => {
+                self.in_line.push_back((task, owned));
+                self.room(cx);
+            }
+            Ok(true) => {
+                cx.cancel_share(task.size());
+                self.held(cx, task, owned);
+            }
+            Err(error) => {
+                let path = cx.place(task.key);
+                tracing::warn!(%path, %error, "cannot look for a share");
+                give_up(cx, task, owned, unwritable(error));
+            }
+        }
+    }
+
+    /// Records those next in line for whom there is room.
+    pub(super) fn room(&mut self, cx: &mut Context) {
+        while let Some((task, owned)) = self.in_line.pop_front() {
+            if cx.reserve_pending(&task.container) {
                 let record = Record::Create {
                     key: task.key,
                     container: task.container.clone(),
                 };
                 let index = self.recording.insert((task, owned));
                 cx.record(vec![record], waiter(index));
+                continue;
             }
-            Ok(outcome) => panic!("a file was made, and gave {outcome:?}"),
-            Err(error) if error.errno == Errno::EXIST => {
-                cx.cancel(task.cost());
-                self.held(cx, task, owned);
+            // Room is made by the shares that get their places, if any still may.
+            if self.recording.is_empty() && cx.pending_is_settled() {
+                let refusal = cx.record_refusal();
+                give_up(cx, task, owned, refusal);
+                continue;
             }
-            Err(error) => {
-                cx.cancel(task.cost());
-                tracing::warn!(path = %task.incoming, %error, "cannot write a share");
-                failed(cx, task.origin, owned, unwritable(error));
-            }
+            return self.in_line.push_front((task, owned));
+        }
+        if self.in_line.capacity() > KEPT_IN_LINE {
+            self.in_line = VecDeque::new();
         }
     }
 
@@ -184,7 +195,7 @@ impl Puts {
                 cx.send(Event::Renew(renew));
             }
             Origin::Ranged(then) => {
-                cx.send(Event::RangedPut(then, owned, PutOutcome::AlreadyHeld));
+                cx.send(Event::RangedPut(then, PutOutcome::AlreadyHeld(owned)));
             }
         }
     }
@@ -193,28 +204,23 @@ impl Puts {
 impl Machinery for Puts {
     fn granted(&mut self, cx: &mut Context, index: usize, owned: Owned) {
         let task = self.waiting.remove(index);
-        let refusal = cx.write_refusal();
-        if let Origin::Ranged(_) = task.origin {
-            return match refusal {
-                None => self.make_file(cx, task, owned),
-                Some(refusal) => {
-                    cx.cancel(task.cost());
-                    failed(cx, task.origin, owned, refusal);
-                }
-            };
-        }
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = cx.share_refusal(task.key) {
             return failed(cx, task.origin, owned, refusal);
         }
-        if cx.is_in_progress(task.key) {
-            return refuse(cx, task.origin, owned, PutRefusal::InProgress);
+        if let Origin::Put { .. } = task.origin {
+            if cx.is_in_progress(task.key) {
+                return refuse(cx, task.origin, owned, PutRefusal::InProgress);
+            }
+            if cx.settings.read_only {
+                return self.unless_held(cx, task, owned, PutRefusal::ReadOnly);
+            }
         }
-        if cx.settings.read_only {
-            return self.unless_held(cx, task, owned, PutRefusal::ReadOnly);
+        if let Some(refusal) = cx.new_share_refusal() {
+            return self.unless_held(cx, task, owned, refusal.into());
         }
         cx.measure_space_if_due();
-        if cx.promise(task.cost()) {
-            return self.make_file(cx, task, owned);
+        if cx.promise_share(task.size()) {
+            return self.look(cx, task, owned);
         }
         let measurement = cx.begin_measurement();
         let step = Step::Space(task, owned, measurement);
@@ -225,8 +231,8 @@ impl Machinery for Puts {
         match self.steps.remove(index) {
             Step::Space(task, owned, measurement) => {
                 cx.measured(measurement, &completion);
-                if cx.promise(task.cost()) {
-                    self.make_file(cx, task, owned);
+                if cx.promise_share(task.size()) {
+                    self.look(cx, task, owned);
                 } else {
                     self.unless_held(cx, task, owned, Unwritable::Full.into());
                 }
@@ -236,48 +242,30 @@ impl Machinery for Puts {
                 Ok(false) => refuse(cx, task.origin, owned, refusal),
                 Err(error) => failed(cx, task.origin, owned, error.into()),
             },
-            Step::File(task, owned) => self.file_made(cx, task, owned, completion),
+            Step::Look(task, owned) => self.looked(cx, task, owned, &completion),
         }
     }
 
     fn recorded(&mut self, cx: &mut Context, index: usize, durable: Durable, hold: Hold) {
         let (task, owned) = self.recording.remove(index);
-        let publish = Publish {
-            owned,
-            source: task.incoming,
-            proof: PublishProof::Journaled(durable, hold),
-            then: waiter(self.publishing.insert(task.origin)),
-        };
-        cx.send(Event::Publish(publish));
+        cx.insert_pending(owned, task.container, hold);
+        match task.origin {
+            Origin::Put { asker, .. } => cx.acknowledge(asker, Stored::New, durable),
+            Origin::Ranged(then) => {
+                cx.send(Event::RangedPut(
+                    then,
+                    PutOutcome::Stored(task.key, durable),
+                ));
+            }
+        }
     }
 
     fn unrecorded(&mut self, cx: &mut Context, index: usize) {
         let (task, owned) = self.recording.remove(index);
-        cx.clean_up(task.incoming);
-        failed(cx, task.origin, owned, Unwritable::Failed);
-    }
-
-    fn published(
-        &mut self,
-        cx: &mut Context,
-        index: usize,
-        owned: Owned,
-        result: Result<Durable, NotPublished>,
-    ) {
-        match (self.publishing.remove(index), result) {
-            (Origin::Put { asker, .. }, Ok(durable)) => {
-                cx.acknowledge(asker, Stored::New, durable);
-                cx.release(owned);
-            }
-            (Origin::Ranged(then), Ok(durable)) => {
-                cx.send(Event::RangedPut(then, owned, PutOutcome::Stored(durable)));
-            }
-            (origin, Err(NotPublished::Refused(refusal))) => failed(cx, origin, owned, refusal),
-            // The lock was held since it was seen that there is none: somebody else's hands.
-            (origin, Err(NotPublished::AlreadyHeld(error))) => {
-                failed(cx, origin, owned, error.into());
-            }
-        }
+        cx.cancel_pending(&task.container);
+        let refusal = cx.record_refusal();
+        give_up(cx, task, owned, refusal);
+        cx.send(Event::Room);
     }
 
     fn renewed(
@@ -297,22 +285,37 @@ impl Machinery for Puts {
     }
 }
 
+/// Refuses a share for a reason that only a request can have, or for one that any share can.
 fn refuse(cx: &mut Context, origin: Origin, owned: Owned, refusal: PutRefusal) {
-    let Origin::Put { asker, .. } = origin else {
-        unreachable!("a ranged upload was admitted when it was allocated");
-    };
-    cx.refuse(asker, refusal);
-    cx.release(owned);
+    match (origin, refusal) {
+        (origin, PutRefusal::Unwritable(refusal)) => failed(cx, origin, owned, refusal),
+        (Origin::Put { asker, .. }, refusal) => {
+            cx.refuse(asker, refusal);
+            cx.release(owned);
+        }
+        (Origin::Ranged(_), _) => unreachable!("it was admitted when it was allocated"),
+    }
+}
+
+/// Refuses a share that space was promised for.
+fn give_up(cx: &mut Context, task: Task, owned: Owned, refusal: Unwritable) {
+    cx.cancel_share(task.size());
+    failed(cx, task.origin, owned, refusal);
 }
 
 fn failed(cx: &mut Context, origin: Origin, owned: Owned, refusal: Unwritable) {
     match origin {
-        Origin::Put { .. } => refuse(cx, origin, owned, refusal.into()),
+        Origin::Put { asker, .. } => cx.refuse(asker, refusal),
         Origin::Ranged(then) => {
-            cx.send(Event::RangedPut(then, owned, PutOutcome::Refused(refusal)));
+            let refused = PutOutcome::Refused(owned.key(), refusal);
+            cx.send(Event::RangedPut(then, refused));
         }
     }
+    cx.release(owned);
 }
+
+/// How long a line is kept in memory while it is empty.
+const KEPT_IN_LINE: usize = 64;
 
 fn waiter(index: usize) -> Waiter {
     Waiter {

@@ -201,6 +201,9 @@ impl RangedUploads {
                 upload.line.push_back(Wish::Abort(asker));
                 self.take_up(cx, abort.key);
             }
+            Err(NotAdmitted::Unknown) if cx.pending(abort.key).is_some() => {
+                cx.refuse(asker, AbortRangedRefusal::AlreadyHeld);
+            }
             Err(NotAdmitted::Unknown) => {
                 let operation = cx.probe(abort.key);
                 self.start(cx, Step::Probe(asker), operation);
@@ -370,13 +373,17 @@ impl Machinery for RangedUploads {
         owned: Owned,
         result: Result<Durable, NotPublished>,
     ) {
+        let key = owned.key();
         let outcome = match result {
-            Ok(durable) => PutOutcome::Stored(durable),
             // Somebody else stored it between the allocation and now.
-            Err(NotPublished::AlreadyHeld(_)) => PutOutcome::AlreadyHeld,
-            Err(NotPublished::Refused(refusal)) => PutOutcome::Refused(refusal),
+            Err(NotPublished::AlreadyHeld(_)) => {
+                return self.put(cx, index, PutOutcome::AlreadyHeld(owned));
+            }
+            Ok(durable) => PutOutcome::Stored(key, durable),
+            Err(NotPublished::Refused(refusal)) => PutOutcome::Refused(key, refusal),
         };
-        self.put(cx, index, owned, outcome);
+        self.put(cx, index, outcome);
+        cx.release(owned);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Extents of shares: what the bucket holds, then each share by itself.
 //!
-//! Reads look at the tree alone, never at the journal. A share that cannot be read is named and
-//! does not keep the others from being read. All of a read is of one state of a slot: its changes
+//! Reads look at the tree, and never at the journal: what that has and the tree has not is pending, and
+//! read from memory. A share that cannot be read is named and does not keep the others from being read. All of a read is of one state of a slot: its changes
 //! wait until no read is under way.
 //!
 //! What a share is shows in the first bytes of its file. They are read as those of an immutable
@@ -18,7 +18,7 @@ use super::listing::share_numbers;
 use super::reply::Asker;
 use crate::container::{self, UncheckedHeader, mutable};
 use crate::disk::{ByteRange, Completion, Operation, Outcome};
-use crate::error::Damage;
+use crate::error::{Damage, DiskError};
 use crate::layout::ShareKey;
 use crate::limits;
 use crate::refusal::{ReadRefusal, Unreadable};
@@ -69,8 +69,8 @@ enum Waiting {
 
 #[derive(Debug)]
 enum Step {
-    /// What the bucket holds.
-    List(Asker<Read>, Read),
+    /// What the bucket holds beside these.
+    List(Asker<Read>, Read, Vec<ShareNumber>),
     /// The header of a share, and the extents wanted.
     Share(ShareRead, ShareKind),
 }
@@ -91,7 +91,9 @@ impl Reads {
             return self.read_shares(cx, asker, read, &[share_number]);
         }
         let path = cx.bucket(read.storage_index);
-        self.start(cx, Step::List(asker, read), Operation::List { path });
+        let pending = cx.pending_numbers(read.storage_index);
+        let step = Step::List(asker, read, pending);
+        self.start(cx, step, Operation::List { path });
     }
 
     fn read_shares(
@@ -117,7 +119,8 @@ impl Reads {
             storage_index: read.storage_index,
             extents: read.extents,
             share_len: limits::READ_LEN / count.max(1),
-            remaining: numbers.len(),
+            // One more than there are shares, until all of them have been begun.
+            remaining: numbers.len() + 1,
             held: Vec::new(),
             unreadable: Vec::new(),
             pieces: Vec::new(),
@@ -133,19 +136,45 @@ impl Reads {
                 key,
                 wanted,
             };
-            let index = self.waiting.insert(Waiting::Share(share));
-            cx.begin_read(key, waiter(index));
+            if !self.read_pending(cx, share) {
+                let index = self.waiting.insert(Waiting::Share(share));
+                cx.begin_read(key, waiter(index));
+            }
         }
+        self.readings[reading].remaining -= 1;
         self.answer_if_complete(cx, reading);
     }
 
-    fn read_share(&mut self, cx: &mut Context, share: ShareRead, kind: ShareKind) {
-        let reading = &self.readings[share.reading];
-        let ranges = if share.wanted {
-            plan(kind, &reading.extents, reading.share_len)
-        } else {
-            plan(kind, &[], 0)
+    /// Reads a share from memory, if the tree does not have it yet.
+    fn read_pending(&mut self, cx: &mut Context, share: ShareRead) -> bool {
+        let Some(container) = cx.pending(share.key).cloned() else {
+            return false;
         };
+        let kind = ShareKind::Immutable;
+        let piece = |range: ByteRange| {
+            let start =
+                num::len(range.offset).map_or(container.len(), |at| at.min(container.len()));
+            let end = start.saturating_add(range.len).min(container.len());
+            container[start..end].to_vec()
+        };
+        let pieces = self.ranges(share, kind).into_iter().map(piece).collect();
+        let size = num::size(container.len());
+        let read = Ok(Outcome::Read { size, pieces });
+        self.share_read(cx, share, kind, read);
+        true
+    }
+
+    /// What of a share's file is read.
+    fn ranges(&self, share: ShareRead, kind: ShareKind) -> Vec<ByteRange> {
+        let reading = &self.readings[share.reading];
+        match share.wanted {
+            true => plan(kind, &reading.extents, reading.share_len),
+            false => plan(kind, &[], 0),
+        }
+    }
+
+    fn read_share(&mut self, cx: &mut Context, share: ShareRead, kind: ShareKind) {
+        let ranges = self.ranges(share, kind);
         let path = cx.place(share.key);
         let step = Step::Share(share, kind);
         self.start(cx, step, Operation::Read { path, ranges });
@@ -156,12 +185,12 @@ impl Reads {
         cx: &mut Context,
         share: ShareRead,
         kind: ShareKind,
-        completion: Completion,
+        read: Result<Outcome, DiskError>,
     ) {
         let reading = &mut self.readings[share.reading];
         reading.remaining -= 1;
         let share_number = share.key.share_number;
-        match completion.result {
+        match read {
             // What was to be a lease would be read as the end of the share.
             Ok(_) if cx.is_torn(share.key) => {
                 reading.fail(share_number, Damage::HalfChanged);
@@ -223,13 +252,18 @@ impl Machinery for Reads {
     fn admitted(&mut self, cx: &mut Context, index: usize) {
         match self.waiting.remove(index) {
             Waiting::Request(asker, read) => self.begin(cx, asker, read),
+            // The share may have become pending while the read waited for a change of it.
+            Waiting::Share(share) if cx.pending(share.key).is_some() => {
+                cx.end_read(share.key);
+                self.read_pending(cx, share);
+            }
             Waiting::Share(share) => self.read_share(cx, share, ShareKind::Immutable),
         }
     }
 
     fn completed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
         match self.steps.remove(index) {
-            Step::List(asker, read) => match share_numbers(completion.result) {
+            Step::List(asker, read, pending) => match share_numbers(completion.result, pending) {
                 Ok(numbers) => self.read_shares(cx, asker, read, &numbers),
                 Err(error) => {
                     cx.refuse(asker, error);
@@ -241,7 +275,7 @@ impl Machinery for Reads {
             }
             Step::Share(share, kind) => {
                 cx.end_read(share.key);
-                self.share_read(cx, share, kind, completion);
+                self.share_read(cx, share, kind, completion.result);
             }
         }
     }

@@ -45,7 +45,7 @@ impl Removals {
 impl Machinery for Removals {
     fn granted(&mut self, cx: &mut Context, index: usize, owned: Owned) {
         let asker = self.waiting.remove(index);
-        if let Some(refusal) = cx.write_refusal() {
+        if let Some(refusal) = cx.share_refusal(owned.key()) {
             return refuse(cx, asker, owned, refusal.into());
         }
         let operation = cx.probe(owned.key());
@@ -90,7 +90,8 @@ impl Machinery for Removals {
 
     fn unrecorded(&mut self, cx: &mut Context, index: usize) {
         let (asker, owned) = self.recording.remove(index);
-        refuse(cx, asker, owned, Unwritable::Failed.into());
+        let refusal = cx.record_refusal();
+        refuse(cx, asker, owned, refusal.into());
     }
 }
 

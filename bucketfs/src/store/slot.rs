@@ -197,7 +197,12 @@ impl Machinery for Slots {
         let asked = self.waiting.remove(index);
         let writes = !asked.ask.shares.is_empty();
         let change = Box::new(Change::new(asked, owned));
-        if let Some(refusal) = cx.write_refusal().filter(|_| writes) {
+        let refusal = match cx.write_refusal() {
+            Some(refusal) => Some(refusal).filter(|_| writes),
+            // Of a bucket, and not in the list that would show that.
+            None => cx.bucket_refusal(change.owned.index()),
+        };
+        if let Some(refusal) = refusal {
             return refuse(cx, *change, refusal);
         }
         let path = cx.bucket(change.owned.index());
@@ -236,11 +241,16 @@ impl Machinery for Slots {
         self.committed(cx, change, durable, hold);
     }
 
-    /// The batch may have reached the disk all the same, and replay needs what is in incoming.
+    /// After a failure the batch may have reached the disk all the same, and replay needs what is in
+    /// incoming.
     fn unrecorded(&mut self, cx: &mut Context, index: usize) {
         let change = *self.committing.remove(index);
+        let refusal = cx.record_refusal();
+        if !cx.has_failed() {
+            return refuse(cx, change, refusal);
+        }
         cx.cancel(change.promised);
-        cx.refuse(change.asker, Unwritable::Failed);
+        cx.refuse(change.asker, refusal);
         end(cx, change.owned, change.spool);
     }
 

@@ -18,14 +18,26 @@ pub(super) struct SpaceAccount {
     promised: u64,
     /// Written since the store was opened.
     written: u64,
+    inodes: Inodes,
     measuring: bool,
     measured: Duration,
+}
+
+/// The same of inodes, of which only small shares are promised any: they are acknowledged before
+/// they have their files. Every other file is made first.
+#[derive(Debug)]
+struct Inodes {
+    free: u64,
+    free_at: u64,
+    promised: u64,
+    made: u64,
 }
 
 /// A measurement that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measurement {
     written: u64,
+    made: u64,
 }
 
 /// How old a measurement may get while the store is written to. Others fill the disk, too.
@@ -33,6 +45,17 @@ const AGE_MAX: Duration = Duration::from_secs(1);
 
 /// What a small file costs beside its bytes: the rest of its last block, and one of its directory.
 const FILE_COST: u64 = 2 * 4096;
+
+/// What a small share may take: its file, its bucket, and the two directories above that.
+const SHARE_INODES: u64 = 4;
+
+/// What these directories cost beside the file: a block each, and one where each has its name.
+const DIRECTORIES_COST: u64 = 4 * 4096;
+
+/// What the container of a small share takes of the disk, with all that is made for it.
+fn share_cost(size: u64) -> u64 {
+    cost(size).saturating_add(DIRECTORIES_COST)
+}
 
 /// What a file of this size takes from the disk.
 pub(super) fn cost(size: u64) -> u64 {
@@ -47,6 +70,12 @@ impl SpaceAccount {
             reserved,
             promised: 0,
             written: 0,
+            inodes: Inodes {
+                free: space.inodes,
+                free_at: 0,
+                promised: 0,
+                made: 0,
+            },
             measuring: false,
             measured: now,
         }
@@ -97,6 +126,29 @@ impl SpaceAccount {
         self.written = self.written.saturating_add(size);
     }
 
+    /// Promises a small share, of a container of this size, what it may take; or returns false.
+    #[must_use]
+    pub(super) fn promise_share(&mut self, size: u64) -> bool {
+        let fits = self.inodes.available() >= SHARE_INODES && self.promise(share_cost(size));
+        if fits {
+            self.inodes.promised += SHARE_INODES;
+        }
+        fits
+    }
+
+    /// Takes such a promise back.
+    pub(super) fn cancel_share(&mut self, size: u64) {
+        self.cancel(share_cost(size));
+        self.inodes.promised -= SHARE_INODES;
+    }
+
+    /// Turns such a promise into what is written.
+    pub(super) fn keep_share(&mut self, size: u64) {
+        self.keep(share_cost(size));
+        self.inodes.promised -= SHARE_INODES;
+        self.inodes.made += SHARE_INODES;
+    }
+
     /// Begins a measurement if it is time for one; the caller then asks the file system.
     #[must_use]
     pub(super) fn begin_if_due(&mut self, now: Duration) -> Option<Measurement> {
@@ -111,6 +163,7 @@ impl SpaceAccount {
     pub(super) fn begin(&self) -> Measurement {
         Measurement {
             written: self.written,
+            made: self.inodes.made,
         }
     }
 
@@ -122,7 +175,16 @@ impl SpaceAccount {
         if let Some(space) = space.filter(|_| measurement.written >= self.free_at) {
             self.free = space.free;
             self.free_at = measurement.written;
+            self.inodes.free = space.inodes;
+            self.inodes.free_at = measurement.made;
         }
+    }
+}
+
+impl Inodes {
+    fn available(&self) -> u64 {
+        let spoken_for = self.promised + (self.made - self.free_at);
+        self.free.saturating_sub(spoken_for)
     }
 }
 
@@ -131,7 +193,37 @@ mod tests {
     use super::*;
 
     fn space(free: u64) -> Space {
-        Space { free, total: 1000 }
+        Space {
+            free,
+            total: 1000,
+            inodes: u64::MAX,
+        }
+    }
+
+    // A share that is acknowledged and finds no inode could not be given its place.
+    #[test]
+    fn a_small_share_is_promised_its_inodes_too() {
+        let mut space = space(1 << 20);
+        space.inodes = 3 * SHARE_INODES + 1;
+        let mut account = SpaceAccount::new(space, 0, Duration::ZERO);
+        for _ in 0..3 {
+            assert!(account.promise_share(100));
+        }
+        assert!(!account.promise_share(100));
+        assert_eq!(
+            account.promised(),
+            3 * share_cost(100),
+            "nothing of it is left"
+        );
+        account.cancel_share(100);
+        assert!(account.promise_share(100));
+        account.keep_share(100);
+        assert!(!account.promise_share(100), "made, and not yet measured");
+        let measurement = account.begin();
+        space.inodes = 3 * SHARE_INODES;
+        account.end(measurement, Some(space), AGE_MAX);
+        assert!(account.promise_share(100));
+        assert!(!account.promise_share(100));
     }
 
     #[test]

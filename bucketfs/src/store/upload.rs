@@ -200,7 +200,7 @@ impl Uploads {
     }
 
     fn open_locked(&mut self, cx: &mut Context, opening: Opening, owned: Owned) {
-        if let Some(refusal) = cx.write_refusal() {
+        if let Some(refusal) = cx.share_refusal(opening.key) {
             return self.open_refused(cx, opening, owned, refusal);
         }
         if let Some(&index) = self.by_key.get(&opening.key) {

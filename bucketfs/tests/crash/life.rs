@@ -47,6 +47,8 @@ struct Life<'a> {
     /// How many requests that may change a share are under way.
     busy: BTreeMap<ShareKey, usize>,
     removing: Option<ShareKey>,
+    /// How many removals were asked for.
+    removals: usize,
     uploads: Vec<Attempted>,
     faulty: bool,
 }
@@ -61,7 +63,9 @@ enum Asked {
     End,
     Lease(StorageIndex, u8, u32),
     Remove(ShareKey),
-    Read(StorageIndex),
+    /// With the shares that were there for certain when it was asked, and how many removals had been
+    /// asked for by then.
+    Read(StorageIndex, Vec<ShareKey>, usize),
     /// Whether the ledger has an upload of the share, which waits meanwhile.
     Allocate(Attempted, bool),
     Part(ranged::Sent),
@@ -127,6 +131,7 @@ pub(crate) fn live(
         asked: BTreeMap::new(),
         busy: BTreeMap::new(),
         removing: None,
+        removals: 0,
         uploads: Vec::new(),
         faulty,
     };
@@ -375,6 +380,7 @@ impl Life<'_> {
             return;
         }
         self.removing = Some(key);
+        self.removals += 1;
         let was_certain = self.ledger.is_certain(key);
         if was_certain {
             self.ledger.may_remove(key);
@@ -393,7 +399,13 @@ impl Life<'_> {
                 size: u64::MAX,
             }],
         };
-        self.send(Asked::Read(storage_index), request);
+        let key = |share| ShareKey {
+            storage_index,
+            share_number: ShareNumber::new(share),
+        };
+        let mut certain: Vec<_> = (0..3).map(key).collect();
+        certain.retain(|key| self.ledger.is_certain(*key) && self.removing != Some(*key));
+        self.send(Asked::Read(storage_index, certain, self.removals), request);
     }
 }
 
@@ -441,7 +453,19 @@ impl Life<'_> {
                 }
                 Ok(())
             }
-            (Asked::Read(storage_index), Answer::Read(Ok(read))) => {
+            (Asked::Read(storage_index, certain, removals), Answer::Read(Ok(read))) => {
+                // What was acknowledged is read at every moment, wherever it is by then.
+                let held = read.held.iter().map(|held| held.share_number);
+                let unreadable = read.unreadable.iter().map(|(number, _)| *number);
+                let named: Vec<_> = held.chain(unreadable).collect();
+                let mut missing = certain.iter();
+                let missing = missing.find(|key| !named.contains(&key.share_number));
+                if let Some(key) = missing.filter(|_| removals == self.removals) {
+                    return Err(Violation(format!("{key:?} is held and not read")));
+                }
+                if let Some((number, why)) = read.unreadable.first().filter(|_| !self.faulty) {
+                    return Err(Violation(format!("{number:?} is not read: {why}")));
+                }
                 for Held {
                     share_number, size, ..
                 } in read.held
@@ -473,7 +497,7 @@ impl Life<'_> {
                 self.idle(key);
                 self.parts_aborted(key, &answer)
             }
-            (Asked::Write | Asked::End | Asked::Read(_), _) => Ok(()),
+            (Asked::Write | Asked::End | Asked::Read(..), _) => Ok(()),
         }
     }
 

@@ -56,6 +56,7 @@ fn lives_in(layout: Layout, seed: u64, faults: &Faults) -> Verdict {
     for _ in 0..6 {
         let mut plan = plan(random.number(), 40);
         plan.faults = faults.clone();
+        plan.faults.refuses_direct |= seed % 4 == 3;
         plan.layout = layout;
         // Short ones end while the store is being opened, long ones in order.
         plan.crash_at = match random.below(4) {
@@ -77,6 +78,7 @@ fn lives_in(layout: Layout, seed: u64, faults: &Faults) -> Verdict {
     let mut last = plan(random.number(), 0);
     last.boot = boot;
     last.faults.lie = faults.lie;
+    last.faults.refuses_direct = seed % 4 == 3;
     live(medium, &mut ledger, &mut now, &last)?;
     Ok(())
 }
@@ -143,7 +145,10 @@ fn a_power_cut_may_come_before_any_system_call() {
                 let medium = Medium::new(CAPACITY);
                 let (left, crashed) = live(medium, &mut ledger, &mut now, &first)?;
                 let medium = left.cut_power(&mut random);
-                live(medium, &mut ledger, &mut now, &plan(seed + 1, 0))?;
+                ledger.reboot();
+                let mut second = plan(seed + 1, 0);
+                second.boot = 1;
+                live(medium, &mut ledger, &mut now, &second)?;
                 Ok(crashed)
             };
             match run() {

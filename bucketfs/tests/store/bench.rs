@@ -166,8 +166,9 @@ impl Bench {
         is_held.then(|| piece.unwrap_or_default())
     }
 
-    /// The share's file.
-    pub(crate) fn file(&self, share: u8) -> Vec<u8> {
+    /// The share's file, once the tree has what was acknowledged.
+    pub(crate) fn file(&mut self, share: u8) -> Vec<u8> {
+        self.settle();
         let path = path(share);
         self.sim.look(|medium| medium.files()[&path].clone())
     }

@@ -153,6 +153,7 @@ fn what_cannot_be_adopted_is_said_and_left_alone() {
     // One of this program's own stores that lost its version file, and was killed.
     let mut killed = Bench::new();
     killed.put(0, b"share").unwrap();
+    killed.settle();
     let files = killed.kill().files();
     let mut lost = disk();
     for (path, bytes) in files.iter().filter(|(path, _)| *path != "version") {

@@ -16,6 +16,7 @@ mod layouts;
 #[path = "../naive/mutable.rs"]
 mod naive;
 mod opening;
+mod pending;
 mod ranged;
 mod slots;
 mod uploads;
@@ -79,19 +80,19 @@ fn bench_files(medium: &mut bucketfs::disk::sim::Medium, files: &[(u8, &[u8])]) 
 fn a_put_of_a_share_held_renews_its_lease_and_a_clock_set_back_does_not() {
     let mut bench = Bench::new();
     bench.put(0, b"share").unwrap();
-    let ends = |bench: &Bench| {
+    let ends = |bench: &mut Bench| {
         let file = bench.file(0);
         let leases = Container::parse(&file).unwrap().leases;
         assert_eq!(leases.len(), 1);
         leases[0].expiration
     };
-    let before = ends(&bench);
+    let before = ends(&mut bench);
     bench.now.unix += 500;
     assert_eq!(bench.put(0, b"share"), Ok(Stored::AlreadyHeld));
-    assert_eq!(ends(&bench), before + 500);
+    assert_eq!(ends(&mut bench), before + 500);
     bench.now.unix -= 100_000;
     assert_eq!(bench.put(0, b"share"), Ok(Stored::AlreadyHeld));
-    assert_eq!(ends(&bench), before + 500);
+    assert_eq!(ends(&mut bench), before + 500);
 }
 
 // The loser must neither fail nor overwrite the winner.

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use lafs::{ShareNumber, UploadSecret};
 
 use crate::bench::{
-    Answered, Bench, bucket, config, disk, key, lease, open, path, put, remove, secrets, with_boot,
-    write,
+    Answered, Bench, bucket, close, config, disk, key, lease, open, path, put, remove, secrets,
+    with_boot, write,
 };
 use crate::{FIXTURE, FIXTURE_ONE, MUTABLE};
 
@@ -592,6 +592,7 @@ fn a_share_that_is_found_held_is_finished_with_its_lease() {
                 }
             }
         }
+        bench.settle();
         bench.store.handle_completion(bench.now, listed.unwrap());
         assert_eq!(bench.answer(allocating), allocated(&[], &[0]));
         // All of its parts are taken, as its uploader expects.
@@ -722,7 +723,11 @@ fn after_another_boot_no_upload_goes_on() {
         sync_error_every: 1,
         ..Faults::default()
     });
-    bench.put(5, b"lost").unwrap_err();
+    let lost = bench.send(open(5, 1, None, false));
+    for offset in 0..8 {
+        bench.ask(write(lost, offset, b"x")).unwrap();
+    }
+    bench.ask(close(lost, 8)).unwrap_err();
     let mut bench = Bench::on(bench.kill(), &other).unwrap();
     assert_eq!(bench.status().uploads, 0);
 }

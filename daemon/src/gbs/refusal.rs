@@ -32,6 +32,8 @@ impl Refusal for Unwritable {
         match self {
             Self::Full => Rejection::NoSpace,
             Self::Failed | Self::Disk(_) => Rejection::Failed,
+            // Temporary: it is tried again.
+            Self::Unplaced(_) => Rejection::Busy,
         }
     }
 }

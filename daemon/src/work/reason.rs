@@ -65,7 +65,7 @@ impl Refusal for Unwritable {
     fn called(&self) -> Called {
         match self {
             Self::Full => Called::alone(Reason::Full),
-            Self::Failed | Self::Disk(_) => Called::with_text(Reason::Disk),
+            Self::Failed | Self::Disk(_) | Self::Unplaced(_) => Called::with_text(Reason::Disk),
         }
     }
 }

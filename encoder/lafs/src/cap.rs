@@ -58,14 +58,16 @@ impl FromStr for Cap {
     type Err = CapError;
 
     fn from_str(text: &str) -> Result<Self, CapError> {
-        if text.starts_with(native::ReadCap::PREFIX) {
+        if native::ReadCap::is_named_by(text) {
             text.parse().map(Self::NativeRead)
-        } else if text.starts_with(native::VerifyCap::PREFIX) {
+        } else if native::VerifyCap::is_named_by(text) {
             text.parse().map(Self::NativeVerify)
         } else if text.starts_with(Literal::PREFIX) {
             text.parse().map(Self::Literal)
         } else if let Some(kind) = tahoe::Kind::of(text) {
             Err(CapError::Tahoe(kind))
+        } else if native::is_newer(text) {
+            Err(CapError::Newer)
         } else if text.starts_with("URI:") {
             Err(CapError::UnknownKind)
         } else {

@@ -21,14 +21,14 @@ pub enum Damage {
         /// What there was.
         found: u64,
     },
-    /// Its end is not a UEB.
+    /// Its end does not say what share it is.
     #[error(transparent)]
     Ueb(#[from] UebError),
-    /// Its UEB is not the one that the cap names; the share may be whole, but is of another file.
-    #[error("belongs to another file, or its UEB is corrupted")]
+    /// It names another UEB than the cap; the share may be whole, but is of another file.
+    #[error("belongs to another file, or its end is corrupted")]
     OtherFile,
-    /// Its UEB has the hash that the cap names, but says other parameters than the cap.
-    #[error("its UEB and the capability name different parameters")]
+    /// It names the UEB that the cap names, but says other parameters than the cap.
+    #[error("its end and the capability name different parameters")]
     Parameters,
     /// It is whole, but it is the share with another number.
     #[error("is share {actual}")]
@@ -36,7 +36,7 @@ pub enum Damage {
         /// Which share it is.
         actual: ShareNumber,
     },
-    /// Its block hash tree does not lead to the UEB's share root at this storage index and number.
+    /// Its block hash tree does not lead to the UEB at this storage index and number.
     #[error(
         "is not the share with this number, or its blocks or its share hash chain are corrupted"
     )]
@@ -56,6 +56,15 @@ pub enum Damage {
     /// A node of the plaintext hash tree is corrupted.
     #[error("the plaintext hashes near segment {segment} are corrupted")]
     Plaintext {
+        /// The first segment that may be affected.
+        segment: u64,
+    },
+    /// A node of the crypttext or the plaintext hash tree is corrupted, or what the end of the share
+    /// says of both.
+    #[error(
+        "the crypttext or plaintext hashes near segment {segment}, or at the end, are corrupted"
+    )]
+    Content {
         /// The first segment that may be affected.
         segment: u64,
     },
@@ -87,6 +96,16 @@ pub enum Inconsistent {
         "segment {segment} does not decrypt to the bytes that its uploader named; is the key right?"
     )]
     Plaintext {
+        /// Which segment.
+        segment: u64,
+    },
+    /// The file has one segment, and what the shares decode and decrypt to is not what the UEB
+    /// names. It has one hash of both.
+    #[error(
+        "segment {segment} does not decode and decrypt to the bytes that its uploader named; is \
+         the key right?"
+    )]
+    Content {
         /// Which segment.
         segment: u64,
     },

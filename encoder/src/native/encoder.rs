@@ -1,16 +1,17 @@
 //! The encoder: takes plaintext, and gives the bytes of all shares, front to back.
 
-use lafs::cap::native::{ReadCap, ReadKey};
+use lafs::cap::native::{ReadCap, ReadKey, Version};
 use lafs::{Parameters, ShareNumber, StorageIndex, num};
 
 use super::cipher::Cipher;
 use super::codec::{Blocks, Code};
-use super::geometry::block_size;
+use super::geometry::{Geometry, block_size};
 use super::hash::{self, EMPTY_ROOT, Hash, PlaintextLeaves};
 use super::node::{Node, Top};
 use super::share_tree::ShareTree;
+use super::trailer;
 use super::tree::Frontier;
-use super::ueb::Ueb;
+use super::ueb::{ContentRoot, UebHead};
 
 /// Encodes one file into its shares, a segment at a time.
 ///
@@ -19,6 +20,7 @@ use super::ueb::Ueb;
 /// [`encode`](Self::encode) for each segment, then [`finish`](Self::finish). What they return for a
 /// share number, one after the other, is that share from its first byte to its last.
 pub struct Encoder {
+    version: Version,
     parameters: Parameters,
     read_key: ReadKey,
     cipher: Cipher,
@@ -41,13 +43,22 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder for one file, which is encrypted with this key.
+    /// An encoder for one file, which is encrypted with this key. Its shares have the
+    /// [current](Version::CURRENT) version.
     ///
     /// A key must be used for one file only: derive it from the file
     /// ([`ConvergentKey`](super::ConvergentKey)), or take 32 random bytes.
     #[must_use]
     pub fn new(read_key: ReadKey, parameters: Parameters) -> Self {
+        Self::of_version(Version::CURRENT, read_key, parameters)
+    }
+
+    /// The same for any version. A key must be used for one version only: shares of two would have
+    /// one name.
+    #[must_use]
+    pub fn of_version(version: Version, read_key: ReadKey, parameters: Parameters) -> Self {
         Self {
+            version,
             parameters,
             cipher: Cipher::new(&read_key),
             plaintext_leaves: PlaintextLeaves::new(&read_key),
@@ -129,12 +140,10 @@ impl Encoder {
             .plaintext_tree
             .finish(|node| nodes.plaintext.push(*node))
             .unwrap_or(EMPTY_ROOT);
-        let mut ueb = Ueb {
-            parameters: self.parameters,
-            file_size: self.file_size,
-            crypttext_root,
-            plaintext_root,
-            share_root: EMPTY_ROOT,
+        let head = UebHead {
+            geometry: Geometry::of_version(self.version, self.parameters, self.file_size)
+                .expect("admit checked the size"),
+            content: ContentRoot::new(self.version, &crypttext_root, &plaintext_root),
         };
         let storage_index = self.read_key.storage_index();
         let mut share_leaves = Vec::with_capacity(self.parameters.total());
@@ -142,14 +151,13 @@ impl Encoder {
             let mut completed = nodes.share();
             let root = tree.finish(|node| completed.push(node));
             let root = root.unwrap_or(EMPTY_ROOT);
-            share_leaves.push(hash::share_leaf(storage_index, number, &ueb.head(), &root));
+            share_leaves.push(head.share_leaf(storage_index, number, &root));
         }
         let share_tree = ShareTree::new(&share_leaves);
-        ueb.share_root = *share_tree.root();
-        let ueb_bytes = ueb.to_bytes();
-        let cap = ReadCap::new(
+        let cap = ReadCap::of_version(
+            self.version,
             self.read_key,
-            hash::ueb_hash(&ueb_bytes),
+            head.ueb_hash(share_tree.root()),
             self.parameters,
             self.file_size,
         )
@@ -160,11 +168,11 @@ impl Encoder {
             let start = endings.len();
             endings.extend_from_slice(self.nodes_held.of_share(number));
             endings.extend_from_slice(nodes.of_share(number));
-            // The last node of all is the root: it is in the UEB.
+            // The last node of all is the root: it is in the UEB, or hashed into it.
             let root = endings.len().saturating_sub(Node::LEN).max(start);
             endings.truncate(root);
-            endings.extend(share_tree.chain(number).flatten());
-            endings.extend_from_slice(&ueb_bytes);
+            let chain = share_tree.chain(number);
+            trailer::write(&head, share_tree.root(), chain, &mut endings);
         }
         Encoded {
             cap,

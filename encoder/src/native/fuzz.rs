@@ -12,16 +12,35 @@ use super::damage::Damage;
 use super::decoder::{Decoder, Holder, ReadAhead, Request};
 use super::encoder::Encoder;
 use super::geometry::Geometry;
-use super::ueb::Ueb;
+use super::ueb;
 use super::verify::ShareVerifier;
+use super::{Version, description};
 
-/// Whatever parses as a UEB prints as the same bytes, and has a layout.
-pub fn ueb(bytes: &[u8]) {
-    let Some(Ok(ueb)) = bytes.first_chunk().map(Ueb::parse) else {
-        return;
-    };
-    assert_eq!(ueb.to_bytes(), bytes[..Ueb::SIZE]);
-    let geometry = Geometry::from(&ueb);
+/// Whatever parses as the end of a share, of any version, is written as the same bytes, and has a
+/// layout.
+pub fn ending(bytes: &[u8]) {
+    if let Some(Ok((head, share_root))) = bytes.last_chunk().map(ueb::parse_v1) {
+        assert!(bytes.ends_with(&[head.to_bytes(), share_root.to_vec()].concat()));
+        layout(head.geometry);
+    }
+    if let Ok(geometry) = description::parse(bytes) {
+        let mut written = Vec::new();
+        description::write(&geometry, &mut written);
+        assert!(bytes.ends_with(&written));
+        layout(geometry);
+    }
+    // All versions agree on what this is the end of, if it is one.
+    let size = num::size(bytes.len());
+    if let Ok(geometry) = Geometry::of_share(size, bytes) {
+        let written = bytes.len() >= geometry.trailer_len();
+        assert!(written || geometry.share_size() != size);
+        let sized = Geometry::of_share(geometry.share_size(), bytes);
+        assert!(sized.is_ok());
+    }
+}
+
+/// A layout is one whatever its numbers are.
+fn layout(geometry: Geometry) {
     assert_eq!(geometry.trailer().end, geometry.share_size());
     if let Some(last) = geometry.segment_count().checked_sub(1) {
         assert!(geometry.block(last).end <= geometry.trailer().start);
@@ -32,15 +51,15 @@ pub fn ueb(bytes: &[u8]) {
 /// A share is verified, as it stands and as a changed copy of a good one, and only a good one
 /// passes.
 ///
-/// The first byte is the share number; the rest is a share, and also what a good share is XORed
-/// with.
+/// The first byte is the share number and says of which file; the rest is a share, and also what a
+/// good share is XORed with.
 pub fn share(bytes: &[u8]) {
-    let Some((number, bytes)) = bytes.split_first() else {
+    let Some((first, bytes)) = bytes.split_first() else {
         return;
     };
-    let file = &*FILE;
-    let number = ShareNumber::new(*number);
-    let stranger = verify(number, bytes);
+    let file = &FILES[usize::from(first >> 3) % FILES.len()];
+    let number = ShareNumber::new(first & 7);
+    let stranger = verify(file, number, bytes);
     let good = file.shares.iter().any(|share| share == bytes);
     assert!(good || stranger.is_err(), "made a share");
 
@@ -51,12 +70,12 @@ pub fn share(bytes: &[u8]) {
     for (byte, change) in changed.iter_mut().zip(bytes) {
         *byte ^= change;
     }
-    assert_eq!(verify(number, &changed).is_ok(), changed == *good);
+    assert_eq!(verify(file, number, &changed).is_ok(), changed == *good);
 }
 
-/// Verifies with the cap of [`FILE`], and without.
-fn verify(number: ShareNumber, share: &[u8]) -> Result<(), Damage> {
-    let cap = FILE.cap.verify_cap();
+/// Verifies with the cap of a file, and without.
+fn verify(file: &File, number: ShareNumber, share: &[u8]) -> Result<(), Damage> {
+    let cap = file.cap.verify_cap();
     let with_cap = || {
         let mut verifier = ShareVerifier::new(&cap, number)?;
         for piece in share.chunks(97) {
@@ -65,8 +84,8 @@ fn verify(number: ShareNumber, share: &[u8]) -> Result<(), Damage> {
         verifier.finish()
     };
     let without_cap = || {
-        let ueb = Ueb::parse(share.last_chunk().ok_or(Damage::OtherFile)?)?;
-        let mut verifier = ShareVerifier::without_cap(cap.storage_index(), number, &ueb)?;
+        let geometry = Geometry::of_share(num::size(share.len()), share)?;
+        let mut verifier = ShareVerifier::without_cap(cap.storage_index(), number, geometry)?;
         verifier.update(share)?;
         verifier.finish()
     };
@@ -76,9 +95,14 @@ fn verify(number: ShareNumber, share: &[u8]) -> Result<(), Damage> {
 /// Whatever happens to a decoder, it gives out nothing but the file, and all of it once enough good
 /// shares have come.
 ///
-/// The bytes are a script: a byte says what happens, those after it say how.
+/// The first byte says which file it is; the rest is a script: a byte says what happens, those after
+/// it say how.
 pub fn answers(script: &[u8]) {
-    let file = &*FILE;
+    let Some((first, script)) = script.split_first() else {
+        return;
+    };
+    let file = &FILES[usize::from(*first) % FILES.len()];
+    let clip = |offset| file.clip(offset);
     let read_ahead = ReadAhead {
         window_size: 256,
         ahead_size: 768,
@@ -116,7 +140,7 @@ pub fn answers(script: &[u8]) {
             _ => {
                 if let Some(request) = requests.pop_front() {
                     let harm = (what & 7 != 7).then(|| (next(), next()));
-                    answer(&mut decoder, &request, harm);
+                    answer(file, &mut decoder, &request, harm);
                 }
             }
         }
@@ -134,7 +158,7 @@ pub fn answers(script: &[u8]) {
         let mut asked = false;
         while let Some(request) = decoder.next_request() {
             asked = true;
-            answer(&mut decoder, &request, None);
+            answer(file, &mut decoder, &request, None);
         }
         let before = output.expected.len();
         output.take(&mut decoder);
@@ -145,8 +169,13 @@ pub fn answers(script: &[u8]) {
 }
 
 /// Answers a request from the good shares; with harm, something goes wrong on the way.
-fn answer(decoder: &mut Decoder, request: &Request, harm: Option<(Option<u8>, Option<u8>)>) {
-    let Some(share) = FILE.shares.get(request.share_number.index()) else {
+fn answer(
+    file: &File,
+    decoder: &mut Decoder,
+    request: &Request,
+    harm: Option<(Option<u8>, Option<u8>)>,
+) {
+    let Some(share) = file.shares.get(request.share_number.index()) else {
         return;
     };
     for range in &request.ranges {
@@ -181,39 +210,51 @@ impl Output {
     }
 }
 
-/// A small file of seven segments, 2-of-4, and its shares.
+/// A small file, 2-of-4, and its shares.
 struct File {
     cap: ReadCap,
     plaintext: Vec<u8>,
     shares: Vec<Vec<u8>>,
 }
 
-static FILE: LazyLock<File> = LazyLock::new(|| {
-    let parameters = Parameters::new(2, 4, 128).expect("64 bytes a block");
-    let plaintext: Vec<u8> = (0..=255).cycle().take(6 * 128 + 77).collect();
-    let numbers = || (0..4).map(ShareNumber::new);
-    let mut encoder = Encoder::new(ReadKey::new([1; 32]), parameters);
-    let mut shares = vec![Vec::new(); 4];
-    for segment in plaintext.chunks(128) {
-        let segment = encoder.encode(segment);
-        for (share, number) in shares.iter_mut().zip(numbers()) {
-            share.extend(segment.share(number).concat());
-        }
-    }
-    let encoded = encoder.finish();
-    for (share, number) in shares.iter_mut().zip(numbers()) {
-        share.extend(encoded.share(number));
-    }
-    File {
-        cap: encoded.cap().clone(),
-        plaintext,
-        shares,
-    }
+/// Of each version one of seven segments, and of each one of a single segment.
+static FILES: LazyLock<[File; 4]> = LazyLock::new(|| {
+    [
+        File::new(Version::V1, 6 * 128 + 77),
+        File::new(Version::V2, 6 * 128 + 77),
+        File::new(Version::V1, 77),
+        File::new(Version::V2, 77),
+    ]
 });
 
-/// An offset, at most the end of the file.
-fn clip(offset: u64) -> usize {
-    num::len(offset.min(num::size(FILE.plaintext.len()))).expect("a small file")
+impl File {
+    fn new(version: Version, len: usize) -> Self {
+        let parameters = Parameters::new(2, 4, 128).expect("64 bytes a block");
+        let plaintext: Vec<u8> = (0..=255).cycle().take(len).collect();
+        let numbers = || (0..4).map(ShareNumber::new);
+        let mut encoder = Encoder::of_version(version, ReadKey::new([1; 32]), parameters);
+        let mut shares = vec![Vec::new(); 4];
+        for segment in plaintext.chunks(128) {
+            let segment = encoder.encode(segment);
+            for (share, number) in shares.iter_mut().zip(numbers()) {
+                share.extend(segment.share(number).concat());
+            }
+        }
+        let encoded = encoder.finish();
+        for (share, number) in shares.iter_mut().zip(numbers()) {
+            share.extend(encoded.share(number));
+        }
+        Self {
+            cap: encoded.cap().clone(),
+            plaintext,
+            shares,
+        }
+    }
+
+    /// An offset, at most the end of the file.
+    fn clip(&self, offset: u64) -> usize {
+        num::len(offset.min(num::size(self.plaintext.len()))).expect("a small file")
+    }
 }
 
 #[cfg(test)]
@@ -224,13 +265,21 @@ mod tests {
 
     // A seed that is not accepted teaches the fuzzer nothing, and nobody notices.
     #[test]
-    fn the_seed_of_the_fuzzer_is_a_ueb() {
-        let seed = include_bytes!("../../../fuzz/seeds/ueb/small");
-        ueb(seed);
-        assert!(
-            seed.first_chunk()
-                .is_some_and(|bytes| Ueb::parse(bytes).is_ok())
-        );
+    fn the_seeds_of_the_fuzzer_are_ends_of_shares() {
+        for (seed, version) in [
+            (
+                include_bytes!("../../../fuzz/seeds/ending/version-1").as_slice(),
+                Version::V1,
+            ),
+            (
+                include_bytes!("../../../fuzz/seeds/ending/version-2").as_slice(),
+                Version::V2,
+            ),
+        ] {
+            ending(seed);
+            let geometry = Geometry::of_share(num::size(seed.len()), seed).unwrap();
+            assert_eq!(geometry.version(), version);
+        }
     }
 
     proptest! {
@@ -255,7 +304,7 @@ mod tests {
                 }
             }
             share(&bytes);
-            ueb(&bytes);
+            ending(&bytes);
         }
     }
 }

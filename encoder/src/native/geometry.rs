@@ -2,9 +2,8 @@
 //!
 //! ```text
 //! block 0, nodes that leaf 0 completes, block 1, nodes that leaf 1 completes, ...
-//! the nodes of the right edge but the root        (the root of each tree is in the UEB)
-//! share hash chain                                SHORT_LEN for each level of the share tree
-//! UEB                                             Ueb::SIZE
+//! the nodes of the right edge but the root
+//! trailer                                         (`trailer.rs`; its size depends on the version)
 //!
 //! a node:  16 block hash | 32 crypttext hash | 16 plaintext hash
 //! ```
@@ -14,13 +13,13 @@
 
 use std::ops::Range;
 
-use lafs::cap::native::{ReadCap, VerifyCap};
+use lafs::cap::native::{ReadCap, VerifyCap, Version};
 use lafs::{Parameters, num};
 
-use super::hash::SHORT_LEN;
 use super::node::Node;
+use super::trailer;
 use super::tree::{self, Subtree};
-use super::ueb::Ueb;
+use super::ueb::{self, UebError};
 
 /// Size of a stored node.
 const NODE_SIZE: u64 = 64;
@@ -29,21 +28,50 @@ const _: () = assert!(NODE_SIZE == Node::LEN as u64);
 /// The layout of all shares of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
+    version: Version,
     parameters: Parameters,
     file_size: u64,
     segment_count: u64,
 }
 
 impl Geometry {
-    /// The layout of the shares of a file of `file_size` bytes, or `None` if that is beyond
-    /// [`Parameters::FILE_SIZE_MAX`].
+    /// The layout that shares of the [current](Version::CURRENT) version have, for a file of
+    /// `file_size` bytes, or `None` if that is beyond [`Parameters::FILE_SIZE_MAX`].
     #[must_use]
     pub fn new(parameters: Parameters, file_size: u64) -> Option<Self> {
+        Self::of_version(Version::CURRENT, parameters, file_size)
+    }
+
+    /// The same for any version.
+    #[must_use]
+    pub fn of_version(version: Version, parameters: Parameters, file_size: u64) -> Option<Self> {
         (file_size <= Parameters::FILE_SIZE_MAX).then(|| Self {
+            version,
             parameters,
             file_size,
             segment_count: file_size.div_ceil(parameters.segment_size().into()),
         })
+    }
+
+    /// The layout of a share of `share_size` bytes, by what its end says.
+    ///
+    /// `ending` is its last bytes, [`ENDING_LEN`](Self::ENDING_LEN) of them or all. What it says is
+    /// not proved by this, but by a [`ShareVerifier`](super::ShareVerifier).
+    ///
+    /// # Errors
+    ///
+    /// [`UebError`] names the rule that is broken.
+    pub fn of_share(share_size: u64, ending: &[u8]) -> Result<Self, UebError> {
+        trailer::geometry_of(share_size, ending)
+    }
+
+    /// How many bytes at the end of a share of any version say what it is.
+    pub const ENDING_LEN: usize = ueb::SIZE_V1;
+
+    /// The version of the format.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
     }
 
     /// How the file is cut and spread.
@@ -133,7 +161,7 @@ impl Geometry {
         start..start + NODE_SIZE
     }
 
-    /// Where the share hash chain and the UEB are: the end of each share.
+    /// Where the trailer is: the end of each share.
     #[must_use]
     pub fn trailer(&self) -> Range<u64> {
         let start = self.blocks_size(self.segment_count)
@@ -141,10 +169,10 @@ impl Geometry {
         start..start + num::size(self.trailer_len())
     }
 
-    /// Length of the share hash chain and the UEB together.
+    /// Length of the trailer.
     #[must_use]
     pub fn trailer_len(&self) -> usize {
-        chain_len(self.parameters) * SHORT_LEN + Ueb::SIZE
+        trailer::len(self)
     }
 
     /// Size of the first `count` blocks of a share together.
@@ -160,31 +188,21 @@ impl Geometry {
 
 impl From<&ReadCap> for Geometry {
     fn from(cap: &ReadCap) -> Self {
-        Self::new(cap.parameters(), cap.size()).expect("a cap's size is in range")
+        Self::of_version(cap.version(), cap.parameters(), cap.size())
+            .expect("a cap's size is in range")
     }
 }
 
 impl From<&VerifyCap> for Geometry {
     fn from(cap: &VerifyCap) -> Self {
-        Self::new(cap.parameters(), cap.size()).expect("a cap's size is in range")
-    }
-}
-
-impl From<&Ueb> for Geometry {
-    fn from(ueb: &Ueb) -> Self {
-        Self::new(ueb.parameters(), ueb.file_size()).expect("a UEB's size is in range")
+        Self::of_version(cap.version(), cap.parameters(), cap.size())
+            .expect("a cap's size is in range")
     }
 }
 
 /// Size of each block of a segment of `len` bytes: even, because the codec's symbols are two bytes.
 pub(crate) fn block_size(parameters: Parameters, len: usize) -> usize {
     len.div_ceil(parameters.needed()).next_multiple_of(2)
-}
-
-/// Hashes in a share hash chain: the levels of the share tree below its root.
-pub(crate) fn chain_len(parameters: Parameters) -> usize {
-    let levels = parameters.total().next_power_of_two().ilog2();
-    usize::try_from(levels).expect("at most 8")
 }
 
 #[cfg(test)]
@@ -196,29 +214,38 @@ mod tests {
         Geometry::new(parameters, file_size).unwrap()
     }
 
-    // 600 bytes on the wire for a file of 1 kB leave 512 for the share (DESIGN, "Bytes matter").
+    // What a file of 1 kB costs on the wire is mostly this.
     #[test]
-    fn a_share_of_1000_bytes_at_3_of_10_has_512_bytes() {
+    fn a_share_of_1000_bytes_at_3_of_10_has_445_bytes() {
         let parameters = Parameters::default_for(3, 10).unwrap();
-        let geometry = Geometry::new(parameters, 1000).unwrap();
-        assert_eq!(geometry.block(0), 0..334);
-        assert_eq!(geometry.trailer(), 334..512);
-        assert_eq!(geometry.share_size(), 512);
+        for (version, size) in [(Version::V1, 512), (Version::V2, 445)] {
+            let geometry = Geometry::of_version(version, parameters, 1000).unwrap();
+            assert_eq!(geometry.block(0), 0..334);
+            assert_eq!(geometry.trailer(), 334..size);
+            assert_eq!(geometry.share_size(), size);
+        }
     }
 
     #[test]
     fn an_empty_file_has_shares_of_a_trailer_only() {
-        let geometry = geometry(3, 10, 192, 0);
-        assert_eq!(geometry.segment_count(), 0);
-        assert_eq!(geometry.trailer(), 0..64 + 114);
-        assert_eq!(geometry.segments_of(&(0..u64::MAX)), 0..0);
+        let parameters = Parameters::new(3, 10, 192).unwrap();
+        for (version, size) in [(Version::V1, 64 + 114), (Version::V2, 64 + 45)] {
+            let geometry = Geometry::of_version(version, parameters, 0).unwrap();
+            assert_eq!(geometry.segment_count(), 0);
+            assert_eq!(geometry.trailer(), 0..size);
+            assert_eq!(geometry.segments_of(&(0..u64::MAX)), 0..0);
+        }
     }
 
     // The blocks and nodes of a share neither overlap nor leave a gap.
     #[test]
     fn blocks_and_nodes_tile_the_share() {
-        for file_size in (1..64 * 3 * 40).step_by(61) {
-            let geometry = geometry(3, 5, 192, file_size);
+        let parameters = Parameters::new(3, 5, 192).unwrap();
+        for (file_size, version) in (1..64 * 3 * 40)
+            .step_by(61)
+            .zip(Version::ALL.iter().cycle())
+        {
+            let geometry = Geometry::of_version(*version, parameters, file_size).unwrap();
             let mut ranges: Vec<_> = (0..geometry.segment_count())
                 .map(|segment| geometry.block(segment))
                 .collect();

@@ -7,7 +7,7 @@
 use std::sync::LazyLock;
 
 use lafs::cap::UebHash;
-use lafs::cap::native::ReadKey;
+use lafs::cap::native::{ReadKey, Version};
 use lafs::{ConvergenceSecret, Parameters, ShareNumber, StorageIndex};
 use zeroize::Zeroizing;
 
@@ -94,18 +94,31 @@ pub(crate) fn plaintext_node(left: &ShortHash, right: &ShortHash) -> Hash {
     short_node(&DOMAINS.plaintext_node, left, right)
 }
 
+/// What a UEB of version 2 says of the roots of the crypttext and the plaintext tree. Whole,
+/// because the integrity of caps depends on it.
+pub(crate) fn content_root(crypttext: &Hash, plaintext: &Hash) -> Hash {
+    let mut input = [0; 64];
+    input[..32].copy_from_slice(crypttext);
+    input[32..].copy_from_slice(plaintext);
+    keyed(&DOMAINS.content, &input)
+}
+
 /// Leaf of the share hash tree.
 ///
 /// It contains the storage index, the share number and the UEB. So a share in the wrong bucket,
 /// under the wrong number, or with any byte changed, is found even without a capability, as by
 /// fsck. `ueb_head` is the UEB without the root of this tree, which always has the same length.
 pub(crate) fn share_leaf(
+    version: Version,
     storage_index: StorageIndex,
     number: ShareNumber,
     ueb_head: &[u8],
     block_root: &Hash,
 ) -> Hash {
-    let mut hasher = blake3::Hasher::new_keyed(&DOMAINS.share_leaf);
+    let mut hasher = blake3::Hasher::new_keyed(match version {
+        Version::V1 => &DOMAINS.share_leaf,
+        Version::V2 => &DOMAINS.share_leaf_v2,
+    });
     hasher.update(storage_index.as_bytes());
     hasher.update(&[number.as_u8()]);
     hasher.update(ueb_head);
@@ -119,13 +132,27 @@ pub(crate) fn share_node(left: &ShortHash, right: &ShortHash) -> Hash {
 }
 
 /// What a cap holds of a UEB.
-pub(crate) fn ueb_hash(ueb: &[u8]) -> UebHash {
-    UebHash::new(keyed(&DOMAINS.ueb, ueb))
+pub(crate) fn ueb_hash(version: Version, ueb: &[u8]) -> UebHash {
+    let domain = match version {
+        Version::V1 => &DOMAINS.ueb,
+        Version::V2 => &DOMAINS.ueb_v2,
+    };
+    UebHash::new(keyed(domain, ueb))
 }
 
 /// Begins the hash over a plaintext whose result is the convergent read key.
-pub(crate) fn convergent(secret: &ConvergenceSecret, parameters: Parameters) -> blake3::Hasher {
-    let context = "tahoe-native 2026-11 convergence v1";
+///
+/// Each version has keys of its own, and so storage indexes: a share of one version is never taken
+/// for one of another that is there already.
+pub(crate) fn convergent(
+    version: Version,
+    secret: &ConvergenceSecret,
+    parameters: Parameters,
+) -> blake3::Hasher {
+    let context = match version {
+        Version::V1 => "tahoe-native 2026-11 convergence v1",
+        Version::V2 => "tahoe-native 2026-11 convergence v2",
+    };
     let mut input = Zeroizing::new([0; 40]);
     input[..32].copy_from_slice(secret.as_bytes());
     let count = |count: usize| u16::try_from(count).expect("at most 256").to_be_bytes();
@@ -150,8 +177,11 @@ struct Domains {
     crypttext_node: Hash,
     plaintext_node: Hash,
     share_leaf: Hash,
+    share_leaf_v2: Hash,
     share_node: Hash,
+    content: Hash,
     ueb: Hash,
+    ueb_v2: Hash,
 }
 
 static DOMAINS: LazyLock<Domains> = LazyLock::new(|| {
@@ -163,8 +193,11 @@ static DOMAINS: LazyLock<Domains> = LazyLock::new(|| {
         crypttext_node: domain("tahoe-native 2026-11 crypttext node v1"),
         plaintext_node: domain("tahoe-native 2026-11 plaintext node v1"),
         share_leaf: domain("tahoe-native 2026-11 share leaf v1"),
+        share_leaf_v2: domain("tahoe-native 2026-11 share leaf v2"),
         share_node: domain("tahoe-native 2026-11 share node v1"),
+        content: domain("tahoe-native 2026-11 content v2"),
         ueb: domain("tahoe-native 2026-11 UEB v1"),
+        ueb_v2: domain("tahoe-native 2026-11 UEB v2"),
     }
 });
 

@@ -1,6 +1,6 @@
 //! The convergent read key: the same file, the same secret and parameters, the same key.
 
-use lafs::cap::native::ReadKey;
+use lafs::cap::native::{ReadKey, Version};
 use lafs::{ConvergenceSecret, Parameters};
 
 use super::hash;
@@ -12,10 +12,20 @@ use super::hash;
 pub struct ConvergentKey(blake3::Hasher);
 
 impl ConvergentKey {
-    /// Begins with no plaintext.
+    /// Begins with no plaintext, for the [current](Version::CURRENT) version.
     #[must_use]
     pub fn new(secret: &ConvergenceSecret, parameters: Parameters) -> Self {
-        Self(hash::convergent(secret, parameters))
+        Self::of_version(Version::CURRENT, secret, parameters)
+    }
+
+    /// Begins with no plaintext. Versions have different keys of one file.
+    #[must_use]
+    pub fn of_version(
+        version: Version,
+        secret: &ConvergenceSecret,
+        parameters: Parameters,
+    ) -> Self {
+        Self(hash::convergent(version, secret, parameters))
     }
 
     /// Takes the next bytes of the plaintext, any number; it is fastest with 64 KiB and more.

@@ -10,12 +10,13 @@ use std::ops::Range;
 
 use lafs::num;
 
-use super::damage::Damage;
+use super::damage::{Damage, Inconsistent};
 use super::geometry::Geometry;
 use super::hash::{self, Hash, ShortHash};
-use super::node::{Node, Top};
+use super::node::Node;
 use super::trailer::{ShareName, Trailer};
 use super::tree::Subtree;
+use super::ueb::ContentRoot;
 
 /// The nodes of one share that are known to be right.
 #[derive(Default)]
@@ -121,27 +122,23 @@ impl Proof {
         }
         let trailer = Trailer::check(name, bytes.slice(self.geometry.trailer()))?;
         let root = Subtree::root(self.geometry.segment_count());
-        let top = match root.children() {
-            Some((left, right)) => Node::join(&check.node(left)?, &check.node(right)?),
-            // The only leaf is the root; nothing but the UEB says what it should be.
-            None => Top {
-                block: check.block_leaf(root.first),
-                crypttext: trailer.ueb.crypttext_root,
-                plaintext: trailer.ueb.plaintext_root,
-            },
+        let Some((left, right)) = root.children() else {
+            // The only leaf is the root; a share proves only its own block of it. No other proof
+            // will start from it.
+            let block = check.block_leaf(root.first);
+            trailer.check_block_root(name, &block)?;
+            return Ok(Proved {
+                leaves: vec![Leaf {
+                    block,
+                    content: Content::Root(trailer.content()),
+                }],
+                nodes: Vec::new(),
+            });
         };
+        let top = Node::join(&check.node(left)?, &check.node(right)?);
         trailer.check_roots(name, &top, segment)?;
         let mut proved = check.proved;
-        if root.leaf_count() == 1 {
-            // It is the only segment, so no other proof will start from it.
-            proved.leaves.push(Leaf {
-                block: top.block,
-                crypttext: top.crypttext,
-                plaintext: PlaintextHash::Whole(top.plaintext),
-            });
-        } else {
-            proved.nodes.push((root, top.to_stored()));
-        }
+        proved.nodes.push((root, top.to_stored()));
         Ok(proved)
     }
 }
@@ -159,27 +156,58 @@ pub(crate) struct Proved {
 pub(crate) struct Leaf {
     /// Hash of the block, computed from it.
     pub(crate) block: Hash,
-    /// What the segment's ciphertext must hash to.
-    pub(crate) crypttext: Hash,
-    /// What its plaintext must hash to.
-    pub(crate) plaintext: PlaintextHash,
+    /// What the segment must decode and decrypt to.
+    pub(crate) content: Content,
 }
 
-/// The hash of a segment's plaintext, as much of it as is stored.
+/// The hashes of the content of a segment, as much of them as is stored.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum PlaintextHash {
-    /// That of the only segment, from the UEB.
-    Whole(Hash),
-    /// That of any other segment, from a node.
-    Short(ShortHash),
+pub(crate) enum Content {
+    /// Those of the only segment, from the trailer.
+    Root(ContentRoot),
+    /// Those of any other segment, from a node.
+    Node {
+        /// Of its ciphertext.
+        crypttext: Hash,
+        /// Of its plaintext.
+        plaintext: ShortHash,
+    },
 }
 
-impl PlaintextHash {
-    pub(crate) fn is_of(&self, leaf: &Hash) -> bool {
+impl Content {
+    /// Checks the crypttext leaf, as far as there is something to check it against.
+    pub(crate) fn check_crypttext(&self, leaf: &Hash, segment: u64) -> Result<(), Inconsistent> {
         match self {
-            Self::Whole(hash) => hash == leaf,
-            Self::Short(hash) => hash == hash::short(leaf),
+            Self::Root(ContentRoot::Apart { crypttext, .. }) | Self::Node { crypttext, .. }
+                if leaf != crypttext =>
+            {
+                Err(Inconsistent::Crypttext { segment })
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Checks the plaintext leaf, and whatever is not checked yet.
+    pub(crate) fn check(
+        &self,
+        crypttext_leaf: &Hash,
+        plaintext_leaf: &Hash,
+        segment: u64,
+    ) -> Result<(), Inconsistent> {
+        self.check_crypttext(crypttext_leaf, segment)?;
+        let is_right = match self {
+            Self::Root(ContentRoot::Apart { plaintext, .. }) => plaintext == plaintext_leaf,
+            Self::Node { plaintext, .. } => plaintext == hash::short(plaintext_leaf),
+            Self::Root(ContentRoot::Joined(root)) => {
+                if hash::content_root(crypttext_leaf, plaintext_leaf) != *root {
+                    return Err(Inconsistent::Content { segment });
+                }
+                true
+            }
+        };
+        is_right
+            .then_some(())
+            .ok_or(Inconsistent::Plaintext { segment })
     }
 }
 
@@ -246,8 +274,10 @@ impl Check<'_> {
         }
         self.proved.leaves.push(Leaf {
             block,
-            crypttext: stored.crypttext,
-            plaintext: PlaintextHash::Short(stored.plaintext),
+            content: Content::Node {
+                crypttext: stored.crypttext,
+                plaintext: stored.plaintext,
+            },
         });
         Ok(stored)
     }

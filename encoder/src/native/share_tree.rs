@@ -1,10 +1,10 @@
-//! The share hash tree: its leaves are the shares, its root is in the UEB.
+//! The share hash tree: its leaves are the shares, its root is the last field of the UEB.
 //!
 //! A perfect binary tree over `total` leaves, filled up to a power of two with hashes of zeros, so
 //! that every share has a chain of the same length: the siblings on the way from its leaf to the
 //! root, the lowest first.
 
-use lafs::ShareNumber;
+use lafs::{Parameters, ShareNumber};
 
 use super::hash::{self, Hash, SHORT_LEN, ShortHash};
 
@@ -53,6 +53,12 @@ impl ShareTree {
             sibling
         })
     }
+}
+
+/// Length of a share hash chain: a hash for each level of the tree below its root.
+pub(crate) fn chain_len(parameters: Parameters) -> usize {
+    let levels = parameters.total().next_power_of_two().ilog2();
+    usize::try_from(levels).expect("at most 8") * SHORT_LEN
 }
 
 /// The root that a leaf and its chain lead to.

@@ -1,20 +1,62 @@
 //! The end of a share: what ties its block hash tree to the cap.
 //!
 //! ```text
-//! 0     16 c  share hash chain: c = log2 of total, rounded up
-//! 16 c  114   UEB
+//! version 1                         version 2
+//! 16 c   share hash chain           16 c   share hash chain: c = log2 of total, rounded up
+//! 114    UEB                        32     content root
+//!                                   8      check: the first bytes of the UEB's hash
+//!                                   5 + f  description: what file it is of (`description.rs`)
 //! ```
+//!
+//! With the chain, the hash of a block leads to the share root. In version 1 the share repeats that
+//! root; in version 2 it does not, and the UEB's hash is computed with what the chain leads to. The
+//! check is that hash, as much of it as is needed to find damage where there is no cap.
 
 use lafs::cap::UebHash;
-use lafs::cap::native::VerifyCap;
+use lafs::cap::native::{VerifyCap, Version};
 use lafs::{ShareNumber, StorageIndex};
 
 use super::damage::Damage;
+use super::description;
 use super::geometry::Geometry;
-use super::hash::{self, Hash};
+use super::hash::{Hash, ShortHash};
 use super::node::Top;
 use super::share_tree;
-use super::ueb::Ueb;
+use super::ueb::{self, ContentRoot, UebError, UebHead};
+
+/// Length of the check of version 2. It is against accidents, of which it misses one in 2^64:
+/// whoever makes a wrong share can make its check as well.
+const CHECK_LEN: usize = 8;
+
+/// Length of the trailers of a file.
+pub(crate) fn len(geometry: &Geometry) -> usize {
+    share_tree::chain_len(geometry.parameters())
+        + match geometry.version() {
+            Version::V1 => ueb::SIZE_V1,
+            Version::V2 => 32 + CHECK_LEN + description::len(geometry.file_size()),
+        }
+}
+
+/// Appends the trailer of a share.
+pub(crate) fn write<'a>(
+    head: &UebHead,
+    share_root: &Hash,
+    chain: impl Iterator<Item = &'a ShortHash>,
+    bytes: &mut Vec<u8>,
+) {
+    bytes.extend(chain.flatten());
+    match &head.content {
+        ContentRoot::Apart { .. } => {
+            bytes.extend_from_slice(&head.to_bytes());
+            bytes.extend_from_slice(share_root);
+        }
+        ContentRoot::Joined(root) => {
+            bytes.extend_from_slice(root);
+            bytes.extend_from_slice(&check_of(&head.ueb_hash(share_root)));
+            description::write(&head.geometry, bytes);
+        }
+    }
+}
 
 /// Which share it is meant to be.
 #[derive(Clone, Debug)]
@@ -49,32 +91,48 @@ impl ShareName {
     }
 }
 
-/// A trailer whose UEB has been checked.
+/// A trailer that is of the file that the name of the share names, or claims to be.
 pub(crate) struct Trailer<'a> {
-    pub(crate) ueb: Ueb,
+    head: UebHead,
     chain: &'a [u8],
+    expected: Expected,
+}
+
+/// What the chain must lead to.
+enum Expected {
+    /// This share root, from a UEB whose hash is right if there is a cap.
+    ShareRoot(Hash),
+    /// A UEB of this hash.
+    UebHash(UebHash),
+    /// A UEB whose hash begins so.
+    Check([u8; CHECK_LEN]),
 }
 
 impl<'a> Trailer<'a> {
-    /// Checks the UEB of a trailer against the name of the share.
+    /// Checks what a trailer says of itself against the name of the share.
     pub(crate) fn check(name: &ShareName, trailer: &'a [u8]) -> Result<Self, Damage> {
-        let (chain, ueb_bytes) = trailer
-            .split_last_chunk()
-            .expect("a trailer is longer than a UEB");
-        let ueb = Ueb::parse(ueb_bytes)?;
-        let right = name
-            .ueb_hash
-            .is_none_or(|expected| hash::ueb_hash(ueb_bytes) == expected);
-        if !right {
-            return Err(Damage::OtherFile);
-        }
-        if Geometry::from(&ueb) != name.geometry {
+        let chain_len = share_tree::chain_len(name.geometry.parameters());
+        let (chain, rest) = trailer.split_at(chain_len);
+        let (head, expected) = match name.geometry.version() {
+            Version::V1 => check_v1(name, rest),
+            Version::V2 => check_v2(name, rest),
+        }?;
+        if head.geometry != name.geometry {
             return Err(Damage::Parameters);
         }
-        Ok(Self { ueb, chain })
+        Ok(Self {
+            head,
+            chain,
+            expected,
+        })
     }
 
-    /// Checks that the trees of the share have the roots that the UEB promises.
+    /// What it says of the content of the file.
+    pub(crate) fn content(&self) -> ContentRoot {
+        self.head.content
+    }
+
+    /// Checks that the trees of the share have the roots that the cap promises.
     ///
     /// `segment` is for the report: near which segment the damage is.
     pub(crate) fn check_roots(
@@ -83,19 +141,33 @@ impl<'a> Trailer<'a> {
         top: &Top,
         segment: u64,
     ) -> Result<(), Damage> {
-        if top.crypttext != self.ueb.crypttext_root {
-            return Err(Damage::Crypttext { segment });
+        match &self.head.content {
+            ContentRoot::Apart { crypttext, .. } if top.crypttext != *crypttext => {
+                return Err(Damage::Crypttext { segment });
+            }
+            ContentRoot::Apart { plaintext, .. } if top.plaintext != *plaintext => {
+                return Err(Damage::Plaintext { segment });
+            }
+            content => {
+                let version = name.geometry.version();
+                if ContentRoot::new(version, &top.crypttext, &top.plaintext) != *content {
+                    return Err(Damage::Content { segment });
+                }
+            }
         }
-        if top.plaintext != self.ueb.plaintext_root {
-            return Err(Damage::Plaintext { segment });
-        }
-        if self.leads_to_root(name, name.number, &top.block) {
+        self.check_block_root(name, &top.block)
+    }
+
+    /// Checks the root of the block hash tree alone. Of a file of one segment, a share proves no
+    /// other hash.
+    pub(crate) fn check_block_root(&self, name: &ShareName, block: &Hash) -> Result<(), Damage> {
+        if self.leads_to_root(name, name.number, block) {
             return Ok(());
         }
-        let total = self.ueb.parameters().total();
+        let total = name.geometry.parameters().total();
         let other = (0..total)
             .filter_map(ShareNumber::from_index)
-            .find(|other| self.leads_to_root(name, *other, &top.block));
+            .find(|other| self.leads_to_root(name, *other, block));
         Err(match other {
             Some(actual) => Damage::OtherNumber { actual },
             None => Damage::ShareRoot,
@@ -103,7 +175,67 @@ impl<'a> Trailer<'a> {
     }
 
     fn leads_to_root(&self, name: &ShareName, number: ShareNumber, block_root: &Hash) -> bool {
-        let leaf = hash::share_leaf(name.storage_index, number, &self.ueb.head(), block_root);
-        share_tree::root_of(number, leaf, self.chain) == self.ueb.share_root
+        let leaf = self.head.share_leaf(name.storage_index, number, block_root);
+        let root = share_tree::root_of(number, leaf, self.chain);
+        match &self.expected {
+            Expected::ShareRoot(expected) => root == *expected,
+            Expected::UebHash(expected) => self.head.ueb_hash(&root) == *expected,
+            Expected::Check(expected) => check_of(&self.head.ueb_hash(&root)) == *expected,
+        }
+    }
+}
+
+fn check_v1(name: &ShareName, ueb: &[u8]) -> Result<(UebHead, Expected), Damage> {
+    let ueb = ueb.try_into().expect("cut to the length of a trailer");
+    let (head, share_root) = ueb::parse_v1(ueb)?;
+    let is_right = name
+        .ueb_hash
+        .is_none_or(|expected| head.ueb_hash(&share_root) == expected);
+    if !is_right {
+        return Err(Damage::OtherFile);
+    }
+    Ok((head, Expected::ShareRoot(share_root)))
+}
+
+fn check_v2(name: &ShareName, rest: &[u8]) -> Result<(UebHead, Expected), Damage> {
+    const LEN: &str = "cut to the length of a trailer";
+    let (content_root, rest) = rest.split_first_chunk().expect(LEN);
+    let (check, description) = rest.split_first_chunk().expect(LEN);
+    let head = UebHead {
+        geometry: description::parse(description)?,
+        content: ContentRoot::Joined(*content_root),
+    };
+    let expected = match name.ueb_hash {
+        Some(expected) if check_of(&expected) != *check => return Err(Damage::OtherFile),
+        Some(expected) => Expected::UebHash(expected),
+        None => Expected::Check(*check),
+    };
+    Ok((head, expected))
+}
+
+fn check_of(ueb_hash: &UebHash) -> [u8; CHECK_LEN] {
+    *ueb_hash
+        .as_bytes()
+        .first_chunk()
+        .expect("a check is shorter than a hash")
+}
+
+/// What the end of a share says of the file.
+///
+/// The size of a share follows from what its end says. So an end that could be of two versions, as
+/// one in 2^32 could by accident, is of the one that fits.
+pub(crate) fn geometry_of(share_size: u64, ending: &[u8]) -> Result<Geometry, UebError> {
+    let first = match ending.last_chunk() {
+        Some(ueb) => ueb::parse_v1(ueb).map(|(head, _)| head.geometry),
+        None => Err(UebError::Magic),
+    };
+    let second = description::parse(ending);
+    let fits = |geometry: &Geometry| geometry.share_size() == share_size;
+    match (first, second) {
+        (Ok(geometry), _) if fits(&geometry) => Ok(geometry),
+        (_, Ok(geometry)) if fits(&geometry) => Ok(geometry),
+        // The magic of version 1 is the longer mark.
+        (Err(UebError::Magic), second) => second,
+        (first, _) => first,
     }
 }

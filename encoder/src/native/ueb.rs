@@ -1,122 +1,159 @@
-//! The UEB (URI extension block): the last bytes of every share, the same in all of a file.
+//! The UEB (URI extension block): what the hash in a cap stands for.
 //!
 //! ```text
-//! 0    4  "TLN1": Tahoe-LAFS native, format version 1
-//! 4    1  shares needed, less one
-//! 5    1  shares in all, less one
-//! 6    4  segment size
-//! 10   8  file size
-//! 18  32  root of the crypttext hash tree
-//! 50  32  root of the plaintext hash tree
-//! 82  32  root of the share hash tree
+//! version 1                               version 2
+//! 0    4  "TLN1"                          0    4  "TLN2"
+//! 4    1  shares needed, less one         4    1  shares needed, less one
+//! 5    1  shares in all, less one         5    1  shares in all, less one
+//! 6    4  segment size                    6    4  segment size
+//! 10   8  file size                       10   8  file size
+//! 18  32  root of the crypttext tree      18  32  content root: a hash of both of these roots
+//! 50  32  root of the plaintext tree
+//! 82  32  root of the share tree          50  32  root of the share tree
 //! ```
 //!
-//! Integers are big-endian. It has a fixed size and comes last, so that it is found in a share
-//! about which nothing else is known.
+//! Integers are big-endian. Shares of version 1 end with it. Of version 2 it is in no share: whoever
+//! checks a share computes it, and compares its hash.
 
-use lafs::{Parameters, ParametersError};
+use lafs::cap::UebHash;
+use lafs::cap::native::Version;
+use lafs::{Parameters, ParametersError, ShareNumber, StorageIndex};
 
-use super::hash::Hash;
+use super::geometry::Geometry;
+use super::hash::{self, Hash};
 
-const _: () = assert!(Ueb::SIZE == 4 + 1 + 1 + 4 + 8 + 3 * 32);
+/// Size of a UEB of version 1, with which shares of that version end.
+pub(crate) const SIZE_V1: usize = 114;
+const _: () = assert!(SIZE_V1 == FIXED_SIZE + 3 * 32);
 
-/// What a cap's hash binds: the parameters of a file and the roots of its trees.
+/// Size of the fields before the hashes.
+const FIXED_SIZE: usize = 4 + 1 + 1 + 4 + 8;
+
+/// All of a UEB but its last field, the root of the share tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ueb {
-    pub(crate) parameters: Parameters,
-    pub(crate) file_size: u64,
-    pub(crate) crypttext_root: Hash,
-    pub(crate) plaintext_root: Hash,
-    pub(crate) share_root: Hash,
+pub(crate) struct UebHead {
+    /// Its version is that of `content`.
+    pub(crate) geometry: Geometry,
+    pub(crate) content: ContentRoot,
 }
 
-impl Ueb {
-    /// Size of a UEB.
-    pub const SIZE: usize = 114;
+/// What a UEB says of the content of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContentRoot {
+    /// Version 1: the roots of two trees.
+    Apart {
+        /// Of the crypttext hash tree.
+        crypttext: Hash,
+        /// Of the plaintext hash tree.
+        plaintext: Hash,
+    },
+    /// Version 2: one hash of both. It is 32 bytes less in every share.
+    Joined(Hash),
+}
 
-    /// Size of all but the root of the share hash tree, whose leaves repeat it.
-    pub(crate) const HEAD_SIZE: usize = Self::SIZE - 32;
-
-    const MAGIC: [u8; 4] = *b"TLN1";
-
-    /// Parses the last bytes of a share.
-    ///
-    /// # Errors
-    ///
-    /// [`UebError`] names the rule that is broken.
-    pub fn parse(bytes: &[u8; Self::SIZE]) -> Result<Self, UebError> {
-        let mut rest = bytes.as_slice();
-        if take(&mut rest) != Self::MAGIC {
-            return Err(UebError::Magic);
+impl ContentRoot {
+    /// What a UEB of this version says of these roots.
+    pub(crate) fn new(version: Version, crypttext: &Hash, plaintext: &Hash) -> Self {
+        match version {
+            Version::V1 => Self::Apart {
+                crypttext: *crypttext,
+                plaintext: *plaintext,
+            },
+            Version::V2 => Self::Joined(hash::content_root(crypttext, plaintext)),
         }
-        let [needed_less_one] = take(&mut rest);
-        let [total_less_one] = take(&mut rest);
-        let parameters = Parameters::new(
-            usize::from(needed_less_one) + 1,
-            usize::from(total_less_one) + 1,
-            u32::from_be_bytes(take(&mut rest)),
-        )?;
-        let file_size = u64::from_be_bytes(take(&mut rest));
-        if file_size > Parameters::FILE_SIZE_MAX {
-            return Err(UebError::FileSize(file_size));
-        }
-        Ok(Self {
-            parameters,
-            file_size,
-            crypttext_root: take(&mut rest),
-            plaintext_root: take(&mut rest),
-            share_root: take(&mut rest),
-        })
+    }
+}
+
+impl UebHead {
+    /// The leaf of a share in the share tree.
+    pub(crate) fn share_leaf(
+        &self,
+        storage_index: StorageIndex,
+        number: ShareNumber,
+        block_root: &Hash,
+    ) -> Hash {
+        let version = self.geometry.version();
+        hash::share_leaf(version, storage_index, number, &self.to_bytes(), block_root)
     }
 
-    /// How the file is cut and spread.
-    #[must_use]
-    pub fn parameters(&self) -> Parameters {
-        self.parameters
+    /// The hash of the UEB with this share root.
+    pub(crate) fn ueb_hash(&self, share_root: &Hash) -> UebHash {
+        let mut bytes = self.to_bytes();
+        bytes.extend_from_slice(share_root);
+        hash::ueb_hash(self.geometry.version(), &bytes)
     }
 
-    /// Size of the file.
-    #[must_use]
-    pub fn file_size(&self) -> u64 {
-        self.file_size
-    }
-
-    /// The bytes before the root of the share hash tree.
-    pub(crate) fn head(&self) -> [u8; Self::HEAD_SIZE] {
-        let bytes = self.to_bytes();
-        *bytes.first_chunk().expect("a head is shorter than a UEB")
-    }
-
-    /// The bytes that a share ends with.
-    #[must_use]
-    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+    /// The bytes before the share root.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let less_one = |count: usize| u8::try_from(count - 1).expect("a count is 1 to 256");
-        let mut bytes = [0; Self::SIZE];
-        let mut rest = bytes.as_mut_slice();
-        put(&mut rest, &Self::MAGIC);
-        put(&mut rest, &[less_one(self.parameters.needed())]);
-        put(&mut rest, &[less_one(self.parameters.total())]);
-        put(&mut rest, &self.parameters.segment_size().to_be_bytes());
-        put(&mut rest, &self.file_size.to_be_bytes());
-        put(&mut rest, &self.crypttext_root);
-        put(&mut rest, &self.plaintext_root);
-        put(&mut rest, &self.share_root);
+        let parameters = self.geometry.parameters();
+        let mut bytes = Vec::with_capacity(SIZE_V1);
+        bytes.extend_from_slice(magic(self.geometry.version()));
+        bytes.push(less_one(parameters.needed()));
+        bytes.push(less_one(parameters.total()));
+        bytes.extend_from_slice(&parameters.segment_size().to_be_bytes());
+        bytes.extend_from_slice(&self.geometry.file_size().to_be_bytes());
+        match &self.content {
+            ContentRoot::Apart {
+                crypttext,
+                plaintext,
+            } => {
+                bytes.extend_from_slice(crypttext);
+                bytes.extend_from_slice(plaintext);
+            }
+            ContentRoot::Joined(root) => bytes.extend_from_slice(root),
+        }
         bytes
     }
 }
 
-/// The last bytes of a share are not a UEB.
+/// Parses the last bytes of a share of version 1; returns the UEB's share root apart.
+pub(crate) fn parse_v1(bytes: &[u8; SIZE_V1]) -> Result<(UebHead, Hash), UebError> {
+    let mut rest = bytes.as_slice();
+    if take(&mut rest) != *magic(Version::V1) {
+        return Err(UebError::Magic);
+    }
+    let [needed_less_one] = take(&mut rest);
+    let [total_less_one] = take(&mut rest);
+    let parameters = Parameters::new(
+        usize::from(needed_less_one) + 1,
+        usize::from(total_less_one) + 1,
+        u32::from_be_bytes(take(&mut rest)),
+    )?;
+    let file_size = u64::from_be_bytes(take(&mut rest));
+    let head = UebHead {
+        geometry: Geometry::of_version(Version::V1, parameters, file_size)
+            .ok_or(UebError::FileSize(file_size))?,
+        content: ContentRoot::Apart {
+            crypttext: take(&mut rest),
+            plaintext: take(&mut rest),
+        },
+    };
+    Ok((head, take(&mut rest)))
+}
+
+/// The end of a share does not say what share it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UebError {
-    /// They do not begin like a UEB of this version.
-    #[error("does not end with a UEB of the native format, version 1")]
+    /// It is not marked as an end of any version that is known here.
+    #[error("does not end like a share of the native format, version 1 or 2")]
     Magic,
     /// The format does not have these parameters.
-    #[error("its UEB is impossible: {0}")]
+    #[error("its end is impossible: {0}")]
     Parameters(#[from] ParametersError),
     /// The file would be larger than the format allows.
-    #[error("its UEB is impossible: a file of {0} bytes")]
+    #[error("its end is impossible: a file of {0} bytes")]
     FileSize(u64),
+    /// The size of the file has a zero in front, or is cut.
+    #[error("its end is impossible: the size of the file is not written in the one way")]
+    Spelling,
+}
+
+const fn magic(version: Version) -> &'static [u8; 4] {
+    match version {
+        Version::V1 => b"TLN1",
+        Version::V2 => b"TLN2",
+    }
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
@@ -127,43 +164,50 @@ fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     *field
 }
 
-fn put(rest: &mut &mut [u8], field: &[u8]) {
-    let (place, after) = std::mem::take(rest).split_at_mut(field.len());
-    place.copy_from_slice(field);
-    *rest = after;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ueb() -> Ueb {
+    fn head(version: Version) -> UebHead {
         let parameters = Parameters::new(3, 10, 0x0003_0000).unwrap();
-        Ueb {
-            parameters,
-            file_size: 1000,
-            crypttext_root: [0xc; 32],
-            plaintext_root: [0xd; 32],
-            share_root: [0xe; 32],
+        UebHead {
+            geometry: Geometry::of_version(version, parameters, 1000).unwrap(),
+            content: match version {
+                Version::V1 => ContentRoot::Apart {
+                    crypttext: [0xc; 32],
+                    plaintext: [0xd; 32],
+                },
+                Version::V2 => ContentRoot::Joined([0xb; 32]),
+            },
         }
+    }
+
+    fn v1() -> [u8; SIZE_V1] {
+        let mut bytes = head(Version::V1).to_bytes();
+        bytes.extend([0xe; 32]);
+        bytes.try_into().unwrap()
     }
 
     #[test]
     fn the_bytes_are_those_of_the_table() {
-        let bytes = ueb().to_bytes();
+        let bytes = v1();
         assert_eq!(bytes[..18], *b"TLN1\x02\x09\0\x03\0\0\0\0\0\0\0\0\x03\xe8");
         assert_eq!(bytes[18..50], [0xc; 32]);
         assert_eq!(bytes[50..82], [0xd; 32]);
         assert_eq!(bytes[82..], [0xe; 32]);
-        assert_eq!(Ueb::parse(&bytes), Ok(ueb()));
+        assert_eq!(parse_v1(&bytes), Ok((head(Version::V1), [0xe; 32])));
+
+        let bytes = head(Version::V2).to_bytes();
+        assert_eq!(bytes[..18], *b"TLN2\x02\x09\0\x03\0\0\0\0\0\0\0\0\x03\xe8");
+        assert_eq!(bytes[18..], [0xb; 32]);
     }
 
     #[test]
     fn each_error_is_provoked() {
         let with = |at: usize, value: u8| {
-            let mut bytes = ueb().to_bytes();
+            let mut bytes = v1();
             bytes[at] = value;
-            Ueb::parse(&bytes)
+            parse_v1(&bytes)
         };
         assert_eq!(with(3, b'2'), Err(UebError::Magic));
         assert_eq!(
@@ -181,14 +225,14 @@ mod tests {
     // A UEB with two spellings would have two hashes.
     #[test]
     fn what_parses_prints_as_it_was() {
-        let bytes = ueb().to_bytes();
+        let bytes = v1();
         for index in 0..bytes.len() {
             for bit in 0..8 {
                 let mut flipped = bytes;
                 flipped[index] ^= 1 << bit;
-                if let Ok(other) = Ueb::parse(&flipped) {
-                    assert_eq!(other.to_bytes(), flipped);
-                    assert_ne!(other, ueb());
+                if let Ok((other, share_root)) = parse_v1(&flipped) {
+                    assert_eq!([other.to_bytes(), share_root.to_vec()].concat(), flipped);
+                    assert_ne!((other, share_root), (head(Version::V1), [0xe; 32]));
                 }
             }
         }

@@ -6,11 +6,11 @@ use lafs::cap::native::VerifyCap;
 use lafs::{ShareNumber, StorageIndex, num};
 
 use super::damage::Damage;
+use super::geometry::Geometry;
 use super::hash::{self, EMPTY_ROOT, Hash};
 use super::node::{Node, Top};
 use super::trailer::{ShareName, Trailer};
 use super::tree::Frontier;
-use super::ueb::Ueb;
 
 /// Verifies one share as its bytes go by.
 ///
@@ -65,19 +65,19 @@ impl ShareVerifier {
 
     /// Begins to verify a share by what it says about itself.
     ///
-    /// `ueb` is what its last bytes parse to ([`Ueb::parse`]); the storage index and the number are
-    /// where it was found.
+    /// `geometry` is what its end says ([`Geometry::of_share`]); the storage index and the number
+    /// are where it was found.
     ///
     /// # Errors
     ///
-    /// [`Damage::NoSuchShare`] if its UEB says that there is none with this number.
+    /// [`Damage::NoSuchShare`] if its end says that there is none with this number.
     pub fn without_cap(
         storage_index: StorageIndex,
         number: ShareNumber,
-        ueb: &Ueb,
+        geometry: Geometry,
     ) -> Result<Self, Damage> {
         let name = ShareName {
-            geometry: ueb.into(),
+            geometry,
             storage_index,
             number,
             ueb_hash: None,
@@ -179,13 +179,12 @@ impl ShareVerifier {
             }
             Expect::Trailer => {
                 let trailer = Trailer::check(&self.name, &self.gathered)?;
-                // If there is only one segment, only the UEB has the other two hashes.
-                let top = self.root.unwrap_or(Top {
-                    block: self.block_leaf,
-                    crypttext: trailer.ueb.crypttext_root,
-                    plaintext: trailer.ueb.plaintext_root,
-                });
-                trailer.check_roots(&self.name, &top, self.segment)?;
+                match &self.root {
+                    Some(top) => trailer.check_roots(&self.name, top, self.segment)?,
+                    // If there is only one segment, the share has nothing to check its other
+                    // hashes against.
+                    None => trailer.check_block_root(&self.name, &self.block_leaf)?,
+                }
                 self.expect(Expect::End);
             }
             Expect::End => unreachable!("nothing was expected"),

@@ -1,16 +1,16 @@
-//! Bytes that must never change: what version 1 of the format made of these files when it was
+//! Bytes that must never change: what each version of the format made of these files when it was
 //! settled, and what the second implementation makes of them.
 //!
 //! The files in `tests/golden/` were written once. A cap printed years ago must still find and read
 //! its file: a difference here is a new version of the format, not a new file to compare with.
 
 use encoder::Parameters;
-use encoder::native::ConvergentKey;
+use encoder::native::{ConvergentKey, Geometry, Version};
 use lafs::ConvergenceSecret;
 use lafs::cap::Cap;
 use lafs::cap::native::ReadKey;
 
-use crate::grid::{Uploaded, upload};
+use crate::grid::{Uploaded, upload_as};
 use crate::reference::{self, Field, Malice};
 
 /// Needed, total, segment size, and the sizes of files.
@@ -59,18 +59,19 @@ fn secret() -> [u8; 32] {
     std::array::from_fn(|index| u8::try_from(index).unwrap())
 }
 
-fn files() -> impl Iterator<Item = Uploaded> {
+fn files(version: Version) -> impl Iterator<Item = Uploaded> {
     TABLE
         .iter()
-        .flat_map(|(needed, total, segment_size, lens)| {
+        .flat_map(move |(needed, total, segment_size, lens)| {
             let parameters = Parameters::new(*needed, *total, *segment_size).unwrap();
             lens.iter().map(move |len| {
                 let plaintext = plaintext(*len);
-                let mut key = ConvergentKey::new(&ConvergenceSecret::new(secret()), parameters);
+                let secret = ConvergenceSecret::new(secret());
+                let mut key = ConvergentKey::of_version(version, &secret, parameters);
                 for piece in plaintext.chunks(333) {
                     key.update(piece);
                 }
-                upload(plaintext, parameters, &key.finish())
+                upload_as(version, plaintext, parameters, &key.finish())
             })
         })
 }
@@ -79,7 +80,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The text of a cap as the first version printed it.
+/// The text of a cap of version 1 as it was first printed.
 fn without_check(cap: &impl ToString) -> String {
     let text = cap.to_string();
     let mut fields: Vec<&str> = text.split(':').collect();
@@ -90,7 +91,7 @@ fn without_check(cap: &impl ToString) -> String {
 #[test]
 fn caps_and_shares_are_those_of_version_1() {
     let mut computed = String::new();
-    for file in files() {
+    for file in files(Version::V1) {
         let digest = blake3::hash(&file.shares.concat());
         let ueb = file.shares[0].last_chunk::<114>().unwrap();
         computed += &format!("{}\n", without_check(&file.cap));
@@ -103,12 +104,28 @@ fn caps_and_shares_are_those_of_version_1() {
 }
 
 #[test]
-fn small_shares_are_those_of_version_1_to_the_byte() {
+fn caps_and_shares_are_those_of_version_2() {
+    let mut computed = String::new();
+    for file in files(Version::V2) {
+        let digest = blake3::hash(&file.shares.concat());
+        let trailer = Geometry::from(&file.cap).trailer_len();
+        let trailer = &file.shares[0][file.shares[0].len() - trailer..];
+        computed += &format!("{}\n", file.cap);
+        computed += &format!("    {}\n", file.cap.verify_cap());
+        computed += &format!("    trailer {}\n", hex(trailer));
+        computed += &format!("    shares {} {}\n", file.shares[0].len(), digest.to_hex());
+    }
+    let golden = include_str!("../golden/native-2.txt");
+    assert!(computed == golden, "now it is\n{computed}");
+}
+
+/// Two files, and every byte of their shares.
+fn small_shares(version: Version, text: impl Fn(&Uploaded) -> String) -> String {
     let mut computed = String::new();
     for (needed, total, segment_size, len) in [(3, 10, 196_608, 1000), (2, 3, 128, 1000)] {
         let parameters = Parameters::new(needed, total, segment_size).unwrap();
-        let file = upload(plaintext(len), parameters, &ReadKey::new(secret()));
-        computed += &format!("{}\n", without_check(&file.cap));
+        let file = upload_as(version, plaintext(len), parameters, &ReadKey::new(secret()));
+        computed += &format!("{}\n", text(&file));
         for share in &file.shares {
             for line in share.chunks(64) {
                 computed += &format!("    {}\n", hex(line));
@@ -116,6 +133,12 @@ fn small_shares_are_those_of_version_1_to_the_byte() {
             computed += "\n";
         }
     }
+    computed
+}
+
+#[test]
+fn small_shares_are_those_of_version_1_to_the_byte() {
+    let computed = small_shares(Version::V1, |file| without_check(&file.cap));
     let golden = include_str!("../golden/native-1-shares.txt");
     assert!(
         computed.trim_end() == golden.trim_end(),
@@ -123,11 +146,21 @@ fn small_shares_are_those_of_version_1_to_the_byte() {
     );
 }
 
-// Both texts of a cap: the first, without a check, and the one that is printed.
+#[test]
+fn small_shares_are_those_of_version_2_to_the_byte() {
+    let computed = small_shares(Version::V2, |file| file.cap.to_string());
+    let golden = include_str!("../golden/native-2-shares.txt");
+    assert!(
+        computed.trim_end() == golden.trim_end(),
+        "now it is\n{computed}"
+    );
+}
+
+// Both texts of a cap of version 1: the first, without a check, and the one that is printed.
 #[test]
 fn caps_print_with_their_check_and_read_with_and_without() {
     let mut computed = String::new();
-    for file in files() {
+    for file in files(Version::V1) {
         computed += &format!("{}\n{}\n", file.cap, file.cap.verify_cap());
     }
     let golden = include_str!("../golden/native-1-caps.txt");
@@ -149,23 +182,42 @@ fn caps_print_with_their_check_and_read_with_and_without() {
     assert_eq!(count, golden.lines().count());
 }
 
+// A server that holds a share says that it is already here, whatever its version: then a share of one
+// version would stand for one of the other.
+#[test]
+fn a_file_has_other_names_in_another_version() {
+    for (first, second) in files(Version::V1).zip(files(Version::V2)) {
+        assert_eq!(first.plaintext, second.plaintext);
+        assert_ne!(first.cap.read_key(), second.cap.read_key());
+        assert_ne!(first.cap.storage_index(), second.cap.storage_index());
+        assert_ne!(first.cap.ueb_hash(), second.cap.ueb_hash());
+        assert!(second.shares[0].len() < first.shares[0].len());
+    }
+}
+
 #[test]
 fn a_second_implementation_makes_the_same_shares() {
     let field = Field::new();
-    for file in files() {
-        let parameters = file.cap.parameters();
-        let segment_size = usize::try_from(parameters.segment_size()).unwrap();
-        let numbers = (parameters.needed(), parameters.total(), segment_size);
-        let key = reference::convergent_key(&secret(), numbers, &file.plaintext);
-        assert_eq!(&key, file.cap.read_key().as_bytes(), "{:?}", file.cap);
-        let expected = reference::encode(&field, &key, numbers, &file.plaintext, Malice::None);
-        let storage_index = file.cap.storage_index();
-        assert_eq!(&expected.storage_index, storage_index.as_bytes());
-        assert_eq!(&expected.ueb_hash, file.cap.ueb_hash().as_bytes());
-        for (number, share) in file.shares.iter().enumerate() {
-            let len = file.plaintext.len();
-            let same = *share == expected.shares[number];
-            assert!(same, "share {number} of {len} bytes at {numbers:?}");
+    for (version, number) in Version::ALL.into_iter().zip(1..) {
+        for file in files(version) {
+            let parameters = file.cap.parameters();
+            let segment_size = usize::try_from(parameters.segment_size()).unwrap();
+            let numbers = (parameters.needed(), parameters.total(), segment_size);
+            let key = reference::convergent_key(number, &secret(), numbers, &file.plaintext);
+            assert_eq!(&key, file.cap.read_key().as_bytes(), "{:?}", file.cap);
+            let expected =
+                reference::encode(number, &field, &key, numbers, &file.plaintext, Malice::None);
+            let storage_index = file.cap.storage_index();
+            assert_eq!(&expected.storage_index, storage_index.as_bytes());
+            assert_eq!(&expected.ueb_hash, file.cap.ueb_hash().as_bytes());
+            for (number, share) in file.shares.iter().enumerate() {
+                let len = file.plaintext.len();
+                let same = *share == expected.shares[number];
+                assert!(
+                    same,
+                    "share {number} of {len} bytes at {numbers:?}, {version:?}"
+                );
+            }
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use encoder::Parameters;
-use encoder::native::{BadShare, Decoder, Encoder, Holder, Inconsistent, ReadAhead, Request};
+use encoder::native::{
+    BadShare, Decoder, Encoder, Holder, Inconsistent, ReadAhead, Request, Version,
+};
 use lafs::ShareNumber;
 use lafs::cap::native::{ReadCap, ReadKey};
 
@@ -24,9 +26,19 @@ pub(crate) fn noise(len: usize, seed: u8) -> Vec<u8> {
     bytes
 }
 
-/// Encodes a file.
+/// Encodes a file as it is done now.
 pub(crate) fn upload(plaintext: Vec<u8>, parameters: Parameters, key: &ReadKey) -> Uploaded {
-    let mut encoder = Encoder::new(key.clone(), parameters);
+    upload_as(Version::CURRENT, plaintext, parameters, key)
+}
+
+/// Encodes a file.
+pub(crate) fn upload_as(
+    version: Version,
+    plaintext: Vec<u8>,
+    parameters: Parameters,
+    key: &ReadKey,
+) -> Uploaded {
+    let mut encoder = Encoder::of_version(version, key.clone(), parameters);
     let mut shares = vec![Vec::new(); parameters.total()];
     let segment_len = usize::try_from(parameters.segment_size()).unwrap();
     for segment in plaintext.chunks(segment_len) {

@@ -18,8 +18,12 @@ pub(crate) struct Reference {
     pub(crate) shares: Vec<Vec<u8>>,
 }
 
+/// The version of the format, as a number.
+pub(crate) type Version = u8;
+
 /// "Keys".
 pub(crate) fn convergent_key(
+    version: Version,
     secret: &Hash,
     (needed, total, segment_size): (usize, usize, usize),
     plaintext: &[u8],
@@ -28,7 +32,10 @@ pub(crate) fn convergent_key(
     input.extend(u16::try_from(needed).unwrap().to_be_bytes());
     input.extend(u16::try_from(total).unwrap().to_be_bytes());
     input.extend(u32::try_from(segment_size).unwrap().to_be_bytes());
-    let key = blake3::derive_key("tahoe-native 2026-11 convergence v1", &input);
+    let key = blake3::derive_key(
+        &format!("tahoe-native 2026-11 convergence v{version}"),
+        &input,
+    );
     *blake3::keyed_hash(&key, plaintext).as_bytes()
 }
 
@@ -46,6 +53,7 @@ pub(crate) enum Malice {
 
 /// All the rest.
 pub(crate) fn encode(
+    version: Version,
     field: &Field,
     read_key: &Hash,
     (needed, total, segment_size): (usize, usize, usize),
@@ -99,26 +107,30 @@ pub(crate) fn encode(
         .map(|leaves| tree("block node", 16, leaves))
         .collect();
 
-    let mut ueb = b"TLN1".to_vec();
+    let mut ueb = format!("TLN{version}").into_bytes();
     ueb.push(u8::try_from(needed - 1).unwrap());
     ueb.push(u8::try_from(total - 1).unwrap());
     ueb.extend(u32::try_from(segment_size).unwrap().to_be_bytes());
     ueb.extend(u64::try_from(plaintext.len()).unwrap().to_be_bytes());
-    ueb.extend(crypttext_tree.root);
-    ueb.extend(plaintext_tree.root);
+    let roots = [crypttext_tree.root, plaintext_tree.root].concat();
+    let content_root = blake3::keyed_hash(&domain_of(2, "content"), &roots);
+    match version {
+        1 => ueb.extend(roots),
+        _ => ueb.extend(content_root.as_bytes()),
+    }
     let share_leaves: Vec<Vec<u8>> = (0..total)
         .map(|number| {
             let mut input = storage_index.to_vec();
             input.push(u8::try_from(number).unwrap());
             input.extend(&ueb);
             input.extend(block_trees[number].root);
-            blake3::keyed_hash(&domain("share leaf"), &input)
+            blake3::keyed_hash(&domain_of(version, "share leaf"), &input)
                 .as_bytes()
                 .to_vec()
         })
         .collect();
     ueb.extend(share_node(&share_leaves, 0..total.next_power_of_two()));
-    let ueb_hash = *blake3::keyed_hash(&domain("UEB"), &ueb).as_bytes();
+    let ueb_hash = *blake3::keyed_hash(&domain_of(version, "UEB"), &ueb).as_bytes();
 
     let shares = (0..total)
         .map(|number| {
@@ -143,7 +155,25 @@ pub(crate) fn encode(
                 share.extend(&share_node(&share_leaves, below)[..16]);
                 width *= 2;
             }
-            share.extend(&ueb);
+            if version == 1 {
+                share.extend(&ueb);
+                return share;
+            }
+            share.extend(content_root.as_bytes());
+            share.extend(&ueb_hash[..8]);
+            // The description.
+            share.push(u8::try_from(needed - 1).unwrap());
+            share.push(u8::try_from(total - 1).unwrap());
+            let units = segment_size / needed / 64;
+            share.extend(u16::try_from(units - 1).unwrap().to_be_bytes());
+            let mut size = plaintext.len();
+            let mut size_bytes = Vec::new();
+            while size > 0 {
+                size_bytes.insert(0, u8::try_from(size % 256).unwrap());
+                size /= 256;
+            }
+            share.extend(&size_bytes);
+            share.push(0x20 + u8::try_from(size_bytes.len()).unwrap());
             share
         })
         .collect();
@@ -215,7 +245,11 @@ fn blocks(
 }
 
 fn domain(name: &str) -> Hash {
-    blake3::derive_key(&format!("tahoe-native 2026-11 {name} v1"), &[])
+    domain_of(1, name)
+}
+
+fn domain_of(version: Version, name: &str) -> Hash {
+    blake3::derive_key(&format!("tahoe-native 2026-11 {name} v{version}"), &[])
 }
 
 fn leaf(key: &Hash, content: &[u8], index: u64) -> Hash {

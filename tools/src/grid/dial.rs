@@ -8,18 +8,38 @@ use lafs::nurl::{Network, Nurl};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use super::gauge::Gauge;
+
 /// Both directions of a connection, below TLS.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
+/// A connection that was made.
+pub struct Dialed {
+    pub(super) stream: Box<dyn Stream>,
+    /// What the kernel tells of it, where it is the kernel's.
+    pub(super) gauge: Option<Gauge>,
+}
+
 /// A connection that is being made.
-pub type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>>>>;
+pub type Dialing = Pin<Box<dyn Future<Output = io::Result<Dialed>>>>;
 
 /// Makes connections.
 pub trait Dial {
     /// Begins to connect to a server.
     fn dial(&self, nurl: &Nurl) -> Dialing;
+}
+
+impl Dialed {
+    /// A connection of which no kernel knows.
+    #[must_use]
+    pub fn over(stream: Box<dyn Stream>) -> Self {
+        Self {
+            stream,
+            gauge: None,
+        }
+    }
 }
 
 /// Connects over TCP.
@@ -40,7 +60,9 @@ impl Dial for Tcp {
             let stream = TcpStream::connect((host.as_str(), port)).await?;
             // A frame must not wait for the acknowledgement of the one before it.
             stream.set_nodelay(true)?;
-            Ok(Box::new(stream) as Box<dyn Stream>)
+            let gauge = Gauge::of(&stream);
+            let stream = Box::new(stream);
+            Ok(Dialed { stream, gauge })
         })
     }
 }

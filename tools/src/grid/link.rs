@@ -25,6 +25,7 @@ use super::Patience;
 use super::answer::{Held, Reading, Stored};
 use super::awaited::Sight;
 use super::dial::Dial;
+use super::flow::Flow;
 use super::pin;
 use super::samples::Samples;
 use super::trips::Trips;
@@ -51,6 +52,8 @@ pub(super) struct Link {
     state: RefCell<State>,
     /// Wakes the writer.
     work: Notify,
+    /// The line that the links of a grid share.
+    flow: Rc<Flow>,
     /// Bytes have left, or the connection has. Shared by the links of a grid.
     room: Rc<Notify>,
     /// Wakes the task that ends the connection at once.
@@ -76,7 +79,7 @@ struct State {
     traffic_before: Traffic,
     /// When the last bytes came.
     heard: Option<Instant>,
-    /// What connecting took: about a round trip.
+    /// What connecting took at best: about a round trip.
     round_trip: Option<Duration>,
     /// How long it took from a question to the first bytes of its answer, when idle.
     reactions: Samples,
@@ -112,6 +115,7 @@ impl Link {
         secret: ConnectionSecret,
         patience: Patience,
         dial: Rc<dyn Dial>,
+        flow: Rc<Flow>,
         room: Rc<Notify>,
     ) -> Self {
         let address = Address {
@@ -138,6 +142,7 @@ impl Link {
             }),
             address,
             work: Notify::new(),
+            flow,
             room,
             abandon: Notify::new(),
         }
@@ -247,6 +252,13 @@ impl Link {
 
     pub(super) fn welcome(&self) -> Option<Welcome> {
         self.state.borrow().welcome
+    }
+
+    /// Takes note of what connecting took; returns the shortest time so far.
+    fn reached(&self, time: Duration) -> Duration {
+        let mut state = self.state.borrow_mut();
+        let least = state.round_trip.map_or(time, |least| least.min(time));
+        *state.round_trip.insert(least)
     }
 
     /// Hands on what the server says.

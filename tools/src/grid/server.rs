@@ -13,6 +13,7 @@ use super::Patience;
 use super::answer::{Answer, Held, Reading, Stored};
 use super::awaited::Sight;
 use super::dial::Dial;
+use super::flow::Flow;
 use super::link::{Asked, Link, UploadId};
 use super::trips::Trips;
 use crate::failure::ServerError;
@@ -32,13 +33,14 @@ impl Server {
         master: &[u8; 32],
         patience: Patience,
         dial: Rc<dyn Dial>,
+        flow: Rc<Flow>,
         room: Rc<Notify>,
     ) -> Self {
         let secret = ConnectionSecret::derive(master, nurl.key_hash().as_bytes());
         Self {
             name: name_of(&nurl),
             seed: Seed::new(*nurl.key_hash().as_bytes()),
-            link: Rc::new(Link::new(&nurl, secret, patience, dial, room)),
+            link: Rc::new(Link::new(&nurl, secret, patience, dial, flow, room)),
             nurl,
         }
     }

@@ -1,12 +1,13 @@
 //! Wrong capabilities are errors, and parts of files are exactly those parts.
 
+use encoder::native::{ConvergentKey, Encoder, Version};
 use lafs::cap::native::{ReadCap, ReadKey};
 use lafs::cap::{Cap, UebHash};
-use lafs::{Parameters, num};
+use lafs::{ConvergenceSecret, Parameters, ShareNumber, num};
 use tools::download::Span;
 use tools::home::Encoding;
 
-use crate::fake::{Manner, grid, plaintext, run, servers};
+use crate::fake::{CONVERGENCE, FakeServer, Manner, grid, plaintext, run, servers};
 use crate::{fetch, upload};
 
 // Every character of a capability matters: changed, it does not parse, or does not bring back a file.
@@ -17,9 +18,8 @@ fn a_capability_with_a_changed_character_is_an_error_and_never_another_file() {
     run(async {
         let servers = servers(3, Manner::Honest).await;
         let grid = grid(&servers);
-        let encoding = Encoding::new(2, 3, 3).unwrap();
-        let uploaded = upload(&grid, encoding, &plaintext(500)).await.unwrap();
-        let printed = uploaded.cap.to_string();
+        let cap = store_version_1(&servers, &plaintext(500));
+        let printed = cap.to_string();
         let (_, fields) = printed["URI:TLN1:".len()..].split_once(':').unwrap();
         let text = format!("URI:TLN1:{fields}");
         for index in 0..text.len() {
@@ -37,6 +37,65 @@ fn a_capability_with_a_changed_character_is_an_error_and_never_another_file() {
             }
         }
     });
+}
+
+// What was stored before there was version 2 comes back, whole and in part, for ever.
+#[test]
+fn a_file_of_version_1_is_read() {
+    run(async {
+        let servers = servers(3, Manner::Honest).await;
+        let grid = grid(&servers);
+        for len in [1_usize, 1000, 700_000] {
+            let bytes = plaintext(len);
+            let cap = store_version_1(&servers, &bytes);
+            assert!(cap.to_string().starts_with("URI:TLN1:"));
+            assert!(fetch(&grid, &cap, Span::Whole).await.unwrap() == bytes);
+            let end = fetch(&grid, &cap, Span::Last(1)).await.unwrap();
+            assert_eq!(end, bytes[len - 1..]);
+        }
+    });
+}
+
+// A file that is there in version 1 is stored again in version 2: no server takes a share of one for a
+// share of the other.
+#[test]
+fn a_file_that_is_there_in_version_1_is_uploaded_in_version_2() {
+    run(async {
+        let servers = servers(3, Manner::Honest).await;
+        let grid = grid(&servers);
+        let bytes = plaintext(1000);
+        let old = store_version_1(&servers, &bytes);
+        let encoding = Encoding::new(2, 3, 3).unwrap();
+        let uploaded = upload(&grid, encoding, &bytes).await.unwrap();
+        assert!(uploaded.cap.to_string().starts_with("URI:TLN2:"));
+        for cap in [old, uploaded.cap] {
+            assert!(fetch(&grid, &cap, Span::Whole).await.unwrap() == bytes);
+        }
+    });
+}
+
+/// Stores a file as programs did that knew version 1 only, 2 of 3; returns its capability.
+fn store_version_1(servers: &[FakeServer], bytes: &[u8]) -> Cap {
+    let parameters = Parameters::default_for(2, 3).unwrap();
+    let secret = ConvergenceSecret::new(CONVERGENCE);
+    let mut key = ConvergentKey::of_version(Version::V1, &secret, parameters);
+    key.update(bytes);
+    let mut encoder = Encoder::of_version(Version::V1, key.finish(), parameters);
+    let numbers = || (0..3).map(ShareNumber::new);
+    let mut shares = vec![Vec::new(); 3];
+    let segment_len = usize::try_from(parameters.segment_size()).unwrap();
+    for segment in bytes.chunks(segment_len) {
+        let segment = encoder.encode(segment);
+        for (share, number) in shares.iter_mut().zip(numbers()) {
+            share.extend(segment.share(number).concat());
+        }
+    }
+    let encoded = encoder.finish();
+    for ((mut share, number), server) in shares.into_iter().zip(numbers()).zip(servers) {
+        share.extend_from_slice(encoded.share(number));
+        server.store(encoded.cap().storage_index(), number, share);
+    }
+    Cap::NativeRead(encoded.cap().clone())
 }
 
 #[test]

@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
-use tools::grid::{Dial, Dialing, Grid, Patience, Stream};
+use tools::grid::{Dial, Dialed, Dialing, Grid, Patience};
 use tools::home::Encoding;
 use tools::ledger::Ledger;
 use tools::upload::{Observer, Options, Unobserved, Uploader};
@@ -72,7 +72,7 @@ impl Dial for Wires {
             }
             wire.send(server)
                 .expect("the server runs as long as the test");
-            Ok(Box::new(client) as Box<dyn Stream>)
+            Ok(Dialed::over(Box::new(client)))
         })
     }
 }
@@ -274,6 +274,12 @@ impl FakeServer {
     pub(crate) fn share_numbers(&self) -> Vec<ShareNumber> {
         let shares = self.state.shares.borrow();
         shares.keys().map(|(_, number)| *number).collect()
+    }
+
+    /// Holds a share from now on, as if it had been stored long ago.
+    pub(crate) fn store(&self, index: StorageIndex, number: ShareNumber, share: Vec<u8>) {
+        let mut shares = self.state.shares.borrow_mut();
+        shares.insert((index, number), share.into());
     }
 
     pub(crate) fn forget_shares(&self) {
@@ -604,9 +610,12 @@ pub(crate) fn observed_uploader(
         encoding,
         random_key: false,
     };
-    let convergence = ConvergenceSecret::new([9; 32]);
+    let convergence = ConvergenceSecret::new(CONVERGENCE);
     Uploader::new(grid.clone(), convergence, options, ledger, observer)
 }
+
+/// What makes equal files have equal keys.
+pub(crate) const CONVERGENCE: [u8; 32] = [9; 32];
 
 /// Bytes that do not repeat soon.
 pub(crate) fn plaintext(len: usize) -> Vec<u8> {

@@ -69,6 +69,7 @@ pub(super) async fn finish<P: Perform>(on: &mut P, mut link: Link) -> Link {
     }
     let mut attempts = 0;
     loop {
+        let progress = link.step.progress();
         let undone = match link.result {
             None => true,
             Some(Err(errno)) => link.step.may_be_repeated_after(errno),
@@ -77,9 +78,9 @@ pub(super) async fn finish<P: Perform>(on: &mut P, mut link: Link) -> Link {
         if !undone {
             return link;
         }
-        match link.result {
-            Some(Ok(1..)) => attempts = 0,
-            _ => attempts += 1,
+        match link.step.progress() > progress {
+            true => attempts = 0,
+            false => attempts += 1,
         }
         if attempts > ATTEMPTS_MAX {
             let errno = link.failure().map_or(Errno::IO, |error| error.errno);

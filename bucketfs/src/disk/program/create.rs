@@ -8,7 +8,7 @@ use super::super::step::{Chain, Chunk, Handle, Link, Perform, Step};
 use super::super::{DiskError, EntryKind, OpenMode, StorePath};
 use super::chain::{one, outcome, run};
 use super::names::{below_directories, examine, unlink};
-use super::{is_closed, is_left_open, without_chain, write};
+use super::{is_closed, is_left_open, new_directories, without_chain, write};
 
 /// Makes a file with these bytes.
 pub(super) async fn file<P: Perform>(
@@ -19,6 +19,31 @@ pub(super) async fn file<P: Perform>(
     let steps = || create_steps(path, bytes);
     match below_directories(on, path, 0, steps).await {
         Ok(_) => Ok(()),
+        Err((chain, error)) => {
+            undo(on, path, &chain).await;
+            Err(error)
+        }
+    }
+}
+
+/// Makes files with these bytes at their final names, each by itself.
+pub(super) async fn placed<P: Perform>(
+    on: &mut P,
+    files: &[(StorePath, Bytes)],
+) -> Vec<Result<(), DiskError>> {
+    let mut results = Vec::with_capacity(files.len());
+    for (path, bytes) in files {
+        results.push(place(on, path, bytes).await);
+    }
+    results
+}
+
+/// A name that is taken is nearly always of an earlier attempt, which could not be taken back.
+async fn place<P: Perform>(on: &mut P, path: &StorePath, bytes: &Bytes) -> Result<(), DiskError> {
+    let steps = || create_steps(path, bytes);
+    match below_directories(on, path, new_directories(path), steps).await {
+        Ok(_) => Ok(()),
+        Err((_, error)) if error.errno == Errno::EXIST => file_anew(on, path, bytes).await,
         Err((chain, error)) => {
             undo(on, path, &chain).await;
             Err(error)
@@ -108,7 +133,23 @@ pub(super) async fn open<P: Perform>(
             let steps = || vec![open(How::New).into()];
             without_chain(below_directories(on, path, 0, steps).await)
         }
+        OpenMode::NewDirect => {
+            let steps = || vec![open(How::NewDirect).into()];
+            match without_chain(below_directories(on, path, 0, steps).await) {
+                Err(error) if error.errno == Errno::INVAL => {
+                    // The file may have been made before the flag was refused.
+                    let _ = unlink(on, path).await;
+                    one(on, open(How::New)).await
+                }
+                result => result,
+            }
+        }
         OpenMode::Existing => open_existing(on, path).await,
+        OpenMode::ExistingDirect => match one(on, open(How::WriteDirect)).await {
+            Ok(()) => must_be(on, true).await,
+            Err(error) if error.errno == Errno::INVAL => open_existing(on, path).await,
+            Err(error) => Err(error),
+        },
     }
 }
 
@@ -124,8 +165,12 @@ pub(super) async fn open_existing<P: Perform>(
 
 /// Closes the current file again if it is no regular one.
 pub(super) async fn must_be_file<P: Perform>(on: &mut P) -> Result<(), DiskError> {
+    must_be(on, false).await
+}
+
+async fn must_be<P: Perform>(on: &mut P, is_direct: bool) -> Result<(), DiskError> {
     let file = Handle::Current;
-    let result = one(on, Step::MustBeFile { file }).await;
+    let result = one(on, Step::MustBeFile { file, is_direct }).await;
     if result.is_err() {
         one(on, Step::Release).await?;
     }

@@ -72,12 +72,18 @@ pub(super) fn entry(step: &mut Step, place: Place) -> Entry {
             offset,
             bytes,
             written,
+            is_durable,
         } => {
             let bytes = &bytes.as_slice()[*written..];
             let offset = *offset + lafs::num::size(*written);
+            let flags = match is_durable {
+                true => libc::RWF_DSYNC,
+                false => 0,
+            };
             on(file, place, |fd| {
                 opcode::Write::new(fd, bytes.as_ptr(), transfer_len)
                     .offset(offset)
+                    .rw_flags(flags)
                     .build()
             })
         }

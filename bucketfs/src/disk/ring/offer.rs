@@ -223,7 +223,7 @@ mod tests {
         let append = Operation::Append {
             file: FileId(0),
             offset: 0,
-            bytes: b"entry".to_vec(),
+            bytes: (&b"entry"[..]).into(),
             sync: true,
         };
         ring.submit(OperationId(4), append);

@@ -22,6 +22,8 @@ pub struct Medium {
     nodes: Vec<Node>,
     capacity: u64,
     used: u64,
+    /// How many files and directories there can be, those without a name included.
+    inodes: u64,
     /// A change was lost, and no sync of the file system has said so yet.
     has_lost: bool,
 }
@@ -36,8 +38,19 @@ impl Medium {
             nodes: vec![Node::Directory(Directory::default())],
             capacity,
             used: 0,
+            inodes: u64::MAX,
             has_lost: false,
         }
+    }
+
+    /// Makes it another disk of so many bytes, however many are used.
+    pub fn set_capacity(&mut self, capacity: u64) {
+        self.capacity = capacity;
+    }
+
+    /// Lets so many more files and directories be made.
+    pub fn set_free_inodes(&mut self, inodes: u64) {
+        self.inodes = num::size(self.nodes.len()).saturating_add(inodes);
     }
 
     /// What a power cut leaves, chosen at random.
@@ -105,6 +118,7 @@ impl Medium {
         Space {
             free: self.free(),
             total: self.capacity,
+            inodes: self.inodes.saturating_sub(num::size(self.nodes.len())),
         }
     }
 
@@ -154,7 +168,7 @@ impl Medium {
                     in_journal: path.as_str().starts_with("journal/"),
                     ..File::default()
                 };
-                let node = self.add(Node::File(file));
+                let node = self.add(Node::File(file))?;
                 self.set_name(parent, name, Some(node));
                 Ok(node)
             }
@@ -164,7 +178,7 @@ impl Medium {
 
     pub(super) fn make_directory(&mut self, path: &StorePath) -> Result<(), Errno> {
         let (parent, name) = self.place(path)?;
-        let node = self.add(Node::Directory(Directory::default()));
+        let node = self.add(Node::Directory(Directory::default()))?;
         self.set_name(parent, name, Some(node));
         Ok(())
     }
@@ -305,9 +319,12 @@ impl Medium {
         }
     }
 
-    fn add(&mut self, node: Node) -> NodeId {
+    fn add(&mut self, node: Node) -> Result<NodeId, Errno> {
+        if num::size(self.nodes.len()) >= self.inodes {
+            return Err(Errno::NOSPC);
+        }
         self.nodes.push(node);
-        self.nodes.len() - 1
+        Ok(self.nodes.len() - 1)
     }
 
     fn directory(&self, node: NodeId) -> Result<&Directory, Errno> {
@@ -411,6 +428,26 @@ impl Medium {
             if std::mem::take(&mut file.has_lost) {
                 return Err(Errno::IO);
             }
+        }
+        Ok(())
+    }
+
+    /// Makes a part of a file what a power cut leaves, and the file's size.
+    ///
+    /// With `losses` some sectors of it are lost, from the disk and to whoever looks: a write past
+    /// the page cache leaves nothing there.
+    pub(super) fn sync_range(
+        &mut self,
+        node: NodeId,
+        offset: u64,
+        size: u64,
+        losses: Option<&mut Random>,
+    ) -> Result<(), Errno> {
+        let start = num::len(offset).ok_or(Errno::FBIG)?;
+        let len = num::len(size).ok_or(Errno::FBIG)?;
+        match &mut self.nodes[node] {
+            Node::File(file) => file.settle_range(start..start + len, losses),
+            Node::Directory(_) => return Err(Errno::ISDIR),
         }
         Ok(())
     }
@@ -526,6 +563,45 @@ mod tests {
         let left = outcomes(&medium);
         assert_eq!(left.len(), 1);
         assert_ne!(left[0].as_deref(), Some(&[1; 64][..]));
+    }
+
+    // Other writes to the file stay what they were: that they are synced too nobody promises.
+    #[test]
+    fn a_durable_write_brings_over_its_own_bytes_alone() {
+        let mut medium = Medium::new(1 << 20);
+        let node = made(&mut medium, "a");
+        medium.write_at(node, 0, &[1; 4 * SECTOR]).unwrap();
+        medium.sync_all(None).unwrap();
+        medium.write_at(node, 0, &[2; 4 * SECTOR]).unwrap();
+        let (start, len) = (SECTOR as u64, SECTOR as u64);
+        medium.write_at(node, start, &[3; SECTOR]).unwrap();
+        medium.sync_range(node, start, len, None).unwrap();
+        let left = outcomes(&medium);
+        assert_eq!(left.len(), 8);
+        for bytes in left {
+            let bytes = bytes.unwrap();
+            for (index, sector) in bytes.chunks(SECTOR).enumerate() {
+                let allowed: &[u8] = if index == 1 { &[3] } else { &[1, 2] };
+                let is_one_of = |value: &u8| sector.iter().all(|byte| byte == value);
+                assert!(allowed.iter().any(is_one_of), "{index}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_durable_write_that_failed_is_lost_in_part_to_whoever_looks() {
+        let mut medium = Medium::new(1 << 20);
+        let node = made(&mut medium, "a");
+        medium.write_at(node, 0, &[1; 32 * SECTOR]).unwrap();
+        medium.sync_all(None).unwrap();
+        medium.write_at(node, 0, &[2; 32 * SECTOR]).unwrap();
+        let losses = &mut Random::new(1);
+        let size = 32 * SECTOR as u64;
+        medium.sync_range(node, 0, size, Some(losses)).unwrap();
+        let left = outcomes(&medium);
+        assert_eq!(left, [Some(medium.files()["a"].clone())]);
+        let bytes = left[0].as_ref().unwrap();
+        assert!(bytes.contains(&1) && bytes.contains(&2));
     }
 
     #[test]

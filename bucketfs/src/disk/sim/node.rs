@@ -1,6 +1,7 @@
 //! A file or directory: what programs see of it, what is synced, and the changes in between.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::Random;
 
@@ -55,6 +56,29 @@ impl File {
         }
         self.has_lost |= has_lost;
         has_lost
+    }
+
+    /// Brings the bytes of a range over, but for sectors that are lost, and the size.
+    pub(super) fn settle_range(&mut self, range: Range<usize>, mut losses: Option<&mut Random>) {
+        let resizes = |change: &Change| matches!(change, Change::Resize { .. });
+        if range.end > self.synced.len() || self.unsynced.iter().any(resizes) {
+            // The file system's own journal keeps its order: the new size comes with all before it.
+            self.settle(None);
+        }
+        let before = std::mem::take(&mut self.unsynced);
+        let left = before.into_iter().flat_map(|change| change.without(&range));
+        self.unsynced = left.collect();
+        let mut start = range.start;
+        while start < range.end {
+            let end = (start / SECTOR + 1) * SECTOR;
+            let sector = start..end.min(range.end);
+            let is_lost = losses.as_deref_mut().is_some_and(|random| random.one_in(2));
+            match is_lost {
+                true => self.seen[sector.clone()].copy_from_slice(&self.synced[sector]),
+                false => self.synced[sector.clone()].copy_from_slice(&self.seen[sector]),
+            }
+            start = end;
+        }
     }
 
     /// Any number of the changes of each sector, and of the size.
@@ -130,6 +154,24 @@ impl Change {
             }
             Self::Resize { len } => bytes.resize(*len, 0),
         }
+    }
+
+    /// What is left of a change when a range of the file is written anew.
+    fn without(self, range: &Range<usize>) -> Vec<Self> {
+        let Self::Write { offset, bytes } = self else {
+            return vec![self];
+        };
+        let part = |from: usize, to: usize| {
+            let bytes = bytes.get(from..to).filter(|part| !part.is_empty())?;
+            Some(Self::Write {
+                offset: offset + from,
+                bytes: bytes.to_vec(),
+            })
+        };
+        let before = range.start.saturating_sub(offset).min(bytes.len());
+        let behind = range.end.saturating_sub(offset).min(bytes.len());
+        let parts = [part(0, before), part(behind, bytes.len())];
+        parts.into_iter().flatten().collect()
     }
 
     fn len_after(&self, len: usize) -> usize {

@@ -33,6 +33,8 @@ pub(super) struct Allocating {
     storage_index: StorageIndex,
     /// What may be allocated, in ascending order: what is found to be there is taken out.
     wanted: Vec<ShareNumber>,
+    /// Which shares the journal has and the tree may lack.
+    pending: Vec<ShareNumber>,
     size: u64,
     secret: SecretHash,
     lease: LeaseSecrets,
@@ -73,6 +75,7 @@ impl RangedUploads {
             asker,
             storage_index: allocate.storage_index,
             wanted,
+            pending: cx.pending_numbers(allocate.storage_index),
             size: allocate.size,
             secret: SecretHash::of(&allocate.secret),
             lease: allocate.lease,
@@ -88,7 +91,8 @@ impl RangedUploads {
     }
 
     pub(super) fn bucket_listed(&mut self, cx: &mut Context, index: usize, completion: Completion) {
-        let numbers = match share_numbers(completion.result) {
+        let pending = std::mem::take(&mut self.allocations[index].pending);
+        let numbers = match share_numbers(completion.result, pending) {
             Ok(numbers) => numbers,
             Err(error) => {
                 let allocating = self.allocations.remove(index);

@@ -12,7 +12,7 @@ use crate::layout::{self, ShareKey};
 use crate::refusal::{Unwritable, WriteRangeRefusal};
 use crate::request::{LeaseOwner, WriteRange};
 use crate::store::context::{Context, unwritable};
-use crate::store::event::{Event, Publish, PublishProof, PutOutcome, PutRanged, Renew};
+use crate::store::event::{Event, Publish, PutOutcome, PutRanged, Renew};
 use crate::store::locks::Owned;
 use crate::store::reply::Asker;
 
@@ -48,21 +48,13 @@ impl RangedUploads {
     }
 
     /// The share is stored, or was before, or will not be.
-    pub(in crate::store) fn put(
-        &mut self,
-        cx: &mut Context,
-        index: usize,
-        owned: Owned,
-        outcome: PutOutcome,
-    ) {
+    pub(in crate::store) fn put(&mut self, cx: &mut Context, index: usize, outcome: PutOutcome) {
         let asker = self.storing.remove(index);
-        let result = match outcome {
-            PutOutcome::Stored(durable) => Ok(durable),
-            PutOutcome::Refused(refusal) => refused(refusal),
-            PutOutcome::AlreadyHeld => return self.held(cx, asker, owned),
-        };
-        self.ended(cx, asker, owned.key(), result);
-        cx.release(owned);
+        match outcome {
+            PutOutcome::Stored(key, durable) => self.ended(cx, asker, key, Ok(durable)),
+            PutOutcome::Refused(key, refusal) => self.ended(cx, asker, key, refused(refusal)),
+            PutOutcome::AlreadyHeld(owned) => self.held(cx, asker, owned),
+        }
     }
 }
 
@@ -159,7 +151,7 @@ impl RangedUploads {
                 let publish = Publish {
                     owned,
                     source: path,
-                    proof: PublishProof::Synced(bytes),
+                    bytes,
                     then: waiter(self.storing.insert(asker)),
                 };
                 cx.send(Event::Publish(publish));

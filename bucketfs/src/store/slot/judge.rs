@@ -53,7 +53,8 @@ impl Slots {
                 return refuse(cx, *change, Damage::NotAFile);
             }
         }
-        match share_numbers(completion.result) {
+        // With the lock of all of it there is nothing pending.
+        match share_numbers(completion.result, Vec::new()) {
             Ok(numbers) => self.next_front(cx, change, numbers),
             Err(error) => refuse(cx, *change, Unreadable::from(error)),
         }

@@ -17,7 +17,7 @@ use crate::error::DiskError;
 use crate::refusal::Unwritable;
 use crate::request::{CloseUpload, LeaseOwner};
 use crate::store::context::{Context, unwritable};
-use crate::store::event::{Event, Publish, PublishProof};
+use crate::store::event::{Event, Publish};
 use crate::store::locks::Owned;
 use crate::store::reply::Asker;
 
@@ -122,7 +122,7 @@ impl Uploads {
         let publish = Publish {
             owned: closing.owned,
             source: upload.incoming,
-            proof: PublishProof::Synced(bytes),
+            bytes,
             then: waiter(self.publishing.insert(closing.asker)),
         };
         cx.send(Event::Publish(publish));

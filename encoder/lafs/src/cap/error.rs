@@ -10,14 +10,20 @@ use crate::ParametersError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapError {
     /// The text does not begin like the cap it should be.
-    #[error("this is not a capability (they begin with URI:TLN1: or URI:LIT:)")]
+    #[error("this is not a capability (they begin with URI:TLN2:, URI:TLN1: or URI:LIT:)")]
     Kind,
     /// It is a capability of Tahoe-LAFS, which is not read yet.
     #[error(
         "this is a Tahoe-LAFS {0}; this version reads native capabilities only (they begin with \
-         URI:TLN1: or URI:LIT:)"
+         URI:TLN2:, URI:TLN1: or URI:LIT:)"
     )]
     Tahoe(tahoe::Kind),
+    /// It is a native capability of a later version of the format.
+    #[error(
+        "this begins like a capability of a newer version of the native format (this program reads \
+         URI:TLN1: and URI:TLN2:); it is mistyped, or a newer program reads it"
+    )]
+    Newer,
     /// It begins like a capability of an unknown kind.
     #[error(
         "this begins like a capability, but of a kind that is not known here; it is mistyped, or \

@@ -1,21 +1,20 @@
 use proptest::prelude::*;
 
-use super::native::{ReadCap, ReadKey, VerifyCap};
+use super::native::{ReadCap, ReadKey, VerifyCap, Version};
 use super::*;
 use crate::{Parameters, ParametersError, base32};
 
 fn read_cap() -> ReadCap {
-    let parameters = Parameters::default_for(3, 10).unwrap();
-    ReadCap::new(
-        ReadKey::new([1; 32]),
-        UebHash::new([2; 32]),
-        parameters,
-        1000,
-    )
-    .unwrap()
+    cap_of_version(Version::CURRENT)
 }
 
-/// As the first version printed it.
+fn cap_of_version(version: Version) -> ReadCap {
+    let parameters = Parameters::default_for(3, 10).unwrap();
+    let (key, hash) = (ReadKey::new([1; 32]), UebHash::new([2; 32]));
+    ReadCap::of_version(version, key, hash, parameters, 1000).unwrap()
+}
+
+/// As caps of version 1 were first printed.
 fn without_check(printed: &str) -> String {
     let mut fields: Vec<&str> = printed.split(':').collect();
     assert_eq!(fields.remove(2).len(), 7);
@@ -24,21 +23,87 @@ fn without_check(printed: &str) -> String {
 
 #[test]
 fn caps_print_as_documented_and_parse_back() {
-    let read = read_cap();
-    let printed = read.to_string();
-    assert_eq!(
-        printed,
-        "URI:TLN1:h2dchhq:aeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaq:\
-         aibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaiba:3:10:1000:196608"
+    for (version, text) in [
+        (
+            Version::V1,
+            "URI:TLN1:h2dchhq:aeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaq:\
+             aibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaiba:3:10:1000:196608",
+        ),
+        (
+            Version::V2,
+            "URI:TLN2:ukgsyii:aeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaq:\
+             aibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaiba:3:10:1000:196608",
+        ),
+    ] {
+        let read = cap_of_version(version);
+        assert_eq!(read.to_string(), text);
+        assert_eq!(text.parse(), Ok(Cap::NativeRead(read.clone())));
+        let verify = read.verify_cap();
+        assert_eq!((read.version(), verify.version()), (version, version));
+        assert_eq!(verify.to_string().parse(), Ok(Cap::NativeVerify(verify)));
+    }
+}
+
+// A file of one version is no file of another, so the text of one must be none of the other.
+#[test]
+fn caps_of_two_versions_are_two_caps_and_a_check_is_of_its_version() {
+    let [first, second] = Version::ALL.map(cap_of_version);
+    assert_ne!(
+        Cap::NativeRead(first.clone()),
+        Cap::NativeRead(second.clone())
     );
-    assert_eq!(printed.parse(), Ok(Cap::NativeRead(read.clone())));
-    let verify = read.verify_cap();
-    assert_eq!(verify.to_string().parse(), Ok(Cap::NativeVerify(verify)));
+    assert_ne!(first.verify_cap(), second.verify_cap());
+    for (text, other) in [
+        (first.to_string(), "TLN2"),
+        (first.verify_cap().to_string(), "TLN2"),
+        (second.to_string(), "TLN1"),
+        (second.verify_cap().to_string(), "TLN1"),
+    ] {
+        let renamed = text.replacen(&text[4..8], other, 1);
+        assert_ne!(renamed, text);
+        assert_eq!(refused(&renamed), CapError::Check);
+        // Without a check there is only version 1.
+        assert_eq!(
+            without_check(&text).parse::<Cap>().is_ok(),
+            other == "TLN2",
+            "{text}"
+        );
+        assert_eq!(
+            without_check(&renamed).parse::<Cap>().is_ok(),
+            other == "TLN1",
+            "{renamed}"
+        );
+    }
+}
+
+// Whoever gets a cap of a later version is told so, and not that it was copied wrongly.
+#[test]
+fn a_cap_of_a_later_version_is_said_to_be_one() {
+    let read = read_cap();
+    for text in [read.to_string(), read.verify_cap().to_string()] {
+        for (version, error) in [
+            ("TLN3", CapError::Newer),
+            ("TLN10", CapError::Newer),
+            ("TLN0", CapError::UnknownKind),
+            ("TLN03", CapError::UnknownKind),
+            ("TLN", CapError::UnknownKind),
+            ("TLN3x", CapError::UnknownKind),
+            ("TLN99999999999", CapError::UnknownKind),
+        ] {
+            assert_eq!(
+                refused(&text.replacen("TLN2", version, 1)),
+                error,
+                "{version}"
+            );
+        }
+    }
+    assert_eq!("URI:TLN3".parse::<Cap>(), Err(CapError::UnknownKind));
 }
 
 // Caps without a check were given out, and somebody keeps them on paper.
 #[test]
 fn the_first_texts_are_read_for_ever_and_print_with_a_check() {
+    let read_cap = || cap_of_version(Version::V1);
     let read = "URI:TLN1:aeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaq:\
                 aibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaibaeaqcaiba:3:10:1000:196608";
     assert_eq!(read.parse(), Ok(Cap::NativeRead(read_cap())));
@@ -70,7 +135,7 @@ fn literals_are_tahoes() {
 // Only a text without a check can be wrong in these ways, or one whose check was made for it.
 #[test]
 fn each_error_of_a_field_is_provoked() {
-    let good = without_check(&read_cap().to_string());
+    let good = without_check(&cap_of_version(Version::V1).to_string());
     let fields: Vec<&str> = good.split(':').collect();
     let with = |index: usize, text: &str| {
         let mut fields = fields.clone();
@@ -85,7 +150,7 @@ fn each_error_of_a_field_is_provoked() {
     };
     assert_eq!(with(0, "uri"), Err(CapError::Kind));
     assert_eq!(with(1, "CHK"), Err(CapError::Tahoe(tahoe::Kind::Chk)));
-    assert_eq!(with(1, "TLN2"), Err(CapError::UnknownKind));
+    assert_eq!(with(1, "TLN3"), Err(CapError::Newer));
     assert_eq!(with(2, "short"), Err(CapError::ReadKey));
     assert_eq!(with(2, &fields[2].to_uppercase()), Err(CapError::ReadKey));
     assert_eq!(with(3, &fields[3][1..]), Err(CapError::UebHash));
@@ -128,8 +193,12 @@ fn printed() -> Vec<String> {
         let parameters = Parameters::new(needed, total, segment_size).unwrap();
         let bytes = |salt: u8| *blake3::hash(&[seed, salt]).as_bytes();
         let key = ReadKey::new(if seed == 0 { [0; 32] } else { bytes(0) });
-        let read = ReadCap::new(key, UebHash::new(bytes(1)), parameters, size).unwrap();
-        printed.extend([read.to_string(), read.verify_cap().to_string()]);
+        let hash = UebHash::new(bytes(1));
+        for version in Version::ALL {
+            let key = key.clone();
+            let read = ReadCap::of_version(version, key, hash, parameters, size).unwrap();
+            printed.extend([read.to_string(), read.verify_cap().to_string()]);
+        }
     }
     printed
 }
@@ -218,12 +287,12 @@ fn what_a_tahoe_capability_is_gets_said() {
             .unwrap_err()
             .to_string(),
         "this is a Tahoe-LAFS immutable file capability (CHK); this version reads native \
-         capabilities only (they begin with URI:TLN1: or URI:LIT:)"
+         capabilities only (they begin with URI:TLN2:, URI:TLN1: or URI:LIT:)"
     );
     assert_eq!(
         CapError::Tahoe(tahoe::Kind::Dir2MdmfReadOnly).to_string(),
         "this is a Tahoe-LAFS directory read capability (DIR2-MDMF-RO); this version reads native \
-         capabilities only (they begin with URI:TLN1: or URI:LIT:)"
+         capabilities only (they begin with URI:TLN2:, URI:TLN1: or URI:LIT:)"
     );
     for (text, error) in [
         ("URI:DIR2", CapError::UnknownKind),
@@ -247,9 +316,9 @@ fn a_pasted_capability_is_taken_out_of_what_surrounds_it() {
         text.clone(),
         format!("\t {text}\r\n"),
         encoded.clone(),
-        encoded.to_lowercase().replace("uri%3atln1", "URI%3aTLN1"),
+        encoded.to_lowercase().replace("uri%3atln2", "URI%3aTLN2"),
         encoded.replacen("%3A", ":", 3),
-        text.replace("TLN1", "T%4c%4E1"),
+        text.replace("TLN2", "T%4c%4E2"),
         format!("http://127.0.0.1:3456/uri/{encoded}"),
         format!("https://example.net/uri/{text}"),
         format!("HTTP://[::1]:3456/tahoe/uri/{encoded}/"),
@@ -328,7 +397,7 @@ fn a_key_is_not_printed_for_debugging() {
 // Without a check every character still matters: no flip may leave a text that means the same file.
 #[test]
 fn a_flipped_bit_of_a_first_text_is_an_error_or_another_cap() {
-    let cap = Cap::NativeRead(read_cap());
+    let cap = Cap::NativeRead(cap_of_version(Version::V1));
     let text = without_check(&cap.to_string()).into_bytes();
     for index in 0..text.len() {
         for bit in 0..8 {
@@ -348,7 +417,7 @@ fn a_flipped_bit_of_a_first_text_is_an_error_or_another_cap() {
 proptest! {
     #[test]
     fn any_text_is_refused_or_printed_back_unchanged(
-        text in "(URI:(TLN1|TLN1-Verifier|LIT):)?[a-z2-7]{0,60}(:[a-z2-7]{50,54})?(:[0-9]{0,7}){0,5}"
+        text in "(URI:(TLN[12]|TLN[12]-Verifier|LIT):)?[a-z2-7]{0,60}(:[a-z2-7]{50,54})?(:[0-9]{0,7}){0,5}"
     ) {
         crate::fuzz::capability(text.as_bytes());
     }

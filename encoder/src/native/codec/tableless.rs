@@ -146,7 +146,7 @@ fn product(mut factor: GfElement, other: GfElement) -> GfElement {
             product ^= factor;
         }
         let carry = factor >> 15;
-        factor = factor << 1 ^ carry * POLYNOMIAL;
+        factor = (factor << 1) ^ (carry * POLYNOMIAL);
     }
     product
 }

@@ -44,8 +44,7 @@ impl SegmentDecoder {
         let block = self.geometry.block(segment);
         let block_len = self.geometry.block_size(segment);
         let needed = self.geometry.parameters().needed();
-        let crypttext = columns[0].leaf(index).crypttext;
-        let plaintext = columns[0].leaf(index).plaintext;
+        let content = columns[0].leaf(index).content;
         let mut rest = self.len(segment);
         self.restore(segment, columns);
 
@@ -63,28 +62,25 @@ impl SegmentDecoder {
                 primary.push(block);
             }
         }
-        if hash::crypttext_leaf(segment, &leaves) != crypttext {
-            return Err(Inconsistent::Crypttext { segment });
-        }
+        let crypttext_leaf = hash::crypttext_leaf(segment, &leaves);
+        content.check_crypttext(&crypttext_leaf, segment)?;
 
         let mut key_stream = self.cipher.segment(segment);
+        let mut is_padded = true;
         for block in &mut primary {
             let (ciphertext, padding) = std::mem::take(block).split_at_mut(rest.min(block_len));
-            if padding.iter().any(|byte| *byte != 0) {
-                return Err(Inconsistent::Padding { segment });
-            }
+            is_padded &= padding.iter().all(|byte| *byte == 0);
             rest -= ciphertext.len();
             key_stream.apply(ciphertext);
             *block = ciphertext;
         }
-        let leaf = self
+        let plaintext_leaf = self
             .plaintext_leaves
             .leaf(segment, primary.iter().map(|block| &**block));
-        if plaintext.is_of(&leaf) {
-            Ok(())
-        } else {
-            Err(Inconsistent::Plaintext { segment })
-        }
+        content.check(&crypttext_leaf, &plaintext_leaf, segment)?;
+        is_padded
+            .then_some(())
+            .ok_or(Inconsistent::Padding { segment })
     }
 
     /// A primary block of the last decoded segment.

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Buf;
@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 use super::{Link, Reach, pin};
 use crate::failure::{Doing, ServerError};
 use crate::grid::dial::Stream;
+use crate::grid::flow::Metered;
 use crate::grid::stall::{PROGRESS_SIZE_MIN, StallWatch};
 
 /// What is read from the socket at once: a TLS record.
@@ -41,36 +42,37 @@ pub(super) async fn run(link: Rc<Link>) {
 
 /// One connection, from TCP to its end.
 async fn serve(link: &Link) -> ServerError {
-    let stream = match connect(link).await {
-        Ok(stream) => stream,
+    let (stream, metered) = match connect(link).await {
+        Ok(connected) => connected,
         Err(error) => return error,
     };
     link.state.borrow_mut().reach = Reach::Open;
     let (mut reader, mut writer) = tokio::io::split(stream);
     tokio::select! {
-        error = write(link, &mut writer) => ServerError::Broken(error),
-        error = read(link, &mut reader) => error,
+        error = write(link, &metered, &mut writer) => ServerError::Broken(error),
+        error = read(link, &metered, &mut reader) => error,
         error = watch(link) => error,
     }
 }
 
-async fn connect(link: &Link) -> Result<TlsStream<Box<dyn Stream>>, ServerError> {
+async fn connect(link: &Link) -> Result<(TlsStream<Box<dyn Stream>>, Metered), ServerError> {
     let address = &link.address;
     let begun = Instant::now();
     let connecting = async {
-        let stream = address
+        let dialed = address
             .dial
             .dial(&address.nurl)
             .await
             .map_err(ServerError::Unreachable)?;
-        link.state.borrow_mut().round_trip = Some(begun.elapsed());
+        let metered = link.flow.meter(dialed.gauge, link.reached(begun.elapsed()));
         let stream = TlsConnector::from(address.config.clone())
-            .connect(pin::server_name(), stream)
+            .connect(pin::server_name(), dialed.stream)
             .await
             .map_err(pin::handshake_error)?;
         let (_, session) = stream.get_ref();
         if session.alpn_protocol() == Some(protocol::ALPN) {
-            Ok(stream)
+            metered.greeted();
+            Ok((stream, metered))
         } else {
             Err(ServerError::OtherProtocol)
         }
@@ -87,7 +89,11 @@ async fn connect(link: &Link) -> Result<TlsStream<Box<dyn Stream>>, ServerError>
 }
 
 /// Takes what the server sends, until the connection ends.
-async fn read(link: &Link, reader: &mut (impl AsyncRead + Unpin)) -> ServerError {
+async fn read(
+    link: &Link,
+    metered: &Metered,
+    reader: &mut (impl AsyncRead + Unpin),
+) -> ServerError {
     let mut buffer = vec![0; READ_LEN_FIRST];
     loop {
         let len = match reader.read(&mut buffer).await {
@@ -100,6 +106,7 @@ async fn read(link: &Link, reader: &mut (impl AsyncRead + Unpin)) -> ServerError
             state.heard = Some(Instant::now());
             state.is_late = false;
         }
+        metered.heard();
         let mut input = &buffer[..len];
         loop {
             let event = link.state.borrow_mut().connection.read(&mut input);
@@ -120,9 +127,13 @@ async fn read(link: &Link, reader: &mut (impl AsyncRead + Unpin)) -> ServerError
 }
 
 /// Sends what is queued, until the connection breaks or this side ends it.
-async fn write(link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> io::Error {
+async fn write(
+    link: &Link,
+    metered: &Metered,
+    writer: &mut (impl AsyncWrite + Unpin),
+) -> io::Error {
     loop {
-        if let Err(error) = write_queue(link, writer).await {
+        if let Err(error) = write_queue(link, metered, writer).await {
             return error;
         }
         if link.state.borrow().is_closing {
@@ -134,21 +145,30 @@ async fn write(link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> io::Error
     }
 }
 
-async fn write_queue(link: &Link, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+async fn write_queue(
+    link: &Link,
+    metered: &Metered,
+    writer: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    // What the budget lets go, until it has gone.
+    let mut leave = 0;
     while !poll_fn(|context| {
         let mut state = link.state.borrow_mut();
         let output = state.connection.output();
         if !output.has_remaining() {
             return Poll::Ready(Ok(true));
         }
+        if leave == 0 {
+            leave = ready!(metered.poll_leave(context, output.remaining()));
+        }
+        let mut allowed = output.take(leave);
         let mut slices = [IoSlice::new(&[]); SLICES];
-        let filled = output.chunks_vectored(&mut slices);
-        Pin::new(&mut *writer)
-            .poll_write_vectored(context, &slices[..filled])
-            .map_ok(|len| {
-                output.advance(len);
-                false
-            })
+        let filled = allowed.chunks_vectored(&mut slices);
+        let len = ready!(Pin::new(&mut *writer).poll_write_vectored(context, &slices[..filled])?);
+        allowed.advance(len);
+        leave -= len;
+        metered.wrote(len);
+        Poll::Ready(Ok::<_, io::Error>(false))
     })
     .await?
     {

@@ -1,4 +1,0 @@
-//! Whatever parses as a UEB is written the same way, and its offsets can be computed.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| encoder::native::fuzz::ueb(bytes));

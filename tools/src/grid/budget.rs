@@ -1,0 +1,390 @@
+//! One budget for all connections of a client: how many bytes may be under way at once.
+//!
+//! The connections to a grid share this side's line. Each by itself would fill the queue in front of
+//! it: ten first flights are more than a slow line's queue holds, and what does not fit is lost and
+//! sent again. So the sum of what is written and not acknowledged is bounded by a *window*, which
+//! follows the line's delay:
+//!
+//! * It begins with what one connection of TCP may send at once, or with what the handshakes have
+//!   shown the line to carry in [`START`].
+//! * While it holds somebody back and packets wait for less than half of [`DELAY_MAX`], it grows by
+//!   what is acknowledged: slow start, over the sum.
+//! * When a packet has waited for longer than [`DELAY_MAX`], it shrinks to what would have kept
+//!   packets waiting for [`DELAY_GOAL`].
+//!
+//! How long a packet waited is its round trip without the shortest of its connection, so that servers
+//! may be near and far. What is let go is let go in whole packets, several of one connection at a
+//! time, to the connection with the least under way: so packets stay full, TLS records few, and all
+//! connections move in step.
+//!
+//! Always holds:
+//! * what is under way exceeds the window by at most what was let go when nothing was under way, and
+//!   by one packet of each new connection, whose first flight does not wait;
+//! * a connection on which nothing is acknowledged for [`STUCK`] does not count, and gets nothing;
+//! * if some connection waits, then something is under way that counts, or it may go.
+//!
+//! No clock here: the time is an argument.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::gauge::Reading;
+
+/// What is under way, and who waits to send more.
+#[derive(Debug)]
+pub(super) struct Budget {
+    window: u64,
+    lines: BTreeMap<LineId, Line>,
+    /// Orders those that wait alike.
+    turn: u64,
+    /// When all connections were last looked at.
+    looked: Option<Instant>,
+    /// Somebody had to wait since the window last changed.
+    is_limiting: bool,
+    /// Nothing has waited for too long so far.
+    is_starting: bool,
+    /// How long a packet waited lately.
+    delay: Duration,
+    /// The round trip of which that is a part.
+    round_trip: Duration,
+    /// Until the effect of the last shrinking can be seen.
+    settles_at: Option<Instant>,
+    /// When the first bytes of this busy time left, and what has been acknowledged since.
+    begun: Option<Instant>,
+    delivered: u64,
+}
+
+/// Names a connection; the caller chooses.
+pub(super) type LineId = usize;
+
+#[derive(Debug)]
+struct Line {
+    counted: Reading,
+    under_way: u64,
+    /// When something was last acknowledged, or the first byte was written.
+    moved: Instant,
+    /// The shortest round trip so far.
+    base: Duration,
+    /// A packet whose round trip is being measured: when it left, and what is acknowledged with it.
+    mark: Option<(Instant, u64)>,
+    is_new: bool,
+    waits: Option<Waits>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    len: u64,
+    turn: u64,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Self {
+            window: WINDOW_START,
+            lines: BTreeMap::new(),
+            turn: 0,
+            looked: None,
+            is_limiting: false,
+            is_starting: true,
+            delay: Duration::ZERO,
+            round_trip: Duration::ZERO,
+            settles_at: None,
+            begun: None,
+            delivered: 0,
+        }
+    }
+
+    /// A connection is open: TLS's first flight leaves now. `base` is the shortest round trip seen.
+    pub(super) fn open(&mut self, id: LineId, reading: Reading, base: Duration, now: Instant) {
+        self.begin(now);
+        let line = Line {
+            counted: reading,
+            under_way: 0,
+            moved: now,
+            base,
+            mark: None,
+            is_new: true,
+            waits: None,
+        };
+        self.lines.insert(id, line);
+    }
+
+    /// A connection is gone; returns its shortest round trip.
+    pub(super) fn close(&mut self, id: LineId) -> Option<Duration> {
+        self.lines.remove(&id).map(|line| line.base)
+    }
+
+    /// Whether it is time to look at all connections again.
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        self.looked.is_none_or(|looked| now >= looked + STALE)
+    }
+
+    /// Connections that have something under way.
+    pub(super) fn busy(&self) -> impl Iterator<Item = LineId> + '_ {
+        let busy = self
+            .lines
+            .iter()
+            .filter(|(_, line)| line.under_way > 0 || line.is_new);
+        busy.map(|(id, _)| *id)
+    }
+
+    /// The kernel's counters of the busy connections.
+    pub(super) fn look(
+        &mut self,
+        readings: impl IntoIterator<Item = (LineId, Reading)>,
+        now: Instant,
+    ) {
+        // If nobody looked for a while, what was measured is our time and not the line's.
+        let is_late = self
+            .looked
+            .is_some_and(|looked| now >= looked + STALE * STALE_MANY);
+        self.looked = Some(now);
+        let mut acknowledged = 0;
+        for (id, reading) in readings {
+            let Some(line) = self.lines.get_mut(&id) else {
+                continue;
+            };
+            if is_late {
+                line.mark = None;
+                line.moved = now;
+            }
+            acknowledged += line.look(reading, now);
+            if let Some(round_trip) = line.take_round_trip(now) {
+                let base = line.base;
+                self.measured(round_trip, base, now);
+            }
+        }
+        self.delivered += acknowledged;
+        self.grow(acknowledged, now);
+        if self.lines.values().all(|line| line.waits.is_none()) {
+            self.is_limiting = false;
+        }
+    }
+
+    /// A connection has so many bytes to send. Says how many may go now; if none, it waits.
+    pub(super) fn ask(&mut self, id: LineId, len: u64, now: Instant) -> Option<u64> {
+        let window = self.window;
+        let turn = self.turn;
+        let line = self.lines.get_mut(&id)?;
+        let waits = line.waits.get_or_insert(Waits { len, turn });
+        waits.len = len;
+        self.turn += 1;
+        let line = &self.lines[&id];
+        let quantum = quantum(window, line.counted.segment);
+        let granted = if line.is_new {
+            len.min(line.counted.segment.saturating_sub(RECORD_OVERHEAD))
+        } else {
+            if self.next(now) != Some(id) {
+                self.is_limiting = true;
+                return None;
+            }
+            len.min(quantum)
+        };
+        let line = self.lines.get_mut(&id).expect("it was just there");
+        line.waits = None;
+        line.is_new = false;
+        Some(granted)
+    }
+
+    /// So many bytes were written.
+    pub(super) fn wrote(&mut self, id: LineId, len: u64, now: Instant) {
+        if self.under_way(now) == 0 {
+            self.begin(now);
+        }
+        if let Some(line) = self.lines.get_mut(&id) {
+            if line.under_way == 0 {
+                line.moved = now;
+            }
+            line.under_way += len;
+        }
+    }
+
+    /// Whether a reading just before and one just after the next write tell when a packet left.
+    pub(super) fn wants_mark(&self, id: LineId) -> bool {
+        self.lines.get(&id).is_some_and(|line| line.mark.is_none())
+    }
+
+    /// Counters just after a write of so many bytes.
+    pub(super) fn mark(&mut self, id: LineId, reading: Reading, len: u64, now: Instant) {
+        let Some(line) = self.lines.get_mut(&id) else {
+            return;
+        };
+        // If the kernel sent none of them, or older ones first, the time is not that of a packet.
+        if reading.unsent == 0 || reading.unsent < len {
+            let first = reading.written.saturating_sub(len) + len.min(reading.segment);
+            line.mark = Some((now, first));
+        }
+    }
+
+    /// The connection that may send next, of those that wait.
+    pub(super) fn next(&self, now: Instant) -> Option<LineId> {
+        let (id, line, waits) = self
+            .lines
+            .iter()
+            .filter_map(|(id, line)| Some((*id, line, line.waits?)))
+            .filter(|(_, line, _)| !line.is_stuck(now))
+            .min_by_key(|(_, line, waits)| {
+                let is_full = waits.len >= quantum(self.window, line.counted.segment);
+                (!is_full, line.under_way, waits.turn)
+            })?;
+        let under_way = self.under_way(now);
+        let len = waits.len.min(quantum(self.window, line.counted.segment));
+        (under_way == 0 || under_way + len <= self.window).then_some(id)
+    }
+
+    /// How long to wait before looking again, while somebody waits.
+    pub(super) fn pause(&self) -> Duration {
+        (self.round_trip / LOOKS).clamp(PAUSE_MIN, PAUSE_MAX)
+    }
+
+    /// Bytes under way that count.
+    fn under_way(&self, now: Instant) -> u64 {
+        let lines = self.lines.values().filter(|line| !line.is_stuck(now));
+        lines.map(|line| line.under_way).sum()
+    }
+
+    /// Something leaves after a time in which nothing was under way.
+    fn begin(&mut self, now: Instant) {
+        if self
+            .lines
+            .values()
+            .all(|line| line.under_way == 0 && !line.is_new)
+        {
+            self.begun = Some(now);
+            self.delivered = 0;
+        }
+    }
+
+    /// A packet came back.
+    fn measured(&mut self, round_trip: Duration, base: Duration, now: Instant) {
+        self.delay = round_trip - base;
+        self.round_trip = round_trip;
+        let is_settled = self.settles_at.is_none_or(|at| now >= at);
+        if self.delay > DELAY_MAX && is_settled {
+            self.is_starting = false;
+            self.window = scaled(self.window, base + DELAY_GOAL, round_trip).max(WINDOW_MIN);
+            self.settles_at = Some(now + round_trip);
+        }
+    }
+
+    fn grow(&mut self, acknowledged: u64, now: Instant) {
+        if self.delay > DELAY_MAX / 2 {
+            return;
+        }
+        if self.is_limiting {
+            self.window += acknowledged;
+        }
+        if self.is_starting {
+            let base = self.lines.values().map(|line| line.base).min();
+            if let Some((begun, base)) = self.begun.zip(base) {
+                // A byte is acknowledged a round trip after it left, at the earliest.
+                let time = now.saturating_duration_since(begun + base).max(TIME_MIN);
+                let carried = scaled(self.delivered, START, time);
+                self.window = self.window.max(carried.min(self.delivered * TRUST));
+            }
+        }
+        self.window = self.window.min(WINDOW_MAX);
+    }
+}
+
+impl Line {
+    /// Takes the counters in; returns what was acknowledged since the last time.
+    fn look(&mut self, reading: Reading, now: Instant) -> u64 {
+        let acknowledged = reading
+            .acknowledged
+            .saturating_sub(self.counted.acknowledged);
+        self.under_way = reading.written.saturating_sub(reading.acknowledged);
+        if acknowledged > 0 || self.under_way == 0 {
+            self.moved = now;
+        }
+        self.counted = reading;
+        acknowledged
+    }
+
+    /// The round trip of the marked packet, once it has come back.
+    fn take_round_trip(&mut self, now: Instant) -> Option<Duration> {
+        let (left, _) = self
+            .mark
+            .take_if(|(_, first)| *first <= self.counted.acknowledged)?;
+        let round_trip = now - left;
+        self.base = self.base.min(round_trip);
+        Some(round_trip)
+    }
+
+    fn is_stuck(&self, now: Instant) -> bool {
+        self.under_way > 0 && now.saturating_duration_since(self.moved) >= STUCK
+    }
+}
+
+/// What one connection may send at a time: whole packets, a part of the window.
+fn quantum(window: u64, segment: u64) -> u64 {
+    let segment = segment.max(1);
+    let packets = (window / QUANTA / segment).max(1);
+    if packets * segment > QUANTUM_MAX {
+        QUANTUM_MAX
+    } else {
+        (packets * segment).saturating_sub(RECORD_OVERHEAD).max(1)
+    }
+}
+
+/// `bytes * time / unit`, within bounds.
+fn scaled(bytes: u64, time: Duration, unit: Duration) -> u64 {
+    let scaled = u128::from(bytes) * time.as_micros() / unit.as_micros().max(1);
+    u64::try_from(scaled).unwrap_or(u64::MAX).min(WINDOW_MAX)
+}
+
+/// Ten packets: what one connection of TCP may send before it knows anything (RFC 6928).
+const WINDOW_START: u64 = 10 * 1460;
+
+/// Four packets, so that two connections can send two each: a receiver acknowledges every second.
+const WINDOW_MIN: u64 = 4 * 1460;
+
+/// More than any line between a client and its grid holds: 10 Gbit/s, 50 ms.
+const WINDOW_MAX: u64 = 64 << 20;
+
+/// How long packets may wait in front of the line. Twice what a receiver may hold an acknowledgement
+/// back, and what RFC 6817 allows a transfer in the background.
+const DELAY_MAX: Duration = Duration::from_millis(100);
+
+/// How long they are to wait: the line must not run dry meanwhile.
+const DELAY_GOAL: Duration = Duration::from_millis(75);
+
+/// At the start, what the line is seen to carry in this time may be under way: less than the queue of
+/// most lines, and more than the ten packets with which a connection begins, where a line carries that
+/// many.
+const START: Duration = Duration::from_millis(400);
+
+/// At the start, no more than so many times what was acknowledged may be under way: ten handshakes let
+/// ten first flights go, and not more.
+const TRUST: u64 = 64;
+
+/// The least time that a rate is measured over.
+const TIME_MIN: Duration = Duration::from_millis(1);
+
+/// A connection that has acknowledged nothing for so long is not waiting for the line.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// What one connection sends at a time is the window divided by this.
+const QUANTA: u64 = 4;
+
+/// What TLS takes at once.
+const QUANTUM_MAX: u64 = 64 << 10;
+
+/// Header, type and tag of a TLS 1.3 record.
+const RECORD_OVERHEAD: u64 = 5 + 1 + 16;
+
+/// All connections are looked at so often while bytes are sent, and more often while somebody waits.
+const STALE: Duration = Duration::from_millis(100);
+
+/// So many times without a look are time in which this process was stopped.
+const STALE_MANY: u32 = 10;
+
+/// Looks per round trip, while somebody waits.
+const LOOKS: u32 = 16;
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests;
