@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -150,6 +152,43 @@ pub fn reset_peak(pid: u32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/clear_refs"), "5")
 }
 
+/// Processor time of processes together, to the microsecond, as far as it was spent by threads that they have now.
+///
+/// # Errors
+///
+/// When one of them is gone.
+pub fn cpu_exactly(pids: &[u32]) -> io::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for pid in pids {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+            // A thread may end meanwhile.
+            let statistics = fs::read_to_string(task?.path().join("schedstat"));
+            let statistics = statistics.unwrap_or_default();
+            let first = statistics.split_whitespace().next();
+            let nanoseconds = first.and_then(|number| number.parse().ok());
+            sum += Duration::from_nanos(nanoseconds.unwrap_or_default());
+        }
+    }
+    Ok(sum)
+}
+
+/// Processor time of this process and of the children that it has waited for, to the microsecond.
+///
+/// # Errors
+///
+/// The system's.
+pub fn own_cpu() -> io::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        let usage = getrusage(who)?;
+        for time in [usage.user_time(), usage.system_time()] {
+            let microseconds = u64::try_from(time.num_microseconds()).unwrap_or_default();
+            sum += Duration::from_micros(microseconds);
+        }
+    }
+    Ok(sum)
+}
+
 /// Processor time of a process and the children it has waited for.
 ///
 /// # Errors
@@ -237,6 +276,20 @@ mod tests {
         let ((), idle) = observe(&own, || Ok(())).expect("we run");
         assert!(idle.time < busy.time && busy.peak > 0, "{idle:?} {busy:?}");
         assert!(observe(&[u32::MAX], || Ok(())).is_err());
+    }
+
+    #[test]
+    fn processor_time_is_known_exactly() {
+        let own = [std::process::id()];
+        let before = (
+            own_cpu().expect("we run"),
+            cpu_exactly(&own).expect("we run"),
+        );
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(50) {}
+        assert!(own_cpu().expect("we run") > before.0);
+        assert!(cpu_exactly(&own).expect("we run") > before.1);
+        assert!(cpu_exactly(&[u32::MAX]).is_err());
     }
 
     #[test]

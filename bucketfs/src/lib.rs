@@ -18,6 +18,7 @@ pub mod fuzz;
 mod handle;
 mod identifier;
 mod journal;
+mod last_use;
 mod layout;
 pub mod limits;
 mod refusal;
@@ -33,6 +34,7 @@ pub use durable::Durability;
 pub use error::{AdoptError, Damage, DiskError, JournalDamage, OpenError, TooManyLeases};
 pub use handle::{Pending, Spool, StoreHandle, Upload};
 pub use identifier::{Found, StoreId, StoreIdError, identify, look};
+pub use last_use::last_use;
 pub use layout::{Layout, ShareKey};
 pub use refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,

@@ -33,7 +33,7 @@ use crate::peer::Peer;
 use crate::shared::Shared;
 use crate::store_fault::StoreFault;
 use crate::store_place::{CheckError, Claim};
-use crate::{descriptors, file_system, store, store_place};
+use crate::{clock, descriptors, file_system, store, store_place};
 
 /// A daemon whose store is open and whose addresses are taken, but that serves nobody yet.
 pub(crate) struct Daemon {
@@ -77,6 +77,7 @@ impl Daemon {
         getrandom::fill(&mut seed).map_err(|_| RunError::Random)?;
         getrandom::fill(&mut id).map_err(|_| RunError::Random)?;
         let node_id = config.names.or(Names::of(&identity)).node_id;
+        clock::warn_of(&store_path);
         // The store first: its lock says best that this daemon runs already.
         let opened = store::open(&store_path, &config.store, node_id, seed);
         let (store, driver) = opened.map_err(fault)?;

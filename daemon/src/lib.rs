@@ -5,6 +5,7 @@
 //! its store and its sockets and serves until told to stop.
 
 mod adopt;
+mod clock;
 mod code_pages;
 mod command;
 pub mod config;

@@ -14,6 +14,10 @@
 //! A hint, never a promise: what servers really hold is asked of them. So it may be deleted, it is
 //! not synced, a torn end is cut off, and when it has grown to its bound the older half goes. A later
 //! record of a storage index replaces an earlier one. Several processes may use it at once.
+//!
+//! Each process reads all of it, for one file perhaps. So of each record only the length and the
+//! storage index are looked at, and the checksum where it matters: of the last one, which may be torn,
+//! and of one that is wanted.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -174,12 +178,18 @@ impl Ledger {
             }
             self.end = num::size(HEADER.len());
         }
-        let mut reader = io::BufReader::with_capacity(READ_LEN, &self.file);
-        reader.seek(SeekFrom::Start(self.end))?;
-        while let Some((entry, len)) = read_record(&mut reader)? {
-            self.index
-                .insert(key(entry.storage_index), offset(self.end)?);
+        let mut last = None;
+        let mut rest = Unread::from(&self.file, self.end, size);
+        while let Some((half, len)) = rest.next()? {
+            last = Some(self.end);
+            self.index.insert(half, offset(self.end)?);
             self.end += len;
+        }
+        // Torn at the end of a page, it has its length and not its bytes.
+        if let Some(start) = last {
+            if self.read_at(start)?.is_none() {
+                self.end = start;
+            }
         }
         if self.file.metadata()?.len() > self.end {
             self.file.set_len(self.end)?;
@@ -215,6 +225,71 @@ impl Ledger {
         let mut reader = &self.file;
         reader.seek(SeekFrom::Start(start))?;
         read_record(&mut reader)
+    }
+}
+
+/// The part of the record that was not looked at yet.
+struct Unread<'a> {
+    file: &'a File,
+    /// Where `bytes` begin in the file.
+    offset: u64,
+    end: u64,
+    bytes: Vec<u8>,
+    /// How many of them were looked at.
+    taken: usize,
+}
+
+impl<'a> Unread<'a> {
+    fn from(file: &'a File, offset: u64, end: u64) -> Self {
+        Self {
+            file,
+            offset,
+            end,
+            bytes: Vec::new(),
+            taken: 0,
+        }
+    }
+
+    /// The key of the next record and the record's length; `None` where no whole record follows.
+    fn next(&mut self) -> io::Result<Option<(u64, u64)>> {
+        if !self.has(HEAD_LEN)? {
+            return Ok(None);
+        }
+        let head = &self.bytes[self.taken..][..HEAD_LEN];
+        let body_len = usize::from(u16::from_be_bytes([head[0], head[1]]));
+        let (half, _) = head[PREFIX_LEN..]
+            .split_first_chunk()
+            .expect("a head has 8 bytes of the storage index");
+        let half = u64::from_be_bytes(*half);
+        let is_body = body_len
+            .checked_sub(BODY_LEN_MIN)
+            .is_some_and(|shares| shares % SHARE_LEN == 0 && shares / SHARE_LEN <= SHARES_MAX);
+        if !is_body {
+            return Ok(None);
+        }
+        let len = PREFIX_LEN + body_len;
+        if !self.has(len)? {
+            return Ok(None);
+        }
+        self.taken += len;
+        Ok(Some((half, num::size(len))))
+    }
+
+    /// Whether so many bytes follow; reads more if need be.
+    fn has(&mut self, len: usize) -> io::Result<bool> {
+        if self.bytes.len() - self.taken >= len {
+            return Ok(true);
+        }
+        self.bytes.drain(..self.taken);
+        self.offset += num::size(self.taken);
+        self.taken = 0;
+        let have = self.bytes.len();
+        let left = self.end.saturating_sub(self.offset + num::size(have));
+        let more = num::len(left).map_or(READ_LEN, |left| left.min(READ_LEN));
+        self.bytes.resize(have + more, 0);
+        self.file
+            .read_exact_at(&mut self.bytes[have..], self.offset + num::size(have))?;
+        Ok(self.bytes.len() >= len)
     }
 }
 
@@ -304,10 +379,17 @@ fn offset(end: u64) -> io::Result<u32> {
 const HEADER: [u8; 24] = *b"tahoectl uploads, v1\0\0\0\0";
 const CHECKSUM_LEN: usize = 16;
 const PREFIX_LEN: usize = 2 + CHECKSUM_LEN;
+/// What is looked at of every record: the prefix, and half of the storage index.
+const HEAD_LEN: usize = PREFIX_LEN + 8;
+/// Storage index and UEB hash.
+const BODY_LEN_MIN: usize = 16 + 32;
+/// A server and a share.
+const SHARE_LEN: usize = ServerTag::LEN + 1;
+/// At least one record.
 const READ_LEN: usize = 64 << 10;
 /// Far beyond 256 shares on several servers each, and within the 16 bits of the length.
 const SHARES_MAX: usize = 4096;
-const _: () = assert!(16 + 32 + SHARES_MAX * (ServerTag::LEN + 1) <= 0xffff);
+const _: () = assert!(PREFIX_LEN + BODY_LEN_MIN + SHARES_MAX * SHARE_LEN <= READ_LEN);
 
 #[cfg(test)]
 mod tests {
@@ -380,6 +462,52 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             let ledger = Ledger::open(&path).unwrap();
             assert_eq!(ledger.find(entry(1).storage_index).unwrap(), None, "{bit}");
+        }
+    }
+
+    // The checksums of records that nobody asks for are not looked at.
+    #[test]
+    fn a_damaged_record_costs_only_itself_and_those_whose_length_follows_from_it() {
+        let (_directory, path) = directory();
+        let mut ledger = Ledger::open(&path).unwrap();
+        for number in 1..=3 {
+            ledger.append(&entry(number)).unwrap();
+        }
+        let len = entry(1).to_record().len();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[HEADER.len() + len + PREFIX_LEN + 30] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        for (number, expected) in [(1, Some(entry(1))), (2, None), (3, Some(entry(3)))] {
+            let found = ledger.find(entry(number).storage_index).unwrap();
+            assert_eq!(found, expected);
+        }
+        bytes[HEADER.len() + len] ^= 0x80;
+        fs::write(&path, &bytes).unwrap();
+        let mut ledger = Ledger::open(&path).unwrap();
+        assert_eq!(ledger.find(entry(3).storage_index).unwrap(), None);
+        ledger.append(&entry(4)).unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        for number in [1, 4] {
+            let found = ledger.find(entry(number).storage_index).unwrap();
+            assert_eq!(found, Some(entry(number)));
+        }
+    }
+
+    #[test]
+    fn a_record_larger_than_what_is_read_at_once_is_read_whole() {
+        let (_directory, path) = directory();
+        let mut ledger = Ledger::open(&path).unwrap();
+        for number in 1..=200 {
+            let mut entry = entry(number);
+            let shares = entry.shares.clone().into_iter().cycle();
+            entry.shares = shares.take(usize::from(number) * 20).collect();
+            ledger.append(&entry).unwrap();
+        }
+        let ledger = Ledger::open(&path).unwrap();
+        for number in 1..=200 {
+            let found = ledger.find(entry(number).storage_index).unwrap().unwrap();
+            assert_eq!(found.shares.len(), usize::from(number) * 20);
         }
     }
 

@@ -7,8 +7,8 @@
 //! 0x44  4  expiration, seconds since 1970
 //! ```
 //!
-//! A lease is identified by its renew secret. Renewal writes the expiration and nothing else, and
-//! never moves it back, whatever the clock does.
+//! A lease is identified by its renew secret. Renewal writes the expiration and nothing else. It moves
+//! it back only where it is further away than any lease lasts: a clock that had jumped ahead made it.
 
 use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
@@ -31,6 +31,24 @@ const _: () = assert!(EXPIRATION_OFFSET + 4 == LEASE_SIZE);
 pub fn expiration(unix: u64) -> u32 {
     u32::try_from(unix.saturating_add(DURATION)).unwrap_or(u32::MAX)
 }
+
+/// Whether a renewal changes when a lease ends, that would make it end at `wanted`.
+///
+/// A lease that lasts longer than that was made when the clock was further on. Up to [`CLOCK_SLACK`]
+/// that is nothing: clocks are put right. Beyond it the clock had jumped ahead, and the lease would
+/// keep its share for decades after its client is gone; unless it is now that the clock is wrong,
+/// which is certain where it is before [`CLOCK_FLOOR`].
+pub(super) fn changes(ends: u32, wanted: u32) -> bool {
+    let is_beyond = ends.saturating_sub(wanted) > CLOCK_SLACK;
+    ends < wanted || is_beyond && wanted >= expiration(CLOCK_FLOOR)
+}
+
+/// How far ahead of now a clock may have been without a lease being moved back for it: a day, more
+/// than time zones and daylight saving can put it out.
+const CLOCK_SLACK: u32 = 24 * 60 * 60;
+
+/// The beginning of 2025, before this program was written. Machines without a battery start earlier.
+pub const CLOCK_FLOOR: u64 = 1_735_689_600;
 
 /// A lease as its container keeps it.
 #[derive(Clone, PartialEq, Eq)]
@@ -140,7 +158,9 @@ impl LeaseSearch<'_> {
             .zip(0_u32..)
             .find(|(lease, _)| bool::from(lease.renew.ct_eq(&wanted.renew)));
         match own {
-            Some((lease, _)) if lease.expiration >= self.expiration => Ok(LeaseChange::None),
+            Some((lease, _)) if !changes(lease.expiration, self.expiration) => {
+                Ok(LeaseChange::None)
+            }
             Some((lease, index)) => Ok(LeaseChange::Renew {
                 offset: header.leases_offset() + LEASE_SIZE * u64::from(index) + EXPIRATION_OFFSET,
                 from: lease.expiration,
@@ -270,9 +290,38 @@ mod tests {
         assert_eq!(kept(Version::One, &secret), secret);
     }
 
-    // A clock that was set back must not end a lease that was promised for longer.
+    // It kept a share until 2106, whatever its client did.
     #[test]
-    fn renewal_never_moves_an_expiration_back() {
+    fn renewal_moves_an_expiration_back_that_no_right_clock_made() {
+        let now = CLOCK_FLOOR + 1_000_000;
+        let wanted = expiration(now);
+        let renewed = |ends| {
+            let leases = [Lease::new(Version::Two, &secrets(1), 0, ends)];
+            match search(&leases, &secrets(1), wanted) {
+                LeaseChange::Renew { from, to, .. } => Some((from, to)),
+                _ => None,
+            }
+        };
+        assert_eq!(renewed(u32::MAX), Some((u32::MAX, wanted)));
+        let first = wanted + CLOCK_SLACK + 1;
+        assert_eq!(renewed(first), Some((first, wanted)));
+        assert_eq!(renewed(first - 1), None);
+        assert_eq!(renewed(wanted), None);
+        assert_eq!(renewed(wanted - 1), Some((wanted - 1, wanted)));
+    }
+
+    // A machine that starts in 1970 must not end what was promised by a right clock.
+    #[test]
+    fn a_clock_that_is_certainly_wrong_moves_nothing_back() {
+        let before = expiration(CLOCK_FLOOR) - 1;
+        assert!(!changes(u32::MAX, before));
+        assert!(changes(u32::MAX, before + 1));
+        assert!(!changes(expiration(CLOCK_FLOOR), expiration(0)));
+    }
+
+    // A clock that was put right must not end a lease that was promised for a little longer.
+    #[test]
+    fn renewal_moves_an_expiration_back_for_nothing_less() {
         let lease = Lease::new(Version::Two, &secrets(1), 0, 5000);
         let leases = [Lease::new(Version::Two, &secrets(2), 0, 0), lease];
         assert_eq!(search(&leases, &secrets(1), 4999), LeaseChange::None);

@@ -7,6 +7,7 @@
 
 pub(crate) mod engine;
 pub(crate) mod recovery;
+mod tableless;
 
 use lafs::Parameters;
 use reed_solomon_simd::EncoderResult;

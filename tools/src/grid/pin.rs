@@ -4,7 +4,7 @@
 //! must be signed with it.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use lafs::nurl::KeyHash;
 use rustls::client::Resumption;
@@ -21,7 +21,7 @@ use crate::failure::ServerError;
 
 /// How to speak TLS to the server with this key.
 pub(super) fn client_config(key_hash: &KeyHash) -> Arc<ClientConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = PROVIDER.clone();
     let verifier = Arc::new(Pin {
         key_hash: *key_hash.as_bytes(),
         provider: provider.clone(),
@@ -60,6 +60,10 @@ pub(super) fn handshake_error(error: io::Error) -> ServerError {
         _ => ServerError::Tls(error),
     }
 }
+
+/// Of all connections.
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(rustls::crypto::ring::default_provider()));
 
 /// Accepts one key.
 #[derive(Debug)]

@@ -18,7 +18,8 @@ use line::Snapshot;
 
 /// Draws how far an upload or download is, and says what goes wrong meanwhile.
 pub(crate) struct Progress {
-    bar: ProgressBar,
+    /// Where somebody sees it.
+    bar: Option<ProgressBar>,
     is_chatty: bool,
     counts: Arc<Counts>,
     /// What has been complained about: one line each will do.
@@ -54,31 +55,13 @@ impl Work {
 
 impl Progress {
     pub(crate) fn new(report: &Report, work: Work) -> Self {
-        let is_drawn = report.is_chatty() && io::stderr().is_terminal();
-        let target = if is_drawn {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
         let counts = Arc::new(Counts {
             files_done: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
         });
-        let drawn = counts.clone();
-        let draw = move |state: &ProgressState, to: &mut dyn std::fmt::Write| {
-            let snapshot = drawn.snapshot(work, state);
-            // The line is drawn again a moment later.
-            let _ = to.write_str(&snapshot.line(width()));
-        };
-        let style = ProgressStyle::with_template("{line}")
-            .expect("the template is well formed")
-            .with_key("line", draw);
-        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style);
-        if is_drawn {
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
+        let is_drawn = report.is_chatty() && io::stderr().is_terminal();
         Self {
-            bar,
+            bar: is_drawn.then(|| bar(work, counts.clone())),
             is_chatty: report.is_chatty(),
             counts,
             said: Mutex::new(HashSet::new()),
@@ -86,7 +69,9 @@ impl Progress {
     }
 
     pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
     }
 
     /// A file is done, one way or the other.
@@ -96,7 +81,10 @@ impl Progress {
 
     /// Prints something without disturbing the line.
     pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
-        self.bar.suspend(print)
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
     }
 
     /// Says a thing once.
@@ -127,7 +115,9 @@ impl Counts {
 
 impl upload::Observer for Progress {
     fn expects(&self, bytes: u64) {
-        self.bar.inc_length(bytes);
+        if let Some(bar) = &self.bar {
+            bar.inc_length(bytes);
+        }
     }
 
     fn hashed(&self, bytes: u64) {
@@ -135,7 +125,9 @@ impl upload::Observer for Progress {
     }
 
     fn encoded(&self, bytes: u64) {
-        self.bar.inc(bytes);
+        if let Some(bar) = &self.bar {
+            bar.inc(bytes);
+        }
     }
 
     fn failed(&self, failure: &Failure) {
@@ -145,11 +137,15 @@ impl upload::Observer for Progress {
 
 impl download::Observer for Progress {
     fn expects(&self, bytes: u64) {
-        self.bar.inc_length(bytes);
+        if let Some(bar) = &self.bar {
+            bar.inc_length(bytes);
+        }
     }
 
     fn wrote(&self, bytes: u64) {
-        self.bar.inc(bytes);
+        if let Some(bar) = &self.bar {
+            bar.inc(bytes);
+        }
     }
 
     fn failed(&self, failure: &Failure) {
@@ -159,6 +155,22 @@ impl download::Observer for Progress {
             None => self.complain(format!("tahoectl: {}: {}", failure.server, failure.error)),
         }
     }
+}
+
+/// A line that draws itself.
+fn bar(work: Work, counts: Arc<Counts>) -> ProgressBar {
+    let draw = move |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        let snapshot = counts.snapshot(work, state);
+        // The line is drawn again a moment later.
+        let _ = to.write_str(&snapshot.line(width()));
+    };
+    let style = ProgressStyle::with_template("{line}")
+        .expect("the template is well formed")
+        .with_key("line", draw);
+    let target = ProgressDrawTarget::stderr();
+    let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }
 
 /// Columns of the terminal that the line is drawn on; one is left free for the cursor.

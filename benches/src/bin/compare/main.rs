@@ -7,6 +7,7 @@ mod delay;
 mod gbs;
 mod idle;
 mod large;
+mod process;
 mod small;
 
 use std::error::Error;
@@ -44,6 +45,8 @@ enum Part {
     Idle,
     /// Requests of Tahoe-LAFS's protocol: per second, processor time, memory
     Gbs(gbs::Options),
+    /// A new `tahoectl` for each file of 1 kB
+    Process(process::Options),
     /// All of these, one after the other, as they are without options
     All,
 }
@@ -84,8 +87,9 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Part::Delay(options) => delay::run(&context, options),
         Part::Idle => idle::run(&context),
         Part::Gbs(options) => gbs::run(&context, options),
+        Part::Process(options) => process::run(&context, options),
         Part::All => {
-            for part in ["small", "large", "delay", "idle", "gbs"] {
+            for part in ["small", "large", "delay", "idle", "gbs", "process"] {
                 println!("\n{part}\n");
                 let Arguments { part, .. } = Arguments::parse_from(["compare", part]);
                 run(&Arguments {

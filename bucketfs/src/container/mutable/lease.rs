@@ -17,7 +17,7 @@ use bytes::Bytes;
 use lafs::{LeaseSecrets, num};
 use subtle::ConstantTimeEq;
 
-use super::super::lease::{kept, word};
+use super::super::lease::{changes, kept, word};
 use super::super::{LEASES_MAX, Version};
 use super::{COUNT_SIZE, Header, LEASE_SIZE, LEASES_AT, LEASES_IN_HEADER};
 use crate::error::{Damage, TooManyLeases};
@@ -203,9 +203,9 @@ impl LeaseSearch<'_> {
         let own =
             places().find(|(_, lease)| !lease.is_absent() && bool::from(lease.renew.ct_eq(&renew)));
         if let Some((place, lease)) = own {
-            return Ok(match lease.expiration >= self.expiration {
-                true => LeaseChange::None,
-                false => LeaseChange::Renew {
+            return Ok(match changes(lease.expiration, self.expiration) {
+                false => LeaseChange::None,
+                true => LeaseChange::Renew {
                     place,
                     from: lease.expiration,
                     to: self.expiration,

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use lafs::nurl::Nurl;
 
@@ -228,4 +229,24 @@ fn a_store_in_memory_is_warned_of() {
     assert_eq!(code, Some(0), "{said}{complaint}");
     let running = node.start();
     running.logged("the store lies in memory");
+}
+
+// Leases of decades came of a clock that was ahead for a moment, and nothing said so.
+#[test]
+fn a_clock_that_is_behind_the_store_is_said() {
+    let node = Node::new("");
+    let running = node.start();
+    running.terminate();
+    let log = running.logged("stopped");
+    assert!(!log.contains("the clock"), "{log}");
+    assert!(running.wait().success());
+    let journal = fs::File::options()
+        .write(true)
+        .open(node.store().join("journal/a"))
+        .unwrap();
+    let later = SystemTime::now() + Duration::from_secs(1000 * 24 * 60 * 60 + 600);
+    journal.set_modified(later).unwrap();
+    let running = node.start();
+    let log = running.logged("behind the time at which the store was last used");
+    assert!(log.contains("days=1000"), "{log}");
 }

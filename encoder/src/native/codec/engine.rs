@@ -1,21 +1,22 @@
-//! The choice between the codec's engines: the naive one, with small tables, or SIMD with large
-//! ones.
+//! The choice between the codec's engines: one without tables, or SIMD with large ones.
 //!
 //! The SIMD engines of `reed-solomon-simd` share tables of 8 MiB that take some 14 ms to fill. That
 //! is longer than everything else in storing a small file, and a third of a client's memory. The
-//! naive engine has a few small tables and a tenth of the speed. So a process uses the naive engine
-//! until that has cost about as much time as the tables would have, and changes then. It never
-//! takes much longer than if it had known in advance how much it would encode (this is the "ski
-//! rental" rule). All engines compute the same code.
+//! engine without tables has a tenth of the speed. So a process uses it until that has cost about as
+//! much time as the tables would have, and changes then. It never takes much longer than if it had
+//! known in advance how much it would encode (this is the "ski rental" rule). All engines compute
+//! the same code.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use reed_solomon_simd::engine::{DefaultEngine, Engine, GfElement, Naive, ShardsRefMut};
+use reed_solomon_simd::engine::{DefaultEngine, Engine, GfElement, ShardsRefMut};
+
+use super::tableless::Tableless;
 
 /// An engine of the codec, or none yet.
 pub(crate) enum EitherEngine {
     Unchosen,
-    Naive(Naive),
+    Tableless(Tableless),
     Simd(DefaultEngine),
 }
 
@@ -25,16 +26,16 @@ impl EitherEngine {
     pub(crate) fn for_work(self, len: usize) -> Self {
         match self {
             Self::Simd(_) => self,
-            Self::Naive(_) if pay(len) => self,
-            Self::Unchosen if pay(len) => Self::Naive(Naive::new()),
-            Self::Naive(_) | Self::Unchosen => Self::Simd(DefaultEngine::new()),
+            Self::Tableless(_) if pay(len) => self,
+            Self::Unchosen if pay(len) => Self::Tableless(Tableless),
+            Self::Tableless(_) | Self::Unchosen => Self::Simd(DefaultEngine::new()),
         }
     }
 
     fn chosen(&self) -> &dyn Engine {
         match self {
             Self::Unchosen => unreachable!("for_work chooses before there is work"),
-            Self::Naive(engine) => engine,
+            Self::Tableless(engine) => engine,
             Self::Simd(engine) => engine,
         }
     }
@@ -70,10 +71,10 @@ impl Engine for EitherEngine {
     }
 }
 
-/// Bytes of blocks that this process has put through the naive engine.
+/// Bytes of blocks that this process has put through the engine without tables.
 static PAID: AtomicUsize = AtomicUsize::new(0);
 
-/// What the tables cost, as the bytes of blocks that the naive engine computes in the same time, at
+/// What the tables cost, as the bytes of blocks that the other engine computes in the same time, at
 /// some 1 GB/s.
 const PRICE: usize = 12 << 20;
 
@@ -101,7 +102,7 @@ mod tests {
         };
         for log in [0, 1, 255, 256, 65_534] {
             assert_eq!(
-                multiply(EitherEngine::Naive(Naive::new()), log),
+                multiply(EitherEngine::Tableless(Tableless), log),
                 multiply(EitherEngine::Simd(DefaultEngine::new()), log)
             );
         }

@@ -31,6 +31,10 @@ const RECEIVE_LEN: usize = 64 << 10;
 /// A connection below TLS.
 type Buffered = BufReader<Joined>;
 
+/// What is read at first: a few answers, which is all that many connections ever get. Memory that is
+/// never touched costs no page.
+const READ_LEN_FIRST: usize = 1 << 10;
+
 /// Keeps the connection as long as there is something to do on it.
 pub(super) async fn run(link: Rc<Link>) {
     loop {
@@ -102,7 +106,7 @@ async fn read(
     metered: &Metered,
     reader: &mut (impl AsyncRead + Unpin),
 ) -> ServerError {
-    let mut buffer = vec![0; READ_LEN];
+    let mut buffer = vec![0; READ_LEN_FIRST];
     loop {
         let len = match reader.read(&mut buffer).await {
             Ok(0) => return ServerError::Broken(io::ErrorKind::UnexpectedEof.into()),
@@ -127,6 +131,9 @@ async fn read(
                 }
                 Err(violation) => return violation.into(),
             }
+        }
+        if len == buffer.len() {
+            buffer.resize(READ_LEN, 0);
         }
     }
 }
