@@ -17,6 +17,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
 
+use benches::gbs::floor;
 use benches::results::{self, repository};
 
 /// Compare this project with Tahoe-LAFS, scp and rsync
@@ -44,6 +45,12 @@ enum Part {
     Idle,
     /// Requests of Tahoe-LAFS's protocol: per second, processor time, memory
     Gbs(gbs::Options),
+    /// Serve what the requests of `gbs` cost at least, from an empty directory
+    #[command(hide = true)]
+    GbsFloor {
+        /// Where its files go
+        store: PathBuf,
+    },
     /// All of these, one after the other, as they are without options
     All,
 }
@@ -66,6 +73,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    if let Part::GbsFloor { store } = &arguments.part {
+        return Ok(floor::serve(store)?);
+    }
     results::expect_writable(arguments.write)?;
     let parent = arguments
         .directory
@@ -84,6 +94,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Part::Delay(options) => delay::run(&context, options),
         Part::Idle => idle::run(&context),
         Part::Gbs(options) => gbs::run(&context, options),
+        Part::GbsFloor { .. } => unreachable!("it was served"),
         Part::All => {
             for part in ["small", "large", "delay", "idle", "gbs"] {
                 println!("\n{part}\n");
