@@ -6,7 +6,6 @@
 //! from any thread. The queue between them is bounded, and the driver takes from it only while the
 //! store has room, so whoever asks too much waits.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,6 +22,7 @@ use crate::disk::{Completion, Engine, EngineChoice, EngineError, FLIGHT_MAX, Roo
 use crate::error::OpenError;
 use crate::handle::{Inbox, Left, Message, StoreHandle};
 use crate::identifier::{Found, look};
+use crate::keys::KeyMap;
 use crate::layout::VERSION;
 use crate::request::{Answer, DetachUpload, DropSpool, Now, Request, RequestId};
 use crate::store::{Config, Store};
@@ -66,7 +66,7 @@ fn open_at(
         engine,
         clock,
         inbox,
-        replies: HashMap::new(),
+        replies: KeyMap::default(),
         completions: Vec::new(),
         woken_by: None,
         left: Vec::new(),
@@ -93,7 +93,7 @@ pub struct Driver {
     clock: Clock,
     inbox: Inbox,
     /// Who asked.
-    replies: HashMap<RequestId, oneshot::Sender<Answer>>,
+    replies: KeyMap<RequestId, oneshot::Sender<Answer>>,
     completions: Vec<Completion>,
     /// What ended the last wait, to be taken next.
     woken_by: Option<Message>,

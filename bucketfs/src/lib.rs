@@ -18,6 +18,7 @@ pub mod fuzz;
 mod handle;
 mod identifier;
 mod journal;
+mod keys;
 mod layout;
 pub mod limits;
 mod refusal;

@@ -3,7 +3,7 @@
 //! A machine can start an operation on the disk, have a record made durable, wait for a lock, use
 //! space, and answer who asked. It sees nothing of another machine but what an [`Event`] says.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use crate::durable::{Durability, Durable, Waiver};
 use crate::error::DiskError;
 use crate::journal::format::Record;
 use crate::journal::log::{Appended, Counters, Failed, Hold, Log, Phase};
+use crate::keys::KeySet;
 use crate::layout::{self, ShareKey, Tree};
 use crate::refusal::Unwritable;
 use crate::request::{Ask, Now};
@@ -61,9 +62,9 @@ pub(super) struct Context {
     /// Shares that the journal has and the tree has not.
     pending: PendingShares,
     /// Shares of which half a change was written and could not be taken back.
-    torn: HashSet<ShareKey>,
+    torn: KeySet<ShareKey>,
     /// Shares that somebody is uploading, front to back or by ranges.
-    in_progress: HashSet<ShareKey>,
+    in_progress: KeySet<ShareKey>,
     /// By which a reader tells that a slot has changed.
     slot_versions: SlotVersions,
     space: SpaceAccount,
@@ -137,8 +138,8 @@ impl Context {
             log,
             locks: Locks::new(),
             pending: PendingShares::default(),
-            torn: HashSet::new(),
-            in_progress: HashSet::new(),
+            torn: KeySet::default(),
+            in_progress: KeySet::default(),
             slot_versions: SlotVersions::new(),
             space,
             serial: 0,
@@ -390,7 +391,7 @@ impl Context {
         self.in_progress.remove(&key);
         if self.in_progress.is_empty() {
             // A burst is over; idle, the store takes little memory.
-            self.in_progress = HashSet::new();
+            self.in_progress = KeySet::default();
         }
     }
 }
