@@ -5,6 +5,8 @@ pub mod fit;
 pub mod gbs;
 pub mod hosts;
 pub mod http;
+pub mod large_load;
+pub mod large_writes;
 pub mod line;
 pub mod ours;
 pub mod peers;

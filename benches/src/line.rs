@@ -13,6 +13,7 @@
 pub mod control;
 mod forward;
 mod kernel;
+mod resent;
 mod residents;
 pub mod wire;
 
@@ -165,6 +166,15 @@ impl Line {
     /// Starts counting anew.
     pub fn reset_statistics(&self) {
         self.wires().iter_mut().for_each(Wire::reset_counters);
+    }
+
+    /// How many segments a host's TCP has sent again since the line came up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Line::within`], and when the kernel does not say.
+    pub fn resent(&self, side: Side) -> io::Result<u64> {
+        self.within(side, resent::here)?
     }
 
     /// Ends every process that runs in the two hosts.

@@ -47,6 +47,19 @@ impl Programs {
         Ok(Self(directory))
     }
 
+    /// Those that `cargo test` has built beside the calling test.
+    ///
+    /// # Errors
+    ///
+    /// When it has not: without `-p` it does.
+    pub fn beside_the_test() -> io::Result<Self> {
+        let test = std::env::current_exe()?;
+        let found = test.ancestors().nth(2).map(|path| Self(path.to_owned()));
+        found
+            .filter(|programs| programs.tahoed().exists())
+            .ok_or_else(|| io::Error::other("cargo build --bin tahoed, or cargo test without -p"))
+    }
+
     /// Builds both for 32-bit x86.
     ///
     /// # Errors

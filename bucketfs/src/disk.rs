@@ -256,7 +256,8 @@ pub enum Operation {
     },
     /// Writes into an existing file in place, in the order given, then sets its size if asked.
     ///
-    /// Nothing is synced. The first failure ends it, whatever was written stays.
+    /// Of writes of [`LARGE_LEN`] and more the whole blocks come first, past the page cache where
+    /// that can be had; no other write overlaps these. Nothing is synced. The first failure ends it, whatever was written stays.
     Patch {
         /// The file.
         path: StorePath,
@@ -266,7 +267,7 @@ pub enum Operation {
         size: Option<u64>,
     },
     /// Writes into an existing file in place, in the order given, sets its size, then makes its
-    /// bytes and size durable (`fdatasync`). The first failure ends it, whatever was written stays.
+    /// bytes and size durable (`fdatasync`). Large writes are as in [`Operation::Patch`]. The first failure ends it, whatever was written stays.
     Seal {
         /// The file.
         path: StorePath,
@@ -335,6 +336,10 @@ impl Operation {
         }
     }
 }
+
+/// What a write into an existing file has at least to go past the page cache. Less is no dearer
+/// through it, where it needs no call of its own.
+pub const LARGE_LEN: usize = 128 << 10;
 
 /// Most entries one [`Operation::List`] gives; a directory with more fails with `OVERFLOW`.
 ///

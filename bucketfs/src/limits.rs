@@ -51,6 +51,16 @@ pub(crate) const JOURNAL_FILES: usize = 2;
 // Every file that is kept open has a place of its own in the engines' table.
 const _: () = assert!(JOURNAL_FILES + UPLOADS + SPOOLS + REWRITES == OPEN_FILES_MAX as usize);
 
+/// Bytes that an upload gathers before they are written past the page cache, all at once.
+pub const GATHERED_LEN: usize = 256 << 10;
+
+/// Most buffers of [`GATHERED_LEN`] that one upload fills or has the disk write.
+pub const GATHERED_BUFFERS: usize = 2;
+
+/// Most uploads that gather at a time, 4 MiB for all of them; others are written through the page
+/// cache, which costs the store no memory.
+pub const GATHERING_UPLOADS: usize = 8;
+
 /// Most ranged uploads in progress: what is known of each is kept in memory, some 400 bytes.
 pub const ALLOCATIONS: usize = 16_384;
 

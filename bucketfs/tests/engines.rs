@@ -237,6 +237,40 @@ fn overwriting_replaces_all_of_a_file(make: Make) {
     assert_eq!(bench.contents("dir/file"), b"short");
 }
 
+// What the journal has is made where it belongs; what an earlier attempt left there is no obstacle.
+fn files_are_placed_each_by_itself(make: Make) {
+    let mut bench = Bench::new(make);
+    bench.done(create("shares/ab/file", b"foreign"));
+    bench.done(create(
+        "shares/ab/cd/old/0",
+        b"half of what is to be there, or more",
+    ));
+    let file = |path: &str, bytes: &'static [u8]| {
+        let path = StorePath::new(path);
+        (path, Bytes::from_static(bytes))
+    };
+    let files = vec![
+        file("shares/ab/cd/new/0", b"one"),
+        file("shares/ab/file/new/0", b"two"),
+        file("shares/ab/cd/old/0", b"three"),
+        file("shares/xy/zz/new/7", b""),
+        file("shares/ab/cd", b"four"),
+    ];
+    let Ok(Outcome::Placed(results)) = bench.perform(Operation::Place { files }) else {
+        panic!("each has a result of its own");
+    };
+    let errnos: Vec<_> = results
+        .iter()
+        .map(|result| result.err().map(|error| error.errno))
+        .collect();
+    let expected = [None, Some(Errno::NOTDIR), None, None, Some(Errno::ISDIR)];
+    assert_eq!(errnos, expected);
+    assert_eq!(bench.contents("shares/ab/cd/new/0"), b"one");
+    assert_eq!(bench.contents("shares/ab/file"), b"foreign");
+    assert_eq!(bench.contents("shares/ab/cd/old/0"), b"three");
+    assert!(bench.exists("shares/xy/zz/new/7"));
+}
+
 fn names_of_the_wrong_kind_are_errors(make: Make) {
     let mut bench = Bench::new(make);
     bench.done(create("file", b"x"));
@@ -395,6 +429,111 @@ fn an_append_is_written_and_gives_its_buffer_back(make: Make) {
         });
     }
     assert_eq!(bench.contents("journal"), b"entryentryentry");
+}
+
+// As the journal is written: whole blocks, one after the other, into a file that is there.
+fn a_durable_append_of_blocks_is_read_as_it_was_written(make: Make) {
+    let mut bench = Bench::new(make);
+    let path = StorePath::new("journal/0");
+    let size = 64 * 4096;
+    bench.done(Operation::Preallocate { path, size });
+    bench.done(open(0, "journal/0", OpenMode::ExistingDirect));
+    let mut wanted = vec![0; 64 * 4096];
+    for (block, blocks) in [(0, 1), (1, 3), (40, 20), (4, 1)] {
+        let bytes = pattern(blocks * 4096 + block);
+        let bytes = &bytes[block..];
+        wanted[block * 4096..][..bytes.len()].copy_from_slice(bytes);
+        bench.done(Operation::Append {
+            file: FileId(0),
+            offset: u64::try_from(block * 4096).unwrap(),
+            bytes: bytes.into(),
+            sync: block % 2 == 0,
+        });
+        // Through the page cache, which may have the block from before.
+        assert_eq!(bench.contents("journal/0"), wanted);
+    }
+    bench.done(close(0));
+}
+
+// As a large share is written: whole blocks past the page cache, then an end of any length.
+fn blocks_and_an_end_make_a_file_of_any_size(make: Make) {
+    let mut bench = Bench::new(make);
+    for (slot, mode) in [(0, OpenMode::NewDirect), (1, OpenMode::New)] {
+        let path = format!("incoming/{slot}");
+        let wanted = pattern(50 * 4096 + 77);
+        bench.done(open(slot, &path, mode));
+        for block in [0, 16] {
+            bench.done(Operation::WriteBlocks {
+                file: FileId(slot),
+                offset: block * 4096,
+                bytes: part(&wanted, block * 4096, 16 * 4096).into(),
+            });
+        }
+        bench.done(Operation::Finish {
+            file: FileId(slot),
+            blocks: Some((32 * 4096, part(&wanted, 32 * 4096, 18 * 4096).into())),
+            writes: vec![
+                (50 * 4096, Bytes::copy_from_slice(&wanted[50 * 4096..])),
+                (1, Bytes::from_static(b"header")),
+            ],
+            sync: true,
+        });
+        // Written through the page cache from then on.
+        bench.done(write_at(slot, 9, b"more"));
+        bench.done(close(slot));
+        let mut wanted = wanted;
+        wanted[1..7].copy_from_slice(b"header");
+        wanted[9..13].copy_from_slice(b"more");
+        assert_eq!(bench.contents(&path), wanted);
+    }
+    assert_eq!(
+        bench.errno(open(2, "incoming/0", OpenMode::NewDirect)),
+        Errno::EXIST
+    );
+    assert_eq!(
+        bench.errno(open(2, "absent", OpenMode::ExistingDirect)),
+        Errno::NOENT
+    );
+}
+
+fn part(bytes: &[u8], offset: u64, len: usize) -> &[u8] {
+    &bytes[usize::try_from(offset).unwrap()..][..len]
+}
+
+// Whole blocks of it go past the page cache, which may hold the old ones; the ends go through it.
+fn a_large_write_at_any_offset_is_read_as_it_was_written(make: Make) {
+    let mut bench = Bench::new(make);
+    let path = StorePath::new("parts");
+    let mut wanted = pattern(1_000_003);
+    bench.done(create("parts", &wanted));
+    let writes: [&[(usize, usize)]; 4] = [
+        &[(12, 300_000)],
+        &[(300_012, 128 << 10), (5, 7), (900_000, 128 << 10)],
+        &[(1, 131_072), (131_073, 131_073), (600_001, 262_144)],
+        &[(4096, 262_144), (500_000, 128 << 10)],
+    ];
+    for (round, ranges) in writes.into_iter().enumerate() {
+        let mut writes = Vec::new();
+        for (offset, len) in ranges {
+            let bytes: Vec<_> = pattern(*len).iter().map(|byte| !byte).collect();
+            if wanted.len() < offset + len {
+                wanted.resize(offset + len, 0);
+            }
+            wanted[*offset..][..*len].copy_from_slice(&bytes);
+            writes.push((u64::try_from(*offset).unwrap(), Bytes::from(bytes)));
+        }
+        let path = path.clone();
+        let size = u64::try_from(wanted.len()).unwrap();
+        bench.done(match round % 2 {
+            0 => Operation::Patch {
+                path,
+                writes,
+                size: None,
+            },
+            _ => Operation::Seal { path, writes, size },
+        });
+        assert_eq!(bench.contents("parts"), wanted, "{round}");
+    }
 }
 
 // Two uploads of one share: the second must not take the place of the first.
@@ -829,11 +968,15 @@ macro_rules! suite {
             a_file_that_exists_is_refused_and_left_alone
             a_file_is_not_made_if_another_exists
             overwriting_replaces_all_of_a_file
+            files_are_placed_each_by_itself
             names_of_the_wrong_kind_are_errors
             what_is_missing_is_said_to_be_missing
             reading_is_clipped_to_the_end_of_the_file
             an_open_file_is_written_anywhere_and_synced_and_closed
             an_append_is_written_and_gives_its_buffer_back
+            a_durable_append_of_blocks_is_read_as_it_was_written
+            blocks_and_an_end_make_a_file_of_any_size
+            a_large_write_at_any_offset_is_read_as_it_was_written
             publishing_makes_directories_and_never_replaces
             replacing_takes_the_place_of_a_file_and_may_keep_the_source
             parts_of_a_file_are_copied_into_an_open_one

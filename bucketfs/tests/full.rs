@@ -102,6 +102,29 @@ fn what_does_not_fit_is_refused_and_takes_no_space() {
     });
 }
 
+// A share that has no room stays in the journal, and nothing of it is in the tree meanwhile.
+#[test]
+fn of_files_placed_on_a_full_disk_those_are_there_that_there_was_room_for() {
+    on_small_disks("size=256k", |engine, directory| {
+        let file = |path: &str, len| (StorePath::new(path), Bytes::from(vec![7; len]));
+        let files = vec![
+            file("a/b/1", 20_000),
+            file("a/b/2", 1 << 20),
+            file("a/c/3", 20_000),
+        ];
+        let Ok(Outcome::Placed(results)) = perform(engine, Operation::Place { files }) else {
+            panic!("each has a result of its own");
+        };
+        let errnos = results
+            .iter()
+            .map(|result| result.err().map(|error| error.errno));
+        let errnos: Vec<_> = errnos.collect();
+        assert_eq!(errnos, [None, Some(Errno::NOSPC), None]);
+        assert!(!directory.join("a/b/2").exists());
+        assert_eq!(fs::read(directory.join("a/c/3")).unwrap(), [7; 20_000]);
+    });
+}
+
 // On a full disk "already here" must still be said of a share that is.
 #[test]
 fn that_another_file_exists_is_said_even_on_a_full_disk() {

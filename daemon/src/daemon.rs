@@ -143,6 +143,7 @@ impl Daemon {
                 info!(
                     addresses = addresses.join(" "),
                     engine = status.engine,
+                    direct = status.writes_directly,
                     durability = config.store.durability.name(),
                     replayed = status.replayed,
                     "serving"

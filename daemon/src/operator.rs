@@ -80,6 +80,7 @@ async fn say_status(shared: &Shared) {
         connections_max = shared.limits().connections,
         bytes_in_flight = shared.bytes_in_flight(),
         engine = status.engine,
+        direct = status.writes_directly,
         read_only = status.read_only,
         failed = status.failed,
         available = status.available,

@@ -23,6 +23,7 @@ mod budget;
 mod dial;
 mod flow;
 mod gauge;
+mod joined;
 mod link;
 mod pin;
 mod samples;

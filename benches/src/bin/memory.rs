@@ -319,7 +319,7 @@ const QUIET: Duration = Duration::from_secs(4);
 const HANDSHAKES: usize = 50;
 
 /// The share of a 1000-byte file at 3-of-10.
-const SHARE_LEN: usize = 512;
+const SHARE_LEN: usize = 445;
 
 /// What of each upload has been sent.
 const UPLOADED_LEN: usize = 256 << 10;

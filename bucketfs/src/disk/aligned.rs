@@ -69,7 +69,7 @@ impl Aligned {
     fn make_room(&mut self, more: usize) {
         let len = self.len() + more;
         if len > self.room() {
-            let mut roomier = Self::with_room(len.max(2 * self.room()));
+            let mut roomier = Self::with_room(len.max(2 * self.room()).max(ALIGN));
             roomier.whole.extend_from_slice(self);
             *self = roomier;
         }

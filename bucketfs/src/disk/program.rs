@@ -14,9 +14,11 @@ use super::beneath::How;
 use super::files::Kept;
 use super::step::{Chain, Chunk, Handle, Link, Perform, Step, Target};
 use super::{
-    Aligned, DiskError, Entry, EntryKind, Existing, ListCursor, Operation, Outcome, StorePath,
+    Aligned, DiskError, Entry, EntryKind, Existing, ListCursor, OpenMode, Operation, Outcome,
+    StorePath,
 };
 
+mod blocks;
 mod chain;
 mod copy;
 mod create;
@@ -279,10 +281,27 @@ async fn patch<P: Perform>(
     size: Option<u64>,
     sync: bool,
 ) -> Result<(), DiskError> {
-    create::open_existing(on, path).await?;
+    let split;
+    let (large, rest) = match on.writes_directly() {
+        true => {
+            split = blocks::split(writes);
+            (&split.large[..], &split.rest[..])
+        }
+        false => (&[][..], writes),
+    };
+    if large.is_empty() {
+        create::open_existing(on, path).await?;
+    } else {
+        create::open(on, path, OpenMode::ExistingDirect).await?;
+        if let Err(error) = blocks::write_all(on, large).await {
+            // The first failure is the one to tell.
+            let _ = one(on, Step::Close).await;
+            return Err(error);
+        }
+    }
     let file = Handle::Current;
-    let mut links = Vec::with_capacity(writes.len() + 3);
-    links.extend(writes.iter().map(|(offset, bytes)| {
+    let mut links = Vec::with_capacity(rest.len() + 3);
+    links.extend(rest.iter().map(|(offset, bytes)| {
         let bytes = Chunk::Shared(bytes.clone());
         Link::from(write(file.clone(), *offset, bytes))
     }));

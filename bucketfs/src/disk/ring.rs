@@ -383,7 +383,8 @@ impl Engine for Ring {
         }
         self.generation = self.generation.wrapping_add(1);
         let taken = self.files.take(&operation);
-        let flight = Flight::new(id, self.generation, operation, taken);
+        let direct = self.root.writes_directly();
+        let flight = Flight::new(id, self.generation, operation, taken, direct);
         let key = self.flights.insert(flight);
         self.proceed(key);
     }

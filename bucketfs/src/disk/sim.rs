@@ -330,6 +330,10 @@ impl Perform for Performer {
         }
         chain
     }
+
+    fn writes_directly(&self) -> bool {
+        !self.world.borrow().faults.refuses_direct
+    }
 }
 
 impl Performer {

@@ -20,6 +20,9 @@ pub(crate) trait Perform {
     ///
     /// A step may be left without a result: it did not run, and may be asked for again.
     async fn run(&mut self, chain: Chain) -> Chain;
+
+    /// Whether files can be written past the page cache.
+    fn writes_directly(&self) -> bool;
 }
 
 /// Steps given to the kernel together.

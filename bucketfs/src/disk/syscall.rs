@@ -19,6 +19,7 @@ use super::{Root, Space, StorePath, list};
 
 /// Performs one operation's steps in the calling thread.
 pub(crate) struct Syscalls<'a> {
+    store: &'a Root,
     root: Beneath<'a>,
     /// The operation's current file.
     pub(crate) current: Option<OwnedFd>,
@@ -29,6 +30,7 @@ pub(crate) struct Syscalls<'a> {
 impl<'a> Syscalls<'a> {
     pub(crate) fn new(root: &'a Root, current: Option<OwnedFd>) -> Self {
         Self {
+            store: root,
             root: root.beneath(),
             current,
             entered: None,
@@ -90,6 +92,10 @@ impl Perform for Syscalls<'_> {
             }
         }
         chain
+    }
+
+    fn writes_directly(&self) -> bool {
+        self.store.writes_directly()
     }
 }
 

@@ -210,6 +210,10 @@ impl Perform for Steps<'_> {
         }
         chain
     }
+
+    fn writes_directly(&self) -> bool {
+        self.root.writes_directly()
+    }
 }
 
 impl Steps<'_> {

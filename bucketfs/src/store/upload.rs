@@ -14,6 +14,7 @@ use slab::Slab;
 
 mod close;
 mod end;
+mod gather;
 mod write;
 
 use super::context::{Context, Machinery, cleaned_up, is_held, unwritable};
@@ -21,7 +22,7 @@ use super::event::{Event, Machine, NotPublished, NotRenewed, Renew, Renewed, Wai
 use super::locks::Owned;
 use super::reply::{AlreadyHeld, Asker, OpenAt};
 use super::space::{Measurement, cost};
-use crate::container;
+use crate::container::{self, Header};
 use crate::disk::{Completion, FileId, OpenMode, Operation, StorePath};
 use crate::durable::{BytesDurable, Durable};
 use crate::keys::KeyMap;
@@ -32,6 +33,7 @@ use crate::request::{
     AbortUpload, CloseUpload, DetachUpload, LeaseOwner, OpenUpload, RequestId, WriteUpload,
 };
 use close::Closing;
+use gather::{Gather, Seats};
 
 /// All uploads.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub(super) struct Uploads {
     by_key: KeyMap<ShareKey, usize>,
     handles: KeyMap<RequestId, Handle>,
     free_files: Vec<FileId>,
+    seats: Seats,
     /// Each waits for an upload that is ending to be gone.
     in_line: VecDeque<(Opening, Owned)>,
     /// No upload expires before this.
@@ -69,12 +72,28 @@ struct Upload {
     touched: Duration,
     /// Where the next write must begin.
     accepted: u64,
+    way: Way,
+    /// Accepted, and not with the disk yet, in their order.
+    queue: VecDeque<(Asker<WriteUpload>, Bytes)>,
+    /// How many bytes were accepted and are not with the disk yet: in the queue, or gathered.
+    unwritten: u64,
     /// Writes that the disk has not ended.
     writing: usize,
     /// What the space account has promised and the disk does not have yet.
     promised: u64,
     failure: Option<Unwritable>,
     state: State,
+}
+
+/// How the bytes of an upload get to the disk.
+#[derive(Debug)]
+enum Way {
+    /// Past the page cache, in whole blocks.
+    Gather(Gather),
+    /// Through the page cache from now on: what was gathered is on its way there.
+    Ungather(Gather),
+    /// Through the page cache, each as it comes.
+    Through,
 }
 
 #[derive(Debug)]
@@ -137,17 +156,28 @@ enum Step {
     /// Nothing seemed free; the file system is asked once more.
     Space(Opening, Owned, Measurement),
     /// The new file in incoming.
-    File(Opening, Owned, FileId, StorePath),
+    File(Opening, Owned, NewFile),
     /// So many bytes of an upload, for a request.
     Write(usize, Asker<WriteUpload>, u64),
-    /// The lease of an upload that is complete, its header, its sync, the close of its file.
-    Lease(Closing),
-    Header(Closing),
-    Bytes(Closing),
+    /// Blocks of an upload that have so many bytes of its share.
+    Blocks(usize, u64),
+    /// The rest of what was gathered, so many bytes of the share.
+    Gathered(usize, u64),
+    /// The end of an upload that is complete, so many bytes of the share among it; the close of its
+    /// file.
+    Finish(Closing, u64),
     Complete(Closing, BytesDurable),
     /// The file of an upload that is given up is closed, then removed.
     Closed(usize),
     Removed(usize),
+}
+
+/// The file of an upload that is being opened.
+#[derive(Debug)]
+struct NewFile {
+    file: FileId,
+    incoming: StorePath,
+    gather: Option<Gather>,
 }
 
 // Opened.
@@ -159,6 +189,7 @@ impl Uploads {
             by_key: KeyMap::default(),
             handles: KeyMap::default(),
             free_files: files.into_iter().rev().collect(),
+            seats: Seats::new(),
             in_line: VecDeque::new(),
             next_expiry: None,
             waiting: Slab::new(),
@@ -308,13 +339,26 @@ impl Uploads {
             return self.open_refused(cx, opening, owned, OpenRefusal::TooManyUploads);
         };
         let incoming = cx.next_incoming();
+        let version = cx.settings.container_version;
+        let header = opening.size.map(|size| Header::new(version, size));
+        let gather = match cx.settings.writes_directly && opening.is_large() {
+            true => self.seats.take(header),
+            false => None,
+        };
         let operation = Operation::Open {
             file,
             path: incoming.clone(),
-            mode: OpenMode::New,
+            mode: match gather {
+                Some(_) => OpenMode::NewDirect,
+                None => OpenMode::New,
+            },
         };
-        let step = Step::File(opening, owned, file, incoming);
-        self.start(cx, step, operation);
+        let new = NewFile {
+            file,
+            incoming,
+            gather,
+        };
+        self.start(cx, Step::File(opening, owned, new), operation);
     }
 
     fn file_opened(
@@ -322,14 +366,22 @@ impl Uploads {
         cx: &mut Context,
         opening: Opening,
         owned: Owned,
-        (file, incoming): (FileId, StorePath),
+        new: NewFile,
         completion: &Completion,
     ) {
         if let Err(error) = completion.result {
             cx.cancel(opening.cost());
-            self.free_files.push(file);
+            self.free_files.push(new.file);
+            if let Some(gather) = new.gather {
+                self.seats.give_back(gather);
+            }
             return self.open_refused(cx, opening, owned, unwritable(error));
         }
+        let NewFile {
+            file,
+            incoming,
+            gather,
+        } = new;
         let promised = opening.cost();
         let index = self.table.insert(Upload {
             key: opening.key,
@@ -343,6 +395,9 @@ impl Uploads {
             owner: Some(opening.asker.id()),
             touched: cx.elapsed(),
             accepted: 0,
+            way: gather.map_or(Way::Through, Way::Gather),
+            queue: VecDeque::new(),
+            unwritten: 0,
             writing: 0,
             failure: None,
             state: State::Writing,
@@ -432,15 +487,15 @@ impl Machinery for Uploads {
                     self.open_refused(cx, opening, owned, Unwritable::Full);
                 }
             }
-            Step::File(opening, owned, file, incoming) => {
-                self.file_opened(cx, opening, owned, (file, incoming), &completion);
+            Step::File(opening, owned, new) => {
+                self.file_opened(cx, opening, owned, new, &completion);
             }
             Step::Write(upload, asker, size) => {
                 self.written(cx, upload, asker, size, &completion);
             }
-            Step::Lease(closing) => self.lease_written(cx, closing, &completion),
-            Step::Header(closing) => self.header_written(cx, closing, &completion),
-            Step::Bytes(closing) => self.synced(cx, closing, &completion),
+            Step::Blocks(upload, size) => self.blocks_written(cx, upload, size, completion),
+            Step::Gathered(upload, size) => self.gathered_written(cx, upload, size, completion),
+            Step::Finish(closing, size) => self.finished_writing(cx, closing, size, completion),
             Step::Complete(closing, bytes) => self.file_closed(cx, closing, bytes, &completion),
             Step::Closed(upload) => {
                 let ended = &self.table[upload];
@@ -451,7 +506,7 @@ impl Machinery for Uploads {
             }
             Step::Removed(upload) => {
                 cleaned_up(&completion);
-                let ended = self.table.remove(upload);
+                let ended = self.remove(upload);
                 if let State::Ending(Some(asker)) = ended.state {
                     cx.tell(asker, ());
                 }
@@ -501,6 +556,11 @@ impl Machinery for Uploads {
 impl Opening {
     fn cost(&self) -> u64 {
         cost(self.size.unwrap_or(0))
+    }
+
+    /// Whether the share is, or may be, more than what a put takes.
+    fn is_large(&self) -> bool {
+        self.size.is_none_or(|size| size > limits::SMALL_SHARE_SIZE)
     }
 }
 

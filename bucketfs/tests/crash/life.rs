@@ -297,7 +297,11 @@ impl Life<'_> {
         if self.removing == Some(key) {
             return;
         }
-        let len = self.random.index(20_000);
+        let mut len = self.random.index(20_000);
+        if len % 16 == 5 {
+            // Too much to be gathered in one buffer.
+            len += limits::GATHERED_LEN + 16 * len;
+        }
         let then = [Then::Nothing, Then::Half, Then::Rest, Then::Abort][self.random.index(4)];
         let upload = self.attempted(key, len, then);
         self.open(upload, false);
@@ -326,7 +330,12 @@ impl Life<'_> {
     fn write(&mut self, upload: RequestId, bytes: &[u8], offset: usize) {
         let mut offset = offset;
         while offset < bytes.len() {
-            let end = (offset + 1 + self.random.index(8000)).min(bytes.len());
+            let piece = 1 + self.random.index(8000);
+            let piece = match bytes.len() > limits::GATHERED_LEN {
+                true => 20 * piece,
+                false => piece,
+            };
+            let end = (offset + piece).min(bytes.len());
             let request = WriteUpload {
                 upload,
                 offset: offset as u64,
@@ -477,8 +486,13 @@ impl Life<'_> {
                     let mut pieces = read.pieces.iter();
                     let piece = pieces.find(|piece| piece.share_number == share_number);
                     let bytes = piece.map(|piece| &piece.bytes[..]).unwrap_or_default();
-                    let whole = bytes.len() as u64 == size;
-                    if !whole || !self.ledger.may_read(key, bytes) {
+                    // The answer has an end.
+                    let is_cut = read
+                        .rest
+                        .iter()
+                        .any(|rest| rest.share_number == share_number);
+                    let whole = is_cut || bytes.len() as u64 == size;
+                    if !whole || !self.ledger.may_read(key, bytes, size) {
                         let len = bytes.len();
                         let text = format!(
                             "{key:?} of {size} bytes reads as {len} others: {:x?}",

@@ -58,8 +58,10 @@ mod tests {
         for seed in [
             include_str!("../../../fuzz/seeds/capability/literal"),
             include_str!("../../../fuzz/seeds/capability/read"),
+            include_str!("../../../fuzz/seeds/capability/read-2"),
             include_str!("../../../fuzz/seeds/capability/read-without-check"),
             include_str!("../../../fuzz/seeds/capability/verify"),
+            include_str!("../../../fuzz/seeds/capability/verify-2"),
             include_str!("../../../fuzz/seeds/capability/verify-without-check"),
         ] {
             capability(seed.as_bytes());

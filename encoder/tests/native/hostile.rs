@@ -361,10 +361,7 @@ proptest! {
 
 #[test]
 fn too_few_good_shares_are_said_to_be_too_few() {
-    Version::ALL
-        .map(file)
-        .iter()
-        .for_each(|file| find_too_few_of(file));
+    Version::ALL.map(file).iter().for_each(find_too_few_of);
 }
 
 fn find_too_few_of(file: &Uploaded) {

@@ -21,13 +21,14 @@
 //! * what is under way exceeds the window by at most what was let go when nothing was under way, and
 //!   by one packet of each new connection, whose first flight does not wait;
 //! * a connection on which nothing is acknowledged for [`STUCK`] does not count, and gets nothing;
-//! * if some connection waits, then something is under way that counts, or it may go.
+//! * if a connection waits, then something is under way that counts, or it may go, or it is stuck itself.
 //!
 //! No clock here: the time is an argument.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lafs::num;
 use tokio::time::Instant;
 
 use super::gauge::Reading;
@@ -69,7 +70,10 @@ struct Line {
     base: Duration,
     /// A packet whose round trip is being measured: when it left, and what is acknowledged with it.
     mark: Option<(Instant, u64)>,
+    /// It has sent nothing but TLS's first flight.
     is_new: bool,
+    /// A round trip was measured while others sent.
+    is_known: bool,
     waits: Option<Waits>,
 }
 
@@ -106,6 +110,7 @@ impl Budget {
             base,
             mark: None,
             is_new: true,
+            is_known: false,
             waits: None,
         };
         self.lines.insert(id, line);
@@ -165,16 +170,15 @@ impl Budget {
 
     /// A connection has so many bytes to send. Says how many may go now; if none, it waits.
     pub(super) fn ask(&mut self, id: LineId, len: u64, now: Instant) -> Option<u64> {
-        let window = self.window;
         let turn = self.turn;
         let line = self.lines.get_mut(&id)?;
         let waits = line.waits.get_or_insert(Waits { len, turn });
         waits.len = len;
         self.turn += 1;
         let line = &self.lines[&id];
-        let quantum = quantum(window, line.counted.segment);
+        let quantum = self.quantum_of(line);
         let granted = if line.is_new {
-            len.min(line.counted.segment.saturating_sub(RECORD_OVERHEAD))
+            len.min(whole(0, line.counted.segment) - FINISHED_LEN)
         } else {
             if self.next(now) != Some(id) {
                 self.is_limiting = true;
@@ -224,19 +228,60 @@ impl Budget {
             .lines
             .iter()
             .filter_map(|(id, line)| Some((*id, line, line.waits?)))
-            .filter(|(_, line, _)| !line.is_stuck(now))
+            .filter(|(_, line, _)| !line.is_stuck(now) && self.may_be_next(line))
             .min_by_key(|(_, line, waits)| {
-                let is_full = waits.len >= quantum(self.window, line.counted.segment);
+                let is_full = waits.len >= self.quantum_of(line);
                 (!is_full, line.under_way, waits.turn)
             })?;
         let under_way = self.under_way(now);
-        let len = waits.len.min(quantum(self.window, line.counted.segment));
+        let len = waits.len.min(self.quantum_of(line));
         (under_way == 0 || under_way + len <= self.window).then_some(id)
     }
 
-    /// How long to wait before looking again, while somebody waits.
-    pub(super) fn pause(&self) -> Duration {
-        (self.round_trip / LOOKS).clamp(PAUSE_MIN, PAUSE_MAX)
+    /// What a connection may send at a time.
+    ///
+    /// TCP sends again what is not acknowledged within twice the round trip that it reckons with, a
+    /// lone packet excepted, and begins to reckon with that of a line without a queue. So while it
+    /// reckons with too little, a connection has its equal share of the window, or a lone packet.
+    fn quantum_of(&self, line: &Line) -> u64 {
+        let segment = line.counted.segment;
+        let quantum = quantum(self.window, segment);
+        if line.is_known && line.counted.smoothed * 2 >= self.expected(line) {
+            return quantum;
+        }
+        let share = self.window / num::size(self.lines.len()).max(1);
+        quantum.min(whole(share.saturating_sub(line.under_way), segment))
+    }
+
+    /// The round trip that a packet will take, at most.
+    fn expected(&self, line: &Line) -> Duration {
+        if self.delay > DELAY_MAX / 4 {
+            line.base + DELAY_MAX
+        } else {
+            line.base + self.delay
+        }
+    }
+
+    fn may_be_next(&self, line: &Line) -> bool {
+        let reckons_well = line.is_known && line.counted.smoothed * 2 >= self.expected(line);
+        let share = self.window / num::size(self.lines.len()).max(1);
+        reckons_well || line.under_way == 0 || line.under_way + line.counted.segment <= share
+    }
+
+    /// How long to wait before looking again: while somebody waits, and while handshakes show what the
+    /// line carries. `None` if nobody needs it.
+    pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
+        if self.lines.values().any(|line| line.waits.is_some()) {
+            return Some((self.round_trip / LOOKS).clamp(PAUSE_MIN, PAUSE_MAX));
+        }
+        let is_greeting = self.lines.values().any(|line| line.is_new);
+        let first = self.begun? + self.base()? + TIME_MIN;
+        (is_greeting && now < first).then(|| first - now)
+    }
+
+    /// The shortest round trip of all.
+    fn base(&self) -> Option<Duration> {
+        self.lines.values().map(|line| line.base).min()
     }
 
     /// Bytes under way that count.
@@ -277,8 +322,7 @@ impl Budget {
             self.window += acknowledged;
         }
         if self.is_starting {
-            let base = self.lines.values().map(|line| line.base).min();
-            if let Some((begun, base)) = self.begun.zip(base) {
+            if let Some((begun, base)) = self.begun.zip(self.base()) {
                 // A byte is acknowledged a round trip after it left, at the earliest.
                 let time = now.saturating_duration_since(begun + base).max(TIME_MIN);
                 let carried = scaled(self.delivered, START, time);
@@ -310,6 +354,7 @@ impl Line {
             .take_if(|(_, first)| *first <= self.counted.acknowledged)?;
         let round_trip = now - left;
         self.base = self.base.min(round_trip);
+        self.is_known = true;
         Some(round_trip)
     }
 
@@ -318,15 +363,16 @@ impl Line {
     }
 }
 
-/// What one connection may send at a time: whole packets, a part of the window.
+/// What one connection may send at a time: a part of the window, in whole packets.
 fn quantum(window: u64, segment: u64) -> u64 {
-    let segment = segment.max(1);
-    let packets = (window / QUANTA / segment).max(1);
-    if packets * segment > QUANTUM_MAX {
-        QUANTUM_MAX
-    } else {
-        (packets * segment).saturating_sub(RECORD_OVERHEAD).max(1)
-    }
+    whole(window / QUANTA, segment)
+}
+
+/// So many bytes on the line, or less, as bytes of one TLS record in whole packets; one packet at least.
+fn whole(bytes: u64, segment: u64) -> u64 {
+    let segment = segment.max(SEGMENT_MIN);
+    let packets = (bytes / segment).max(1) * segment;
+    (packets - RECORD_OVERHEAD).min(QUANTUM_MAX)
 }
 
 /// `bytes * time / unit`, within bounds.
@@ -338,23 +384,22 @@ fn scaled(bytes: u64, time: Duration, unit: Duration) -> u64 {
 /// Ten packets: what one connection of TCP may send before it knows anything (RFC 6928).
 const WINDOW_START: u64 = 10 * 1460;
 
-/// Four packets, so that two connections can send two each: a receiver acknowledges every second.
+/// Four packets: two connections can send two each, and a receiver acknowledges every second at once.
 const WINDOW_MIN: u64 = 4 * 1460;
 
 /// More than any line between a client and its grid holds: 10 Gbit/s, 50 ms.
 const WINDOW_MAX: u64 = 64 << 20;
 
-/// How long packets may wait in front of the line. Twice what a receiver may hold an acknowledgement
-/// back, and what RFC 6817 allows a transfer in the background.
-const DELAY_MAX: Duration = Duration::from_millis(100);
+/// How long packets may wait in front of the line: less than TCP's shortest timer, more than two packets
+/// of two connections take on the slowest lines of today, and well above the 40 ms that a receiver may
+/// hold an acknowledgement back.
+const DELAY_MAX: Duration = Duration::from_millis(150);
 
 /// How long they are to wait: the line must not run dry meanwhile.
-const DELAY_GOAL: Duration = Duration::from_millis(75);
+const DELAY_GOAL: Duration = Duration::from_millis(110);
 
-/// At the start, what the line is seen to carry in this time may be under way: less than the queue of
-/// most lines, and more than the ten packets with which a connection begins, where a line carries that
-/// many.
-const START: Duration = Duration::from_millis(400);
+/// At the start, what the line is seen to carry in this time may be under way.
+const START: Duration = Duration::from_millis(200);
 
 /// At the start, no more than so many times what was acknowledged may be under way: ten handshakes let
 /// ten first flights go, and not more.
@@ -366,14 +411,22 @@ const TIME_MIN: Duration = Duration::from_millis(1);
 /// A connection that has acknowledged nothing for so long is not waiting for the line.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// What one connection sends at a time is the window divided by this.
-const QUANTA: u64 = 4;
+/// What one connection sends at a time is the window divided by this: few TLS records and few
+/// acknowledgements, and yet another one's packets while they are awaited.
+const QUANTA: u64 = 3;
 
 /// What TLS takes at once.
 const QUANTUM_MAX: u64 = 64 << 10;
 
+/// No line has shorter packets (RFC 1122).
+const SEGMENT_MIN: u64 = 536;
+
 /// Header, type and tag of a TLS 1.3 record.
 const RECORD_OVERHEAD: u64 = 5 + 1 + 16;
+
+/// What ends the handshake goes into the first packet: a record that changes nothing, and Finished with
+/// the longer hash.
+const FINISHED_LEN: u64 = 6 + RECORD_OVERHEAD + 4 + 48;
 
 /// All connections are looked at so often while bytes are sent, and more often while somebody waits.
 const STALE: Duration = Duration::from_millis(100);

@@ -56,13 +56,21 @@ impl Flow {
             state.gauges.insert(id, gauge);
             Some(id)
         });
+        drop(state);
+        if id.is_some() {
+            self.watch();
+        }
         Metered {
             flow: self.clone(),
             id,
         }
     }
 
+    /// Looks again and again, as long as somebody needs it.
     fn watch(self: &Rc<Self>) {
+        if std::mem::replace(&mut self.0.borrow_mut().is_watched, true) {
+            return;
+        }
         let flow: Weak<Self> = Rc::downgrade(self);
         tokio::task::spawn_local(async move {
             while let Some(pause) = flow.upgrade().and_then(|flow| flow.pause()) {
@@ -77,8 +85,9 @@ impl Flow {
     /// How long to wait before the next look; `None` if nobody waits for it.
     fn pause(&self) -> Option<Duration> {
         let mut state = self.0.borrow_mut();
-        state.is_watched = !state.waiting.is_empty();
-        state.is_watched.then(|| state.budget.pause())
+        let pause = state.budget.pause(Instant::now());
+        state.is_watched = pause.is_some();
+        pause
     }
 }
 
@@ -145,11 +154,8 @@ impl Metered {
         }
         state.waiting.insert(id, context.waker().clone());
         state.wake(now);
-        let is_watched = std::mem::replace(&mut state.is_watched, true);
         drop(guard);
-        if !is_watched {
-            self.flow.watch();
-        }
+        self.flow.watch();
         Poll::Pending
     }
 

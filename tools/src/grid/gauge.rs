@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   16  4  segment size: bytes that go into a packet
+//!   68  4  round trip, smoothed, in microseconds
 //!  120  8  bytes acknowledged, the SYN counted as one
 //!  144  4  bytes written and not sent
 //!  200  8  bytes sent, those sent again included (since Linux 4.19)
@@ -18,6 +19,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 
 /// Reads one connection's counters. Keeps the socket open.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(super) struct Reading {
     pub(super) acknowledged: u64,
     /// Bytes that go into a packet.
     pub(super) segment: u64,
+    /// The round trip that TCP reckons with.
+    pub(super) smoothed: Duration,
 }
 
 impl Gauge {
@@ -67,6 +71,7 @@ impl Reading {
             unsent,
             acknowledged: long(120).saturating_sub(1),
             segment: short(16),
+            smoothed: Duration::from_micros(short(68)),
         }
     }
 }

@@ -62,6 +62,29 @@ fn a_small_file_is_one_round_trip_each_way_and_three_at_first_contact() {
     });
 }
 
+// What a small file costs on a slow line, all of it but TLS and TCP/IP: ten times a frame of 20 bytes
+// around a share of 445, and on a new connection a HELLO.
+#[test]
+fn a_file_of_1_kb_sends_4650_bytes_to_ten_servers_before_tls() {
+    run(async {
+        let servers = servers(10, Manner::Honest).await;
+        let grid = grid(&servers);
+        let hello = grid.traffic().bytes_sent;
+        let mut before = 0;
+        for (len, expected) in [(1000, hello + 4650), (1000, 4650), (996, 4630)] {
+            // Not the same bytes again, which would be there already.
+            let mut bytes = plaintext(len);
+            bytes[0] ^= u8::try_from(before % 251).unwrap();
+            upload(&grid, Encoding::default(), &bytes).await.unwrap();
+            let sent = grid.traffic().bytes_sent;
+            assert_eq!(sent - before, expected, "{len} bytes");
+            before = sent;
+        }
+        // DESIGN has a share of such a file and everything around it, HELLO too, in 600 bytes.
+        assert!(hello / 10 + 465 <= 600);
+    });
+}
+
 // Whoever lists the shares of an upload can tell the user that one server holds them all.
 #[test]
 fn an_upload_says_of_each_share_which_server_holds_it() {

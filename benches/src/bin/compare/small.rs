@@ -45,6 +45,17 @@ struct Row {
     time: Duration,
     /// Bytes of IP packets to the servers.
     up: u64,
+    /// The packets themselves; none of what was only computed.
+    packets: Option<Packets>,
+}
+
+/// What the line was given.
+struct Packets {
+    sent: u64,
+    /// Of those, dropped at the queue in front of the line.
+    dropped: u64,
+    /// TCP segments that the client sent again.
+    resent: u64,
 }
 
 impl Row {
@@ -54,6 +65,13 @@ impl Row {
 
     fn up_per_file(&self) -> u64 {
         self.up / u64::from(self.files)
+    }
+
+    /// The time, in times of what the line takes for the bytes that it carried.
+    fn of_its_bytes(&self, rate: u64) -> f64 {
+        let bytes = u32::try_from(self.up).map_or(f64::MAX, f64::from);
+        let rate = u32::try_from(rate).map_or(f64::MAX, f64::from);
+        self.time.as_secs_f64() * rate / bytes
     }
 }
 
@@ -85,6 +103,7 @@ fn limit(options: &Options) -> Row {
         files: options.files,
         time: Duration::from_nanos(up * 1_000_000_000 / options.up_rate.max(1)),
         up,
+        packets: None,
     }
 }
 
@@ -205,16 +224,24 @@ fn measured(
         unreachable!("this is measured over a line")
     };
     line.reset_statistics();
+    let resent = line.resent(Side::Client)?;
     let began = Instant::now();
     work()?;
     let time = began.elapsed();
+    let up = line.statistics().up;
+    let packets = Packets {
+        sent: up.packets,
+        dropped: up.dropped,
+        resent: line.resent(Side::Client)? - resent,
+    };
     let row = Row {
         name,
         whose,
         remark,
         files,
         time,
-        up: line.statistics().up.bytes_delivered,
+        up: up.bytes_delivered,
+        packets: Some(packets),
     };
     println!(
         "{name}: {} ms a file, {} B a file up",
@@ -239,7 +266,8 @@ fn count_files(directory: &Path) -> io::Result<u32> {
 
 fn report(context: &Context, options: &Options, rows: &[Row]) -> Result<(), Box<dyn Error>> {
     let mut table = String::from(
-        "| | ms a file | of the limit | bytes up a file | files | |\n|---|--:|--:|--:|--:|---|\n",
+        "| | ms a file | of the limit | bytes up a file | of bytes / rate | packets | dropped | sent twice | files | |\n\
+         |---|--:|--:|--:|--:|--:|--:|--:|--:|---|\n",
     );
     for row in rows {
         let (ms, ratio) = (row.ms_per_file(), row.ms_per_file() / rows[0].ms_per_file());
@@ -249,12 +277,24 @@ fn report(context: &Context, options: &Options, rows: &[Row]) -> Result<(), Box<
             files,
             ..
         } = row;
+        let packets = row.packets.as_ref().map_or_else(
+            || "| | ".to_owned(),
+            |packets| {
+                let Packets {
+                    sent,
+                    dropped,
+                    resent,
+                } = packets;
+                format!("{sent} | {dropped} | {resent}")
+            },
+        );
         writeln!(
             table,
-            "| {name} | {} | {} x | {} | {files} | {remark} |",
+            "| {name} | {} | {} x | {} | {} x | {packets} | {files} | {remark} |",
             number(ms),
             number(ratio),
-            row.up_per_file()
+            row.up_per_file(),
+            number(row.of_its_bytes(options.up_rate)),
         )?;
     }
     println!("{table}");

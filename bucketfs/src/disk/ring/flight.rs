@@ -69,7 +69,10 @@ enum Turn {
 }
 
 /// The program's side.
-struct Desk(Rc<RefCell<Turn>>);
+struct Desk {
+    turn: Rc<RefCell<Turn>>,
+    writes_directly: bool,
+}
 
 impl Flight {
     /// Makes a flight; its program has not begun.
@@ -78,9 +81,13 @@ impl Flight {
         generation: u32,
         operation: Operation,
         taken: Taken,
+        writes_directly: bool,
     ) -> Self {
         let turn = Rc::new(RefCell::new(Turn::Program));
-        let mut desk = Desk(Rc::clone(&turn));
+        let mut desk = Desk {
+            turn: Rc::clone(&turn),
+            writes_directly,
+        };
         let program = async move { program::perform(operation, taken.kept, &mut desk).await };
         Self {
             id,
@@ -338,15 +345,19 @@ impl Current {
 
 impl Perform for Desk {
     async fn run(&mut self, chain: Chain) -> Chain {
-        self.0.replace(Turn::Asked(chain));
-        poll_fn(|_| match self.0.replace(Turn::Program) {
+        self.turn.replace(Turn::Asked(chain));
+        poll_fn(|_| match self.turn.replace(Turn::Program) {
             Turn::Landed(chain) => Poll::Ready(chain),
             turn => {
-                self.0.replace(turn);
+                self.turn.replace(turn);
                 Poll::Pending
             }
         })
         .await
+    }
+
+    fn writes_directly(&self) -> bool {
+        self.writes_directly
     }
 }
 

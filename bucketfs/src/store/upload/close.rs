@@ -1,15 +1,17 @@
 //! How an upload becomes a share.
 //!
 //! ```text
-//! lease, header -> file sync -> close -> published
+//! the rest, lease, header, sync -> close -> published
 //! ```
 //!
 //! Each step waits for the one before. The share's bytes never enter the journal. A failed sync
 //! gives the share up: asked again the kernel would say that all is well.
 
 use bytes::Bytes;
+use lafs::num;
 
-use super::{Step, Uploads, waiter};
+use super::gather::End;
+use super::{Step, Uploads, Way, waiter};
 use crate::container::{Header, Lease};
 use crate::disk::{Completion, Operation};
 use crate::durable::BytesDurable;
@@ -42,59 +44,56 @@ impl Closing {
 }
 
 impl Uploads {
-    /// The last write has ended: the lease goes behind the share.
+    /// The last write has ended: what is still gathered, the lease and the header follow, and a sync
+    /// of it all.
     pub(super) fn all_written(&mut self, cx: &mut Context, closing: Closing) {
-        let upload = &self.table[closing.upload];
+        let upload = &mut self.table[closing.upload];
         if let Some(failure) = cx.write_refusal().or(upload.failure) {
             return self.close_refused(cx, closing, failure);
         }
         let owner = LeaseOwner::Upload.number();
         let version = cx.settings.container_version;
         let lease = Lease::new(version, &upload.lease, owner, upload.expiration);
-        let operation = Operation::WriteAt {
+        let header = Header::new(version, closing.size);
+        let end = match &mut upload.way {
+            Way::Gather(gather) | Way::Ungather(gather) => gather.end(Some(header)),
+            Way::Through => End {
+                offset: header.leases_offset(),
+                ..End::default()
+            },
+        };
+        let mut last = end.rest;
+        assert_eq!(end.offset + num::size(last.len()), header.leases_offset());
+        last.extend_from_slice(&lease.encode());
+        let mut writes = vec![(end.offset, Bytes::from(last))];
+        if !end.has_header {
+            writes.push((0, Bytes::copy_from_slice(&header.encode())));
+        }
+        let operation = Operation::Finish {
             file: upload.file,
-            offset: Header::new(version, closing.size).leases_offset(),
-            bytes: Bytes::copy_from_slice(&lease.encode()),
+            blocks: end.blocks,
+            writes,
+            sync: cx.waiver().is_none(),
         };
-        self.start(cx, Step::Lease(closing), operation);
+        let size = std::mem::take(&mut upload.unwritten);
+        self.start(cx, Step::Finish(closing, size), operation);
     }
 
-    pub(super) fn lease_written(
+    pub(super) fn finished_writing(
         &mut self,
         cx: &mut Context,
         closing: Closing,
-        completion: &Completion,
+        size: u64,
+        completion: Completion,
     ) {
-        if let Err(error) = completion.result {
-            return self.close_failed(cx, closing, error);
-        }
-        let header = Header::new(cx.settings.container_version, closing.size).encode();
-        let operation = Operation::WriteAt {
-            file: self.table[closing.upload].file,
-            offset: 0,
-            bytes: Bytes::copy_from_slice(&header),
+        cx.keep(size);
+        let bytes = match (cx.waiver(), &completion.result) {
+            (Some(waiver), Ok(_)) => Ok(BytesDurable::waived(waiver)),
+            (Some(_), Err(error)) => Err(*error),
+            (None, _) => BytesDurable::synced(&completion),
         };
-        self.start(cx, Step::Header(closing), operation);
-    }
-
-    pub(super) fn header_written(
-        &mut self,
-        cx: &mut Context,
-        closing: Closing,
-        completion: &Completion,
-    ) {
-        if let Err(error) = completion.result {
-            return self.close_failed(cx, closing, error);
-        }
-        if let Some(waiver) = cx.waiver() {
-            return self.close_file(cx, closing, BytesDurable::waived(waiver));
-        }
-        let file = self.table[closing.upload].file;
-        self.start(cx, Step::Bytes(closing), Operation::SyncFile { file });
-    }
-
-    pub(super) fn synced(&mut self, cx: &mut Context, closing: Closing, completion: &Completion) {
-        match BytesDurable::synced(completion) {
+        self.keep_buffer(completion.operation);
+        match bytes {
             Ok(bytes) => self.close_file(cx, closing, bytes),
             Err(error) => self.close_failed(cx, closing, error),
         }

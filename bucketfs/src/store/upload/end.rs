@@ -1,6 +1,6 @@
 //! The end of an upload: closed, aborted, left alone, or grown too old.
 
-use super::{Handle, Queued, State, Step, Upload, Uploads, Waiting, waiter};
+use super::{Handle, Queued, State, Step, Upload, Uploads, Waiting, Way, waiter};
 use crate::disk::Operation;
 use crate::limits;
 use crate::refusal::{AbortRefusal, CloseRefusal};
@@ -67,7 +67,12 @@ impl Uploads {
     ) {
         match self.handles.get_mut(&upload) {
             Some(Handle::Opening(queued)) => return queued.push(Queued::Detach(asker)),
-            Some(Handle::Open(index)) => self.table[*index].owner = None,
+            Some(Handle::Open(index)) => {
+                let index = *index;
+                self.table[index].owner = None;
+                // It may be left alone for long.
+                self.ungather(cx, index);
+            }
             None => {}
         }
         self.handles.remove(&upload);
@@ -112,17 +117,43 @@ impl Uploads {
         self.by_key.remove(&upload.key);
         cx.end_progress(upload.key);
         cx.cancel(std::mem::take(&mut upload.promised));
+        cx.cancel(std::mem::take(&mut upload.unwritten));
+        // With these buffers nothing more is to be done.
+        for (asker, _) in std::mem::take(&mut upload.queue) {
+            match upload.failure {
+                Some(failure) => cx.refuse(asker, failure),
+                None => cx.tell(asker, ()),
+            }
+        }
         upload.state = State::Ending(tell);
         self.continue_if_written(cx, index);
     }
 
     /// Takes an upload out that has become a share, its file closed.
     pub(super) fn finished(&mut self, cx: &mut Context, index: usize) -> Upload {
-        let upload = self.table.remove(index);
+        let upload = self.remove(index);
         self.by_key.remove(&upload.key);
         cx.end_progress(upload.key);
         self.free_files.push(upload.file);
         cx.cancel(upload.promised);
+        upload
+    }
+
+    /// An upload that does not gather any more needs no seat.
+    pub(super) fn leave_seat(&mut self, index: usize) {
+        let way = &mut self.table[index].way;
+        if let Way::Gather(gather) | Way::Ungather(gather) = std::mem::replace(way, Way::Through) {
+            self.seats.give_back(gather);
+        }
+    }
+
+    /// Takes an upload out of the table; nothing of it is being written.
+    pub(super) fn remove(&mut self, index: usize) -> Upload {
+        self.leave_seat(index);
+        let upload = self.table.remove(index);
+        if self.table.is_empty() {
+            self.seats.rest();
+        }
         upload
     }
 
@@ -131,6 +162,10 @@ impl Uploads {
         let upload = &mut self.table[index];
         if upload.writing > 0 {
             return;
+        }
+        let is_over = upload.failure.is_some() || matches!(upload.state, State::Ending(_));
+        if matches!(upload.way, Way::Ungather(_)) && !is_over {
+            return self.write_gathered(cx, index);
         }
         match &mut upload.state {
             State::Writing => {}
