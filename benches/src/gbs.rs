@@ -5,6 +5,7 @@
 //! must have the right status; the tests of the protocol check the rest. Any key is accepted from the
 //! server: this program started it, on loopback.
 
+pub mod floor;
 mod wire;
 
 use std::cell::Cell;
@@ -48,6 +49,16 @@ impl Work {
         Self::List,
         Self::ReadTestWrite,
     ];
+
+    /// How many times the requests of Tahoe-LAFS 1.20 in the same processor time are wanted.
+    #[must_use]
+    pub fn goal(self) -> u8 {
+        match self {
+            Self::Version => 30,
+            Self::Read | Self::List => 25,
+            Self::Upload | Self::ReadTestWrite => 20,
+        }
+    }
 
     /// What it is called in a table.
     #[must_use]

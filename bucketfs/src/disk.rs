@@ -14,6 +14,7 @@ use bytes::Bytes;
 mod aligned;
 mod beneath;
 pub(crate) mod blocking;
+mod cached;
 mod direct;
 mod error;
 mod files;
@@ -33,6 +34,7 @@ mod tokio_uring;
 mod workers;
 
 pub use aligned::{ALIGN, Aligned};
+pub(crate) use cached::{Cached, files_of, read_cached_into, size_of_file};
 pub use error::DiskError;
 pub use path::StorePath;
 pub use pool::Pool;
@@ -301,6 +303,38 @@ pub enum Operation {
     },
     /// Asks for the free space of the file system.
     FreeSpace,
+}
+
+impl Operation {
+    /// Says what of the tree it may change: the names that it makes, takes away, or writes to.
+    pub(crate) fn changed(&self, mut say: impl FnMut(&StorePath)) {
+        match self {
+            Self::CreateFile { path, .. }
+            | Self::Preallocate { path, .. }
+            | Self::MakeDirectories { path }
+            | Self::Open { path, .. }
+            | Self::Patch { path, .. }
+            | Self::Seal { path, .. }
+            | Self::Remove { path, .. }
+            | Self::Publish { target: path, .. }
+            | Self::Replace { target: path, .. } => say(path),
+            Self::Place { files } => files.iter().for_each(|(path, _)| say(path)),
+            // Files that are open are those of the journal, of uploads and of spools.
+            Self::WriteAt { .. }
+            | Self::SyncFile { .. }
+            | Self::Close { .. }
+            | Self::Append { .. }
+            | Self::WriteBlocks { .. }
+            | Self::Finish { .. }
+            | Self::Copy { .. }
+            | Self::SyncDirectories { .. }
+            | Self::SyncFileSystem
+            | Self::Read { .. }
+            | Self::List { .. }
+            | Self::ListPage { .. }
+            | Self::FreeSpace => {}
+        }
+    }
 }
 
 /// What a write into an existing file has at least to go past the page cache. Less is no dearer

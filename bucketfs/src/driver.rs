@@ -6,7 +6,6 @@
 //! from any thread. The queue between them is bounded, and the driver takes from it only while the
 //! store has room, so whoever asks too much waits.
 
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,8 +20,10 @@ use tokio::sync::oneshot;
 
 use crate::disk::{Completion, Engine, EngineChoice, EngineError, FLIGHT_MAX, Root, start_engine};
 use crate::error::OpenError;
+use crate::glance::Glance;
 use crate::handle::{Inbox, Left, Message, StoreHandle};
 use crate::identifier::{Found, look};
+use crate::keys::KeyMap;
 use crate::layout::VERSION;
 use crate::request::{Answer, DetachUpload, DropSpool, Now, Request, RequestId};
 use crate::store::{Config, Store};
@@ -60,13 +61,14 @@ fn open_at(
     let root = Arc::new(Root::open(path).map_err(OpenError::from)?);
     let mut engine = start_engine(&root, engine)?;
     let store = Store::open(engine.as_mut(), config, clock.now())?;
-    let (handle, inbox) = StoreHandle::new();
+    let glance = Glance::new(&root, store.sight());
+    let (handle, inbox) = StoreHandle::new(glance);
     let driver = Driver {
         store,
         engine,
         clock,
         inbox,
-        replies: HashMap::new(),
+        replies: KeyMap::default(),
         completions: Vec::new(),
         woken_by: None,
         left: Vec::new(),
@@ -93,7 +95,7 @@ pub struct Driver {
     clock: Clock,
     inbox: Inbox,
     /// Who asked.
-    replies: HashMap<RequestId, oneshot::Sender<Answer>>,
+    replies: KeyMap<RequestId, oneshot::Sender<Answer>>,
     completions: Vec<Completion>,
     /// What ended the last wait, to be taken next.
     woken_by: Option<Message>,
@@ -142,17 +144,33 @@ impl Driver {
         }
         // What is ready to be told goes first: what the disk is to do next may take a while.
         self.give_answers();
+        carried |= self.give_operations();
+        // What was done as it was submitted is taken at once: the next step of a request may be in
+        // memory too.
+        for _ in 0..AT_ONCE_MAX {
+            if !self.take_completions(now) {
+                break;
+            }
+            carried = true;
+            self.give_answers();
+            self.give_operations();
+        }
+        self.engine.flush();
+        self.give_answers();
+        carried
+    }
+
+    fn give_operations(&mut self) -> bool {
+        let mut any = false;
         while self.engine.in_flight() < FLIGHT_MAX {
             let Some((id, operation)) = self.store.poll_operation() else {
                 break;
             };
             self.engine.submit(id, operation);
             // It may be done already, and then nothing will signal it.
-            carried = true;
+            any = true;
         }
-        self.engine.flush();
-        self.give_answers();
-        carried
+        any
     }
 
     fn give_answers(&mut self) {
@@ -272,6 +290,10 @@ impl Drop for Driver {
         }
     }
 }
+
+/// How many steps of a request are taken in one turn of the thread; no request has more that are done
+/// as they are submitted, but for those of many shares.
+const AT_ONCE_MAX: usize = 8;
 
 /// Lets the thread's other tasks have a turn: what they ask for joins the next batch.
 ///

@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::refusal::{OpenSpoolRefusal, Unavailable};
+use crate::glance::Glance;
+use crate::refusal::{OpenSpoolRefusal, ReadRefusal, Unavailable};
 use crate::request::{
-    AbortUpload, Answer, Ask, CloseUpload, OpenSpool, OpenUpload, ReadTestWrite, Request,
-    RequestId, WriteSpool, WriteUpload,
+    AbortUpload, Answer, Ask, CloseUpload, OpenSpool, OpenUpload, Read, ReadTestWrite, Request,
+    RequestId, SharesRead, WriteSpool, WriteUpload,
 };
 
 /// A way to ask the store. Cheap to clone.
@@ -24,6 +25,7 @@ pub struct StoreHandle {
     inbox: mpsc::Sender<Message>,
     left: mpsc::UnboundedSender<Left>,
     next: Arc<AtomicU64>,
+    glance: Arc<Glance>,
 }
 
 /// What comes to the driver.
@@ -89,7 +91,7 @@ pub struct Upload {
 
 impl StoreHandle {
     /// Makes the two ends of a queue of [`QUEUE_LEN`] requests.
-    pub(crate) fn new() -> (Self, Inbox) {
+    pub(crate) fn new(glance: Glance) -> (Self, Inbox) {
         let (inbox, messages) = mpsc::channel(QUEUE_LEN);
         let (left, uploads) = mpsc::unbounded_channel();
         let next = Arc::new(AtomicU64::new(0));
@@ -98,7 +100,32 @@ impl StoreHandle {
             left: uploads,
             next: Arc::clone(&next),
         };
-        (Self { inbox, left, next }, end)
+        let handle = Self {
+            inbox,
+            left,
+            next,
+            glance: Arc::new(glance),
+        };
+        (handle, end)
+    }
+
+    /// Reads parts of shares: at once if all of it is at hand, or else by asking the store.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was read.
+    pub async fn read(&self, read: Read) -> Result<SharesRead, ReadRefusal> {
+        match self.read_at_once(&read) {
+            Some(read) => Ok(read),
+            None => self.ask(read).await,
+        }
+    }
+
+    /// What a read finds, if all of it is in the kernel's memory and nothing of it is being changed.
+    /// Never blocks, and does not ask the store.
+    #[must_use]
+    pub fn read_at_once(&self, read: &Read) -> Option<SharesRead> {
+        self.glance.read(read)
     }
 
     /// Asks, and waits for the answer.

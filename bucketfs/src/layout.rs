@@ -24,6 +24,8 @@
 //! stay below ext3's limit of 32 000 subdirectories; the older two are served as they lie. All
 //! other paths are somebody else's and left alone. Nothing outside this module spells a path.
 
+use std::ffi::CStr;
+
 use lafs::{ShareNumber, StorageIndex};
 
 use crate::disk::StorePath;
@@ -76,6 +78,84 @@ pub(crate) struct Tree {
     layout: Layout,
 }
 
+/// A path of the tree that is spelled out in place: nothing is allocated for it.
+#[derive(Clone, Copy)]
+pub(crate) struct Spelling {
+    bytes: [u8; SPELLING_LEN],
+    /// Without the NUL behind it.
+    len: usize,
+}
+
+/// The longest path of a share, and a NUL.
+const SPELLING_LEN: usize =
+    SHARES.len() + "/ab/cd/".len() + StorageIndex::TEXT_LEN + "/255\0".len();
+
+impl Spelling {
+    fn new(first: &str) -> Self {
+        let mut bytes = [0; SPELLING_LEN];
+        bytes[..first.len()].copy_from_slice(first.as_bytes());
+        let len = first.len();
+        Self { bytes, len }
+    }
+
+    fn push(&mut self, name: &[u8]) {
+        let end = self.len + 1 + name.len();
+        self.bytes[self.len] = b'/';
+        self.bytes[self.len + 1..end].copy_from_slice(name);
+        self.len = end;
+    }
+
+    fn push_number(&mut self, number: ShareNumber) {
+        let name = SpelledNumber::of(number);
+        self.push(name.as_bytes());
+    }
+
+    /// The path as the kernel takes it.
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        let bytes = &self.bytes[..=self.len];
+        CStr::from_bytes_with_nul(bytes).expect("names hold no NUL, and one is behind them")
+    }
+}
+
+impl From<Spelling> for StorePath {
+    fn from(path: Spelling) -> Self {
+        Self::spelled(path.as_c_str())
+    }
+}
+
+/// The name of a share in its bucket, spelled out in place.
+#[derive(Clone, Copy)]
+pub(crate) struct SpelledNumber {
+    bytes: [u8; 4],
+    start: usize,
+}
+
+impl SpelledNumber {
+    pub(crate) fn of(number: ShareNumber) -> Self {
+        let mut bytes = [0; 4];
+        let mut start = 3;
+        let mut left = number.as_u8();
+        loop {
+            start -= 1;
+            bytes[start] = b'0' + left % 10;
+            left /= 10;
+            if left == 0 {
+                break Self { bytes, start };
+            }
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[self.start..3]
+    }
+
+    /// The name as the kernel takes it.
+    pub(crate) fn as_c_str(&self) -> &CStr {
+        let bytes = &self.bytes[self.start..];
+        CStr::from_bytes_with_nul(bytes).expect("digits, and a NUL behind them")
+    }
+}
+
 /// What a path below the store directory is of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Located {
@@ -100,22 +180,35 @@ impl Tree {
 
     /// The directory of a bucket or slot.
     pub(crate) fn bucket(self, storage_index: StorageIndex) -> StorePath {
-        let name = storage_index.to_string();
-        let (ab, cd) = (&name[..2], &name[2..4]);
-        StorePath::new(&match self.layout {
-            Layout::Flat => format!("{SHARES}/{name}"),
-            Layout::OneLevel => format!("{SHARES}/{ab}/{name}"),
-            Layout::TwoLevel => format!("{SHARES}/{ab}/{cd}/{name}"),
-        })
+        self.spell_bucket(storage_index).into()
     }
 
     /// The container of a share.
     pub(crate) fn share(self, key: ShareKey) -> StorePath {
-        StorePath::new(&format!(
-            "{}/{}",
-            self.bucket(key.storage_index),
-            key.share_number
-        ))
+        self.spell_share(key).into()
+    }
+
+    /// The path of a bucket or slot, for one call and no more.
+    pub(crate) fn spell_bucket(self, storage_index: StorageIndex) -> Spelling {
+        let name = storage_index.text();
+        let mut path = Spelling::new(SHARES);
+        match self.layout {
+            Layout::Flat => {}
+            Layout::OneLevel => path.push(&name[..2]),
+            Layout::TwoLevel => {
+                path.push(&name[..2]);
+                path.push(&name[2..4]);
+            }
+        }
+        path.push(&name);
+        path
+    }
+
+    /// The path of a share's container, for one call and no more.
+    pub(crate) fn spell_share(self, key: ShareKey) -> Spelling {
+        let mut path = self.spell_bucket(key.storage_index);
+        path.push_number(key.share_number);
+        path
     }
 
     /// The directories that must be synced for a share's name to last, the deepest first.
@@ -174,6 +267,16 @@ impl Tree {
             true => located,
             false => Located::Foreign,
         }
+    }
+}
+
+/// What of a path is below `shares`, if it leads there and not into incoming.
+pub(crate) fn below_shares(path: &StorePath) -> Option<&str> {
+    let below = path.as_str().strip_prefix(SHARES)?.strip_prefix('/')?;
+    let is_incoming = path.as_str().strip_prefix(INCOMING);
+    match is_incoming.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        true => None,
+        false => Some(below),
     }
 }
 

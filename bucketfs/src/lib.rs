@@ -7,6 +7,7 @@
 //! of it on a store that [`create()`] or [`adopt()`] has made.
 
 mod adopt;
+mod changes;
 pub mod container;
 mod create;
 pub mod disk;
@@ -15,9 +16,11 @@ mod durable;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzz;
+mod glance;
 mod handle;
 mod identifier;
 mod journal;
+mod keys;
 mod last_use;
 mod layout;
 pub mod limits;

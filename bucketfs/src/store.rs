@@ -20,11 +20,13 @@
 //! * A container changes in place only after the journal durably holds the change.
 //! * An acknowledgement is sent only for a [`Durable`](crate::durable::Durable).
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::changes::Changes;
 use crate::disk::{Completion, Engine, Operation, OperationId};
 use crate::error::{AdoptError, OpenError};
-use crate::layout::Layout;
+use crate::layout::{Layout, Tree};
 use crate::refusal::Unavailable;
 use crate::request::{Answer, Now, Request, RequestId, Status};
 
@@ -40,16 +42,17 @@ mod pending;
 mod publish;
 mod put;
 mod ranged;
-mod read;
+pub(crate) mod read;
 mod remove;
 mod reply;
 mod slot;
-mod slot_versions;
 mod space;
 mod spool;
 mod upload;
 
 pub use open::Config;
+
+pub(crate) use listing::share_number;
 
 use advise::Advisories;
 use context::{Context, Machinery};
@@ -337,6 +340,11 @@ impl Store {
             following.next_retry(),
         ];
         expiries.into_iter().flatten().min()
+    }
+
+    /// Where its shares lie, and which of them it is changing: for readers that do not ask it.
+    pub(crate) fn sight(&self) -> (Tree, Arc<Changes>) {
+        (self.context.settings.tree, self.context.changes())
     }
 
     /// Whether, after [`Store::shut_down`], nothing is left to do: the store may be dropped.

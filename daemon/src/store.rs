@@ -129,7 +129,7 @@ async fn perform(
 ) -> (StepAnswer, Option<Upload>) {
     match step {
         Step::Put(put) => (StepAnswer::Put(handle.ask(put).await), None),
-        Step::Read(read) => (StepAnswer::Read(handle.ask(read).await), None),
+        Step::Read(read) => (StepAnswer::Read(handle.read(read).await), None),
         Step::Lease(renew) => (StepAnswer::Lease(handle.ask(renew).await), None),
         Step::Upload(step) => {
             let (answer, upload) = perform_of_upload(handle, upload, step).await;

@@ -7,7 +7,7 @@
 //! `openat2` (Linux 5.6) does this in one call. Where it is missing, or a filter denies it, a path
 //! is walked name by name, which comes to the same.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -109,29 +109,24 @@ impl Beneath<'_> {
     /// Opens what a path leads to.
     pub(crate) fn open(self, path: &StorePath, how: How) -> Result<OwnedFd, Errno> {
         match self.has_openat2 {
-            true => self.open_at_once(path, how, RESOLVE),
+            true => self.open_at_once(path.as_c_str(), how, RESOLVE),
             false => self.open_by_names(path, how),
         }
     }
 
     /// Opens what a path leads to, if every name of it is in memory and the open changes nothing;
     /// fails, with whatever errno but `NOENT`, if not.
-    pub(crate) fn open_cached(self, path: &StorePath, how: How) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open_cached(self, path: &CStr, how: How) -> Result<OwnedFd, Errno> {
         match self.has_openat2 && how.only_looks() {
             true => self.open_at_once(path, how, RESOLVE.union(ResolveFlags::CACHED)),
             false => Err(Errno::AGAIN),
         }
     }
 
-    fn open_at_once(
-        self,
-        path: &StorePath,
-        how: How,
-        resolve: ResolveFlags,
-    ) -> Result<OwnedFd, Errno> {
+    fn open_at_once(self, path: &CStr, how: How, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
         let flags = how.flags() | OFlags::CLOEXEC;
         let mode = Mode::from(how.mode());
-        rustix::fs::openat2(self.directory, path.as_c_str(), flags, mode, resolve)
+        rustix::fs::openat2(self.directory, path, flags, mode, resolve)
     }
 
     fn open_by_names(self, path: &StorePath, how: How) -> Result<OwnedFd, Errno> {

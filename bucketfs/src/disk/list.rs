@@ -12,6 +12,7 @@
 //!   next: right on any file system, and slow where a directory is very large.
 
 use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, RawDir, RawDirEntry, SeekFrom};
@@ -27,6 +28,26 @@ pub(crate) fn whole(directory: &OwnedFd, entries: &mut Vec<Entry>) -> Result<(),
         tell(directory, &name?, entries)?;
     }
     Ok(())
+}
+
+/// Gives the names of a directory's files, one by one, until one is no more wanted; returns
+/// whether that were all.
+pub(crate) fn files(
+    directory: &OwnedFd,
+    mut give: impl FnMut(&[u8]) -> bool,
+) -> Result<bool, Errno> {
+    let mut buffer = [MaybeUninit::uninit(); FILES_BUFFER_LEN];
+    let mut names = RawDir::new(directory, &mut buffer);
+    while let Some(name) = names.next() {
+        let name = name?;
+        let bytes = name.file_name().to_bytes();
+        let is_name = !matches!(bytes, b"." | b"..");
+        let is_file = is_name && kind(directory, &name)? == Some(EntryKind::File);
+        if is_file && !give(bytes) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Appends the names of one page; returns where the next one begins, if there may be more.
@@ -163,3 +184,6 @@ const BTRFS: u32 = 0x9123_683e;
 
 /// Room for a few hundred names a call; a bucket's directory takes one.
 const BUFFER_LEN: usize = 8192;
+
+/// Room for a bucket's names; more take more calls.
+const FILES_BUFFER_LEN: usize = 2048;

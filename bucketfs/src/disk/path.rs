@@ -32,6 +32,11 @@ impl StorePath {
         Self(Arc::from(path))
     }
 
+    /// A path that the layout has spelled out.
+    pub(crate) fn spelled(path: &CStr) -> Self {
+        Self(Arc::from(path))
+    }
+
     /// Whether this is the store directory itself.
     #[must_use]
     pub fn is_root(&self) -> bool {

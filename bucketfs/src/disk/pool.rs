@@ -5,6 +5,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use super::cached::{self, Pace};
 use super::files::{Files, Taken};
 use super::program;
 use super::syscall::{self, Syscalls};
@@ -19,6 +20,7 @@ pub struct Pool {
     files: Files,
     done: Vec<Performed>,
     in_flight: usize,
+    pace: Pace,
 }
 
 /// An operation on its way to a thread.
@@ -52,6 +54,7 @@ impl Pool {
             files: Files::default(),
             done: Vec::new(),
             in_flight: 0,
+            pace: Pace::default(),
         })
     }
 }
@@ -66,8 +69,16 @@ impl Engine for Pool {
     }
 
     fn submit(&mut self, id: OperationId, operation: Operation) {
-        let taken = self.files.take(&operation);
         self.in_flight += 1;
+        if let Some(result) = cached::perform(&self.root, &operation, &mut self.pace) {
+            return self.done.push(Performed {
+                id,
+                operation,
+                result,
+                current: None,
+            });
+        }
+        let taken = self.files.take(&operation);
         self.workers.give(Whole {
             id,
             operation,

@@ -30,6 +30,7 @@ use std::time::Instant;
 use io_uring::squeue::{Entry, Flags};
 use slab::Slab;
 
+use super::cached::{self, Pace};
 use super::files::{Files, Taken};
 use super::pool::{Performed, Whole};
 use super::step::{Chain, Link, Order, Step};
@@ -76,6 +77,7 @@ pub struct Ring {
     finished: Vec<Completion>,
     bell: Arc<Bell>,
     root: Arc<Root>,
+    pace: Pace,
     generation: u32,
     entries: Vec<Entry>,
 }
@@ -132,6 +134,7 @@ impl Ring {
             finished: Vec::new(),
             bell,
             root,
+            pace: Pace::default(),
             generation: 0,
             entries: Vec::new(),
         })
@@ -363,6 +366,13 @@ impl Engine for Ring {
     }
 
     fn submit(&mut self, id: OperationId, operation: Operation) {
+        if let Some(result) = cached::perform(&self.root, &operation, &mut self.pace) {
+            return self.finished.push(Completion {
+                id,
+                operation,
+                result,
+            });
+        }
         if let Operation::Place { .. } = operation {
             self.placing += 1;
             return self.placers.give(Whole {

@@ -44,15 +44,18 @@ impl<'a> Syscalls<'a> {
     /// not is read from the disk all the same; that is rare, as one came with the other.)
     pub(crate) fn step_if_cached(&mut self, link: &mut Link) -> bool {
         let result = match &mut link.step {
-            Step::Open { path, how } => self.root.open_cached(path, *how).map(|file| {
+            Step::Open { path, how } => self.root.open_cached(path.as_c_str(), *how).map(|file| {
                 self.current = Some(file);
                 0
             }),
-            Step::Enter { directory } => self.root.open_cached(directory, How::Enter).map(|_| 0),
+            Step::Enter { directory } => self
+                .root
+                .open_cached(directory.as_c_str(), How::Enter)
+                .map(|_| 0),
             Step::List { path, entries } => {
                 let listed = self
                     .root
-                    .open_cached(path, How::Directory)
+                    .open_cached(path.as_c_str(), How::Directory)
                     .and_then(|directory| list::whole(&directory, entries));
                 if listed.is_err() {
                     entries.clear();

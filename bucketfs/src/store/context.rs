@@ -3,7 +3,8 @@
 //! A machine can start an operation on the disk, have a record made durable, wait for a lock, use
 //! space, and answer who asked. It sees nothing of another machine but what an [`Event`] says.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +16,8 @@ use super::event::{Event, NotPublished, NotRenewed, Renewed, Waiter};
 use super::locks::{Granted, Locks, Owned, SlotOwned};
 use super::pending::PendingShares;
 use super::reply::{Asker, Lasting, LeaseProofs, ListsLeases, Passing, Replies};
-use super::slot_versions::SlotVersions;
 use super::space::{Measurement, SpaceAccount};
+use crate::changes::Changes;
 use crate::container::Version;
 use crate::container::mutable::NodeId;
 use crate::disk::{Completion, Operation, OperationId, Outcome, StorePath};
@@ -24,6 +25,7 @@ use crate::durable::{Durability, Durable, Waiver};
 use crate::error::DiskError;
 use crate::journal::format::Record;
 use crate::journal::log::{Appended, Counters, Failed, Hold, Log, Phase};
+use crate::keys::KeySet;
 use crate::layout::{self, ShareKey, Tree};
 use crate::refusal::Unwritable;
 use crate::request::{Ask, Now};
@@ -61,11 +63,11 @@ pub(super) struct Context {
     /// Shares that the journal has and the tree has not.
     pending: PendingShares,
     /// Shares of which half a change was written and could not be taken back.
-    torn: HashSet<ShareKey>,
+    torn: KeySet<ShareKey>,
     /// Shares that somebody is uploading, front to back or by ranges.
-    in_progress: HashSet<ShareKey>,
-    /// By which a reader tells that a slot has changed.
-    slot_versions: SlotVersions,
+    in_progress: KeySet<ShareKey>,
+    /// For readers that ask nobody.
+    changes: Arc<Changes>,
     space: SpaceAccount,
     /// Names the next file in incoming.
     serial: u64,
@@ -137,9 +139,9 @@ impl Context {
             log,
             locks: Locks::new(),
             pending: PendingShares::default(),
-            torn: HashSet::new(),
-            in_progress: HashSet::new(),
-            slot_versions: SlotVersions::new(),
+            torn: KeySet::default(),
+            in_progress: KeySet::default(),
+            changes: Arc::new(Changes::new()),
             space,
             serial: 0,
         }
@@ -161,6 +163,7 @@ impl Context {
 
     pub(super) fn begin_shutting_down(&mut self) {
         self.shutting_down = true;
+        self.changes.close();
     }
 
     pub(super) fn is_shutting_down(&self) -> bool {
@@ -205,6 +208,7 @@ impl Context {
     }
 
     fn submit(&mut self, awaited: Awaited, operation: Operation) {
+        self.changes.begin_operation(&operation);
         let id = OperationId(num::size(self.awaited.insert(awaited)));
         self.ready.push_back((id, operation));
     }
@@ -228,6 +232,7 @@ impl Context {
 
     /// Takes the end of an operation; returns the machine that is to be told of it.
     pub(super) fn completed(&mut self, completion: Completion) -> Option<(Waiter, Completion)> {
+        self.changes.end_operation(&completion.operation);
         let index = usize::try_from(completion.id.0).expect("ids come from this table");
         match self.awaited.remove(index) {
             Awaited::Machine(waiter) => return Some((waiter, completion)),
@@ -268,6 +273,9 @@ impl Context {
             && self.log.is_closed();
         // Whoever holds a lock has an operation in flight or waits for the journal.
         assert!(!idle || self.locks.is_empty());
+        // Readers would be sent here for ever.
+        let are_sent_here = !self.torn.is_empty() || self.pending.len() > 0;
+        assert!(!idle || are_sent_here || self.changes.are_none());
         idle
     }
 }
@@ -313,11 +321,13 @@ impl Context {
 
     /// Begins a change of a share in place, once nobody reads it.
     pub(super) fn begin_patch(&mut self, owned: &Owned, waiter: Waiter) {
+        self.changes.begin(owned.key().storage_index);
         let admitted = self.locks.begin_patch(owned, waiter);
         self.admit(admitted);
     }
 
     pub(super) fn end_patch(&mut self, owned: &Owned) {
+        self.changes.end(owned.key().storage_index);
         let admitted = self.locks.end_patch(owned);
         self.admit(admitted);
     }
@@ -335,13 +345,15 @@ impl Context {
 
     /// Begins a change of a slot, once nobody reads it.
     pub(super) fn begin_slot_change(&mut self, owned: &SlotOwned, waiter: Waiter) {
+        self.changes.begin(owned.index());
         let admitted = self.locks.begin_slot_change(owned, waiter);
         self.admit(admitted);
     }
 
     /// Ends the owner's change: the slot has another state from now on.
     pub(super) fn end_slot_change(&mut self, owned: &SlotOwned) {
-        self.slot_versions.change(owned.index());
+        self.changes.slot_changed(owned.index());
+        self.changes.end(owned.index());
         let admitted = self.locks.end_slot_change(owned);
         self.admit(admitted);
     }
@@ -368,12 +380,22 @@ impl Context {
     }
 
     pub(super) fn tear(&mut self, keys: impl IntoIterator<Item = ShareKey>) {
-        self.torn.extend(keys);
+        for key in keys {
+            if self.torn.insert(key) {
+                // Whoever reads it has to be told so, by the store.
+                self.changes.begin(key.storage_index);
+            }
+        }
+    }
+
+    /// What is being changed.
+    pub(super) fn changes(&self) -> Arc<Changes> {
+        Arc::clone(&self.changes)
     }
 
     /// The number of a slot's present state.
     pub(super) fn slot_version(&self, storage_index: StorageIndex) -> u64 {
-        self.slot_versions.of(storage_index)
+        self.changes.slot_version(storage_index)
     }
 
     /// Whether somebody is uploading the share.
@@ -390,7 +412,7 @@ impl Context {
         self.in_progress.remove(&key);
         if self.in_progress.is_empty() {
             // A burst is over; idle, the store takes little memory.
-            self.in_progress = HashSet::new();
+            self.in_progress = KeySet::default();
         }
     }
 }
@@ -615,12 +637,15 @@ impl Context {
 
     /// A share is recorded: from now on it is held, and the tree follows.
     pub(super) fn insert_pending(&mut self, owned: Owned, container: Bytes, hold: Hold) {
+        // Until the tree has it, readers are told of it here.
+        self.changes.begin(owned.key().storage_index);
         self.pending.insert(owned.key(), container, hold);
         self.send(Event::Follow(owned));
     }
 
     /// The tree has a share that was pending.
     pub(super) fn placed(&mut self, key: ShareKey) {
+        self.changes.end(key.storage_index);
         let (container, hold) = self.pending.placed(key);
         self.log.release(hold);
         self.keep_share(num::size(container.len()));

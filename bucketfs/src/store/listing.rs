@@ -30,6 +30,6 @@ pub(super) fn share_numbers(
 }
 
 /// The share that a name in a bucket is of, if it is of one.
-pub(super) fn share_number(name: &[u8]) -> Option<ShareNumber> {
+pub(crate) fn share_number(name: &[u8]) -> Option<ShareNumber> {
     std::str::from_utf8(name).ok()?.parse().ok()
 }

@@ -13,18 +13,19 @@
 //! Nothing here runs a task: every method returns the tasks whose turn it is, and with a lock
 //! the proof that it is theirs, which they give back when they are done.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use lafs::StorageIndex;
 
 use crate::durable::HeldLock;
+use crate::keys::KeyMap;
 use crate::layout::ShareKey;
 
 /// The locks that somebody holds; others cost nothing.
 #[derive(Debug)]
 pub(super) struct Locks<T> {
-    shares: HashMap<ShareKey, Lock<T>>,
-    slots: HashMap<StorageIndex, SlotLock<T>>,
+    shares: KeyMap<ShareKey, Lock<T>>,
+    slots: KeyMap<StorageIndex, SlotLock<T>>,
 }
 
 #[derive(Debug)]
@@ -104,8 +105,8 @@ impl HeldLock for SlotOwned {}
 impl<T> Locks<T> {
     pub(super) fn new() -> Self {
         Self {
-            shares: HashMap::new(),
-            slots: HashMap::new(),
+            shares: KeyMap::default(),
+            slots: KeyMap::default(),
         }
     }
 

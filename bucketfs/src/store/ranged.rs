@@ -9,7 +9,7 @@
 //! The requests for one upload are done one after the other. While one of them is under way the
 //! upload is *busy*: it stays in the table, and nobody else touches it.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,7 @@ use super::space::{Measurement, cost};
 use crate::container::{Header, Lease, Version};
 use crate::disk::{Completion, Operation, StorePath};
 use crate::durable::Durable;
+use crate::keys::KeyMap;
 use crate::layout::{self, ShareKey};
 use crate::limits;
 use crate::refusal::{AbortRangedRefusal, Unwritable, WriteRangeRefusal};
@@ -55,7 +56,7 @@ pub(super) struct RangedUploads {
 /// The uploads by their shares.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    by_key: HashMap<ShareKey, Upload>,
+    by_key: KeyMap<ShareKey, Upload>,
     /// When to look at each upload again; it may have been written to meanwhile.
     deadlines: BTreeSet<(Duration, ShareKey)>,
 }
@@ -460,7 +461,7 @@ impl Table {
         self.deadlines.remove(&(upload.deadline, key));
         if self.by_key.is_empty() {
             // A burst is over; idle, the store takes little memory.
-            self.by_key = HashMap::new();
+            self.by_key = KeyMap::default();
         }
         upload
     }

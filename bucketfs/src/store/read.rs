@@ -40,10 +40,17 @@ pub(super) struct Reads {
 struct Reading {
     asker: Asker<Read>,
     storage_index: StorageIndex,
+    remaining: usize,
+    found: Found,
+}
+
+/// What was found of a request so far. It is the same whoever reads: the store, or a reader that
+/// does not ask it.
+#[derive(Debug)]
+pub(crate) struct Found {
     extents: Vec<Extent>,
     /// How many bytes of each share go into the answer.
     share_len: usize,
-    remaining: usize,
     held: Vec<Held>,
     unreadable: Vec<(ShareNumber, Unreadable)>,
     pieces: Vec<Piece>,
@@ -103,30 +110,16 @@ impl Reads {
         read: Read,
         numbers: &[ShareNumber],
     ) {
-        let wanted = |index: usize, number: &ShareNumber| match &read.wanted {
-            Wanted::Any(limit) => index < *limit,
-            Wanted::These(these) => these.contains(number),
-            Wanted::One(one) => one == number,
-        };
-        let wanted: Vec<bool> = numbers
-            .iter()
-            .enumerate()
-            .map(|(index, number)| wanted(index, number))
-            .collect();
-        let count = wanted.iter().filter(|wanted| **wanted).count();
+        let count = wanted_count(&read.wanted, numbers);
         let reading = self.readings.insert(Reading {
             asker,
             storage_index: read.storage_index,
-            extents: read.extents,
-            share_len: limits::READ_LEN / count.max(1),
             // One more than there are shares, until all of them have been begun.
             remaining: numbers.len() + 1,
-            held: Vec::new(),
-            unreadable: Vec::new(),
-            pieces: Vec::new(),
-            rest: Vec::new(),
+            found: Found::new(read.extents, count),
         });
-        for (share_number, wanted) in numbers.iter().zip(wanted) {
+        for (index, share_number) in numbers.iter().enumerate() {
+            let wanted = is_wanted(&read.wanted, index, *share_number);
             let key = ShareKey {
                 storage_index: read.storage_index,
                 share_number: *share_number,
@@ -167,10 +160,7 @@ impl Reads {
     /// What of a share's file is read.
     fn ranges(&self, share: ShareRead, kind: ShareKind) -> Vec<ByteRange> {
         let reading = &self.readings[share.reading];
-        match share.wanted {
-            true => plan(kind, &reading.extents, reading.share_len),
-            false => plan(kind, &[], 0),
-        }
+        reading.found.plan(kind, share.wanted)
     }
 
     fn read_share(&mut self, cx: &mut Context, share: ShareRead, kind: ShareKind) {
@@ -193,29 +183,16 @@ impl Reads {
         match read {
             // What was to be a lease would be read as the end of the share.
             Ok(_) if cx.is_torn(share.key) => {
-                reading.fail(share_number, Damage::HalfChanged);
+                reading.found.fail(share_number, Damage::HalfChanged);
             }
             Ok(Outcome::Read { size, pieces }) => {
-                let front = pieces.first().expect("the header was asked for");
-                match share_size(kind, front, size) {
-                    Ok(size) => {
-                        let held = Held {
-                            share_number,
-                            size,
-                            kind,
-                        };
-                        reading.held.push(held);
-                        if share.wanted {
-                            reading.take(held, pieces);
-                        }
-                    }
-                    Err(damage) => reading.fail(share_number, damage),
-                }
+                let found = &mut reading.found;
+                found.take(share_number, kind, size, pieces, share.wanted);
             }
             Ok(outcome) => panic!("a read gave {outcome:?}"),
             // Gone between the listing and the read, or asked for without one.
             Err(error) if error.errno == Errno::NOENT => {}
-            Err(error) => reading.fail(share_number, error),
+            Err(error) => reading.found.fail(share_number, error),
         }
         self.answer_if_complete(cx, share.reading);
     }
@@ -224,21 +201,9 @@ impl Reads {
         if self.readings[index].remaining > 0 {
             return;
         }
-        let mut reading = self.readings.remove(index);
-        reading.held.sort_unstable_by_key(|held| held.share_number);
-        reading
-            .unreadable
-            .sort_unstable_by_key(|(number, _)| *number);
-        // Stable: the pieces of one share stay in the order of the extents.
-        reading.pieces.sort_by_key(|piece| piece.share_number);
-        reading.rest.sort_unstable_by_key(|rest| rest.share_number);
-        let read = SharesRead {
-            held: reading.held,
-            unreadable: reading.unreadable,
-            pieces: reading.pieces,
-            rest: reading.rest,
-            version: cx.slot_version(reading.storage_index),
-        };
+        let reading = self.readings.remove(index);
+        let version = cx.slot_version(reading.storage_index);
+        let read = reading.found.into_answer(version);
         cx.tell(reading.asker, read);
         cx.end_slot_read(reading.storage_index);
     }
@@ -281,15 +246,91 @@ impl Machinery for Reads {
     }
 }
 
-impl Reading {
-    fn fail(&mut self, share_number: ShareNumber, why: impl Into<Unreadable>) {
+impl Found {
+    /// Of a request for these extents of so many shares.
+    pub(crate) fn new(extents: Vec<Extent>, wanted: usize) -> Self {
+        Self {
+            extents,
+            share_len: limits::READ_LEN / wanted.max(1),
+            held: Vec::new(),
+            unreadable: Vec::new(),
+            pieces: Vec::new(),
+            rest: Vec::new(),
+        }
+    }
+
+    /// What of a share's file to read: its header, and the extents if its bytes are wanted.
+    pub(crate) fn plan(&self, kind: ShareKind, wanted: bool) -> Vec<ByteRange> {
+        match wanted {
+            true => plan(kind, &self.extents, self.share_len),
+            false => plan(kind, &[], 0),
+        }
+    }
+
+    pub(crate) fn fail(&mut self, share_number: ShareNumber, why: impl Into<Unreadable>) {
         self.unreadable.push((share_number, why.into()));
+    }
+
+    /// Takes what was read by [`Found::plan`] of a share's file of this size.
+    pub(crate) fn take(
+        &mut self,
+        share_number: ShareNumber,
+        kind: ShareKind,
+        file_size: u64,
+        pieces: Vec<Vec<u8>>,
+        wanted: bool,
+    ) {
+        let front = pieces.first().expect("the header was asked for");
+        let held = self.name(share_number, kind, file_size, front);
+        if let Some(held) = held.filter(|_| wanted) {
+            self.cut(held, pieces);
+        }
+    }
+
+    /// Names a share that is held, by the front of its file and the size of that.
+    pub(crate) fn name(
+        &mut self,
+        share_number: ShareNumber,
+        kind: ShareKind,
+        file_size: u64,
+        front: &[u8],
+    ) -> Option<Held> {
+        match share_size(kind, front, file_size) {
+            Ok(size) => {
+                let held = Held {
+                    share_number,
+                    size,
+                    kind,
+                };
+                self.held.push(held);
+                Some(held)
+            }
+            Err(damage) => {
+                self.fail(share_number, damage);
+                None
+            }
+        }
+    }
+
+    pub(crate) fn into_answer(mut self, version: u64) -> SharesRead {
+        self.held.sort_unstable_by_key(|held| held.share_number);
+        self.unreadable.sort_unstable_by_key(|(number, _)| *number);
+        // Stable: the pieces of one share stay in the order of the extents.
+        self.pieces.sort_by_key(|piece| piece.share_number);
+        self.rest.sort_unstable_by_key(|rest| rest.share_number);
+        SharesRead {
+            held: self.held,
+            unreadable: self.unreadable,
+            pieces: self.pieces,
+            rest: self.rest,
+            version,
+        }
     }
 
     /// Cuts what was read to the share's end, and notes what is left to read.
     ///
     /// What lies behind the share are leases, whose secrets no reader may see.
-    fn take(&mut self, held: Held, pieces: Vec<Vec<u8>>) {
+    fn cut(&mut self, held: Held, pieces: Vec<Vec<u8>>) {
         let share_number = held.share_number;
         let mut pieces = pieces.into_iter().map(Bytes::from);
         let mut front = pieces.next().expect("the header was asked for");
@@ -332,6 +373,23 @@ impl Reading {
             });
         }
     }
+}
+
+/// Whether the bytes of a share are asked for; `index` is its place among those that are held.
+pub(crate) fn is_wanted(wanted: &Wanted, index: usize, number: ShareNumber) -> bool {
+    match wanted {
+        Wanted::Any(limit) => index < *limit,
+        Wanted::These(these) => these.contains(&number),
+        Wanted::One(one) => *one == number,
+    }
+}
+
+/// Of how many shares held the bytes are asked for.
+pub(crate) fn wanted_count(wanted: &Wanted, numbers: &[ShareNumber]) -> usize {
+    let numbers = numbers.iter().enumerate();
+    numbers
+        .filter(|(index, number)| is_wanted(wanted, *index, **number))
+        .count()
 }
 
 /// The ranges of a container's file to read: its header, then each extent of the share that the

@@ -5,13 +5,14 @@
 //! promises nothing ([`Passing`]), and one that says that something lasts ([`Lasting`]), for which
 //! there must be a [`Durable`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
 use lafs::ShareNumber;
 
 use crate::durable::Durable;
+use crate::keys::KeyMap;
 use crate::limits;
 use crate::request::{
     AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, CloseUpload,
@@ -54,7 +55,7 @@ pub(super) trait Lasting<A: Ask> {
 #[derive(Debug, Default)]
 pub(super) struct Replies {
     /// How many bytes each brought.
-    pending: HashMap<RequestId, usize>,
+    pending: KeyMap<RequestId, usize>,
     pending_len: usize,
     answers: VecDeque<(RequestId, Answer)>,
 }

@@ -83,6 +83,9 @@ struct Change {
     owned: SlotOwned,
     /// The shares that are there.
     found: BTreeMap<ShareNumber, Header>,
+    /// The files of those that are small: what is read first is all of them.
+    whole: BTreeMap<ShareNumber, Vec<u8>>,
+    whole_len: usize,
     passed: bool,
     read: Vec<(ShareNumber, Vec<Bytes>)>,
     promised: u64,
@@ -283,6 +286,8 @@ impl Change {
             spool: asked.spool,
             owned,
             found: BTreeMap::new(),
+            whole: BTreeMap::new(),
+            whole_len: 0,
             passed: true,
             read: Vec::new(),
             promised: 0,

@@ -4,8 +4,6 @@
 //! does whoever began it and leaves. It is synced before anything is copied out of it: bytes whose
 //! write-back failed would otherwise be copied as whatever the disk has in their place.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use lafs::num;
 use slab::Slab;
@@ -14,6 +12,7 @@ use super::context::{Context, Machinery, unwritable};
 use super::event::{Event, Machine, SpoolFailure, Spooled, UseSpool, Waiter};
 use super::reply::Asker;
 use crate::disk::{Completion, FileId, OpenMode, Operation, StorePath};
+use crate::keys::KeyMap;
 use crate::limits;
 use crate::refusal::{OpenSpoolRefusal, Unwritable, WriteSpoolRefusal};
 use crate::request::{DropSpool, OpenSpool, RequestId, WriteSpool};
@@ -21,7 +20,7 @@ use crate::request::{DropSpool, OpenSpool, RequestId, WriteSpool};
 /// All spools that no request has used up.
 #[derive(Debug)]
 pub(super) struct Spools {
-    by_id: HashMap<RequestId, Spool>,
+    by_id: KeyMap<RequestId, Spool>,
     free_files: Vec<FileId>,
     /// For the disk.
     steps: Slab<Step>,
@@ -66,7 +65,7 @@ impl Spools {
     pub(super) fn new() -> Self {
         let before = limits::JOURNAL_FILES + limits::UPLOADS;
         Self {
-            by_id: HashMap::new(),
+            by_id: KeyMap::default(),
             free_files: limits::open_files(before, limits::SPOOLS).collect(),
             steps: Slab::new(),
         }

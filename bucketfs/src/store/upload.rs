@@ -5,7 +5,7 @@
 //! that opened or resumed it last is its owner, and earlier ones have lost it. What nobody writes
 //! to for [`limits::UPLOAD_IDLE`] is given up.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use super::space::{Measurement, cost};
 use crate::container::{self, Header};
 use crate::disk::{Completion, FileId, OpenMode, Operation, StorePath};
 use crate::durable::{BytesDurable, Durable};
+use crate::keys::KeyMap;
 use crate::layout::ShareKey;
 use crate::limits;
 use crate::refusal::{AbortRefusal, CloseRefusal, OpenRefusal, Unwritable, WriteRefusal};
@@ -38,8 +39,8 @@ use gather::{Gather, Seats};
 #[derive(Debug)]
 pub(super) struct Uploads {
     table: Slab<Upload>,
-    by_key: HashMap<ShareKey, usize>,
-    handles: HashMap<RequestId, Handle>,
+    by_key: KeyMap<ShareKey, usize>,
+    handles: KeyMap<RequestId, Handle>,
     free_files: Vec<FileId>,
     seats: Seats,
     /// Each waits for an upload that is ending to be gone.
@@ -185,8 +186,8 @@ impl Uploads {
         let files: Vec<_> = limits::open_files(limits::JOURNAL_FILES, limits::UPLOADS).collect();
         Self {
             table: Slab::new(),
-            by_key: HashMap::new(),
-            handles: HashMap::new(),
+            by_key: KeyMap::default(),
+            handles: KeyMap::default(),
             free_files: files.into_iter().rev().collect(),
             seats: Seats::new(),
             in_line: VecDeque::new(),

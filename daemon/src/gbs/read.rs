@@ -22,7 +22,7 @@ pub(super) async fn list_shares(
         extents: Vec::new(),
     };
     // One that cannot be read is not named, and the others are.
-    let found = shared.store().ask(read).await.map_err(rejection)?;
+    let found = shared.store().read(read).await.map_err(rejection)?;
     let of_slot = |held: &Held| held.kind == ShareKind::Mutable;
     let share_numbers: Vec<ShareNumber> = match kind {
         Kind::Mutable => found.held.iter().map(|held| held.share_number).collect(),
@@ -57,7 +57,7 @@ pub(super) async fn read_share_chunk(
         wanted: Wanted::One(share_number),
         extents: first,
     };
-    let mut found = shared.store().ask(read).await.map_err(rejection)?;
+    let mut found = shared.store().read(read).await.map_err(rejection)?;
     let held = find_share(&found, kind, share_number)?;
     let bytes = found.pieces.pop().map(|piece| piece.bytes);
     let version = found.version;
@@ -87,7 +87,7 @@ pub(super) async fn is_held(
         wanted: Wanted::One(share_number),
         extents: Vec::new(),
     };
-    let found = shared.store().ask(read).await.map_err(rejection)?;
+    let found = shared.store().read(read).await.map_err(rejection)?;
     Ok(!found.held.is_empty() || !found.unreadable.is_empty())
 }
 

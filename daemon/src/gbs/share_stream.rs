@@ -79,6 +79,13 @@ impl ShareStream {
                         wanted: Wanted::One(self.share_number),
                         extents: vec![next_extent(self.offset, self.end)],
                     };
+                    if let Some(found) = store.read_at_once(&read) {
+                        match self.bytes_of(found) {
+                            Some(bytes) => self.state = State::Ready(bytes),
+                            None => return Poll::Ready(Some(Err(Torn))),
+                        }
+                        continue;
+                    }
                     let asking = async move { store.ask(read).await };
                     self.state = State::Asking(Box::pin(asking));
                 }
@@ -90,20 +97,21 @@ impl ShareStream {
                 State::Asking(asking) => {
                     let found = ready!(asking.as_mut().poll(context));
                     self.state = State::Ready(Bytes::new());
-                    // Removed or changed meanwhile: what was promised cannot be kept.
-                    let version = self.version;
-                    let is_same = |found: &SharesRead| version.is_none_or(|it| it == found.version);
-                    let found = found.ok().filter(is_same);
-                    let piece = found.and_then(|mut found| found.pieces.pop());
-                    match piece {
-                        Some(piece) if !piece.bytes.is_empty() => {
-                            self.state = State::Ready(piece.bytes);
-                        }
-                        _ => return Poll::Ready(Some(Err(Torn))),
+                    match found.ok().and_then(|found| self.bytes_of(found)) {
+                        Some(bytes) => self.state = State::Ready(bytes),
+                        None => return Poll::Ready(Some(Err(Torn))),
                     }
                 }
             }
         }
+    }
+
+    /// The next bytes, if they are there. Removed or changed meanwhile, what was promised cannot be
+    /// kept.
+    fn bytes_of(&self, mut found: SharesRead) -> Option<Bytes> {
+        let is_same = self.version.is_none_or(|it| it == found.version);
+        let piece = found.pieces.pop().filter(|_| is_same)?;
+        Some(piece.bytes).filter(|bytes| !bytes.is_empty())
     }
 }
 

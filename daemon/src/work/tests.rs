@@ -285,6 +285,7 @@ impl Joined {
 const WELCOME: Welcome = Welcome {
     relaxed: false,
     read_only: false,
+    long_data: true,
     space_free: 0,
     share_size_max: 1 << 61,
     uploads_max: 64,

@@ -24,6 +24,11 @@ pub fn encode(bytes: &[u8]) -> String {
     ENCODING.encode(bytes)
 }
 
+/// Writes `bytes` in base32 into `text`, which has just the room for it.
+pub(crate) fn encode_into(bytes: &[u8], text: &mut [u8]) {
+    ENCODING.encode_mut(bytes, text);
+}
+
 /// Returns the bytes that `text` spells, or `None` if no bytes are spelled that way.
 #[must_use]
 pub fn decode(text: &str) -> Option<Vec<u8>> {

@@ -26,11 +26,23 @@ impl StorageIndex {
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
+
+    /// Length of the text.
+    pub const TEXT_LEN: usize = 26;
+
+    /// The text: characters of base32.
+    #[must_use]
+    pub fn text(&self) -> [u8; Self::TEXT_LEN] {
+        let mut text = [0; Self::TEXT_LEN];
+        base32::encode_into(&self.0, &mut text);
+        text
+    }
 }
 
 impl fmt::Display for StorageIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base32::encode(&self.0))
+        let text = self.text();
+        f.write_str(std::str::from_utf8(&text).expect("characters of base32"))
     }
 }
 

@@ -18,6 +18,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, Subcommand};
 
+use benches::gbs::floor;
 use benches::results::{self, repository};
 
 /// Compare this project with Tahoe-LAFS, scp and rsync
@@ -47,6 +48,12 @@ enum Part {
     Gbs(gbs::Options),
     /// A new `tahoectl` for each file of 1 kB
     Process(process::Options),
+    /// Serve what the requests of `gbs` cost at least, from an empty directory
+    #[command(hide = true)]
+    GbsFloor {
+        /// Where its files go
+        store: PathBuf,
+    },
     /// All of these, one after the other, as they are without options
     All,
 }
@@ -69,6 +76,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    if let Part::GbsFloor { store } = &arguments.part {
+        return Ok(floor::serve(store)?);
+    }
     results::expect_writable(arguments.write)?;
     let parent = arguments
         .directory
@@ -88,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         Part::Idle => idle::run(&context),
         Part::Gbs(options) => gbs::run(&context, options),
         Part::Process(options) => process::run(&context, options),
+        Part::GbsFloor { .. } => unreachable!("it was served"),
         Part::All => {
             for part in ["small", "large", "delay", "idle", "gbs", "process"] {
                 println!("\n{part}\n");

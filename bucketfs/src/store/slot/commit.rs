@@ -10,6 +10,8 @@
 //! share may be lost with the power, and then replay gives it again. The lock is held until the
 //! end, so that no record of another change can come between the batch and its fences.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{Change, Slots, Step, end, refuse, waiter};
@@ -129,6 +131,7 @@ impl Revision {
 // The batch.
 impl Slots {
     pub(super) fn all_prepared(&mut self, cx: &mut Context, mut change: Box<Change>) {
+        change.whole = BTreeMap::new();
         if change.revisions.is_empty() {
             cx.cancel(change.promised);
             let durable = Durable::found_under(&change.owned);

@@ -70,8 +70,14 @@ impl Slots {
     ) {
         let refusal = match front(completion.result) {
             Ok(_) if cx.is_torn(change.key(share)) => Damage::HalfChanged.into(),
-            Ok(header) => {
-                change.found.extend(header.map(|header| (share, header)));
+            Ok(front) => {
+                if let Some((header, file)) = front {
+                    if header.file_size() == num::size(file.len()) {
+                        change.whole_len += file.len();
+                        change.whole.insert(share, file);
+                    }
+                    change.found.insert(share, header);
+                }
                 return self.next_front(cx, change, left);
             }
             Err(refusal) => refusal,
@@ -83,10 +89,12 @@ impl Slots {
         let Some(share) = left.pop() else {
             return self.fronts_read(cx, change);
         };
-        let range = ByteRange {
-            offset: 0,
-            len: HEADER_LEN,
+        // Most shares of slots are small: then this is all that is ever read of them.
+        let len = match change.whole_len < WHOLE_LEN_MAX {
+            true => FRONT_LEN,
+            false => HEADER_LEN,
         };
+        let range = ByteRange { offset: 0, len };
         let operation = change.read_ranges(cx, share, vec![range]);
         self.start(cx, Step::Front(change, share, left), operation);
     }
@@ -122,6 +130,13 @@ impl Slots {
     ) {
         while let Some(share) = left.pop() {
             let look = change.plan(share);
+            if let Some(file) = change.whole.get(&share) {
+                let Some(pieces) = parts(file, &look.ranges) else {
+                    return refuse(cx, *change, Damage::Truncated);
+                };
+                change.take(&look, pieces);
+                continue;
+            }
             if look.ranges.iter().any(|range| range.len > 0) {
                 let operation = change.read_ranges(cx, share, look.ranges.clone());
                 let step = Step::Look(change, look, authorized, left);
@@ -256,8 +271,21 @@ fn within(header: &Header, offset: u64, size: u64) -> (u64, u64) {
     (start, end - start)
 }
 
-/// Reads the header of a share of a slot; `None` if the share has gone.
-fn front(read: Result<Outcome, DiskError>) -> Result<Option<Header>, SlotRefusal> {
+/// Parts of a file that is in memory.
+fn parts(file: &[u8], ranges: &[ByteRange]) -> Option<Vec<Vec<u8>>> {
+    let part = |range: &ByteRange| match range.len {
+        0 => Some(Vec::new()),
+        len => {
+            let start = num::len(range.offset)?;
+            Some(file.get(start..start.checked_add(len)?)?.to_vec())
+        }
+    };
+    ranges.iter().map(part).collect()
+}
+
+/// Reads the header of a share of a slot, and gives what was read with it; `None` if the share has
+/// gone.
+fn front(read: Result<Outcome, DiskError>) -> Result<Option<(Header, Vec<u8>)>, SlotRefusal> {
     let (size, front) = match read {
         Ok(Outcome::Read { size, mut pieces }) => {
             (size, pieces.pop().expect("one range was asked for"))
@@ -271,5 +299,12 @@ fn front(read: Result<Outcome, DiskError>) -> Result<Option<Header>, SlotRefusal
         return Err(SlotRefusal::NotASlot);
     }
     let header = mutable::UncheckedHeader::parse(&front).and_then(|header| header.check(size));
-    Ok(Some(header?))
+    Ok(Some((header?, front)))
 }
+
+/// How much of a file is read at first.
+const FRONT_LEN: usize = 4096;
+const _: () = assert!(FRONT_LEN >= HEADER_LEN);
+
+/// How many bytes of small files are kept for one request, give or take one of them.
+const WHOLE_LEN_MAX: usize = limits::SLOT_LEN;

@@ -54,6 +54,17 @@ impl Slots {
                     change.revisions.push(Revision::Remove { key });
                 }
                 Some(header) => {
+                    let extra = num::len(header.sizes().extra);
+                    let whole = change.whole.get(&share);
+                    if let Some(extra) = whole.and_then(|file| file.get(extra?..)) {
+                        let extra = &extra[..extra.len().min(EXTRA_LEN_MAX)];
+                        let draft = draft_of(cx, &change, share, extra);
+                        match self.drafted_or_refused(cx, change, draft) {
+                            Some(next) => change = next,
+                            None => return,
+                        }
+                        continue;
+                    }
                     let range = ByteRange {
                         offset: header.sizes().extra,
                         len: EXTRA_LEN_MAX,
@@ -65,10 +76,11 @@ impl Slots {
                 None => {
                     let enabler = change.ask.write_enabler.clone();
                     let header = Header::new(Version::Two, cx.settings.node_id, enabler);
-                    return match draft(cx, &change, share, header, Leases::none(), true) {
-                        Ok(draft) => self.drafted(cx, change, draft),
-                        Err(refusal) => refuse(cx, *change, refusal),
-                    };
+                    let draft = draft(cx, &change, share, header, Leases::none(), true);
+                    match self.drafted_or_refused(cx, change, draft) {
+                        Some(next) => change = next,
+                        None => return,
+                    }
                 }
             }
         }
@@ -83,10 +95,14 @@ impl Slots {
         completion: Completion,
     ) {
         match preparing {
-            Preparing::Leases(share) => match draft_of(cx, &change, share, completion) {
-                Ok(draft) => self.drafted(cx, change, draft),
-                Err(refusal) => refuse(cx, *change, refusal),
-            },
+            Preparing::Leases(share) => {
+                let draft = only_piece(completion)
+                    .map_err(SlotRefusal::from)
+                    .and_then(|extra| draft_of(cx, &change, share, &extra));
+                if let Some(change) = self.drafted_or_refused(cx, change, draft) {
+                    self.prepare_next(cx, change);
+                }
+            }
             Preparing::Old(draft) => match only_piece(completion) {
                 Ok(old) => self.assemble(cx, change, &draft, &old),
                 Err(refusal) => refuse(cx, *change, refusal),
@@ -107,24 +123,51 @@ impl Slots {
         self.prepare_next(cx, change);
     }
 
-    /// Takes the smallest way.
-    fn drafted(&mut self, cx: &mut Context, mut change: Box<Change>, draft: Box<Draft>) {
+    /// Gives the request back if its share is prepared by this.
+    fn drafted_or_refused(
+        &mut self,
+        cx: &mut Context,
+        change: Box<Change>,
+        draft: Result<Box<Draft>, SlotRefusal>,
+    ) -> Option<Box<Change>> {
+        match draft {
+            Ok(draft) => self.drafted(cx, change, draft),
+            Err(refusal) => {
+                refuse(cx, *change, refusal);
+                None
+            }
+        }
+    }
+
+    /// Takes the smallest way; gives the request back if it is at its end already.
+    fn drafted(
+        &mut self,
+        cx: &mut Context,
+        mut change: Box<Change>,
+        draft: Box<Draft>,
+    ) -> Option<Box<Change>> {
         if draft.changes_nothing() {
-            return self.prepare_next(cx, change);
+            return Some(change);
         }
         let patch = draft.patch_size();
         if patch.is_some_and(|size| change.budget.take(size)) {
             let key = change.key(draft.share);
             let writes = draft.patch();
             change.revisions.push(Revision::Patch { key, writes });
-            return self.prepare_next(cx, change);
+            return Some(change);
         }
         let size = draft.image.file_size(&draft.leases);
         if draft.needs_spool() || !change.budget.take(size) {
-            return self.rewrite(cx, change, draft);
+            self.rewrite(cx, change, draft);
+            return None;
         }
         if !draft.needs_old() {
-            return self.assemble(cx, change, &draft, &[]);
+            self.assemble(cx, change, &draft, &[]);
+            return None;
+        }
+        if let Some(old) = change.whole.remove(&draft.share) {
+            self.assemble(cx, change, &draft, &old);
+            return None;
         }
         let range = ByteRange {
             offset: 0,
@@ -132,6 +175,7 @@ impl Slots {
         };
         let operation = change.read_ranges(cx, draft.share, vec![range]);
         self.start(cx, Step::Prepare(change, Preparing::Old(draft)), operation);
+        None
     }
 
     fn assemble(&mut self, cx: &mut Context, change: Box<Change>, draft: &Draft, old: &[u8]) {
@@ -166,11 +210,10 @@ fn draft_of(
     cx: &Context,
     change: &Change,
     share: ShareNumber,
-    completion: Completion,
+    extra: &[u8],
 ) -> Result<Box<Draft>, SlotRefusal> {
-    let extra = only_piece(completion)?;
     let header = change.found[&share].clone();
-    let leases = header.leases(&extra)?;
+    let leases = header.leases(extra)?;
     draft(cx, change, share, header, leases, false)
 }
 
