@@ -135,7 +135,7 @@ mod tests {
             let mut buffer = Aligned::with_room(room);
             let mut wanted = Vec::new();
             for step in 0..40_usize {
-                let piece: Vec<_> = (0..step * 97).map(|at| (at % 251) as u8).collect();
+                let piece: Vec<_> = (0..251_u8).cycle().take(step * 97).collect();
                 buffer.extend_from_slice(&piece);
                 wanted.extend_from_slice(&piece);
                 if step % 7 == 6 {

@@ -103,7 +103,7 @@ mod tests {
             (4096, LARGE_LEN + 4095),
             ((5 << 30) + 12, 1 << 20),
         ] {
-            let bytes: Bytes = (0..len).map(|at| (at % 251) as u8).collect();
+            let bytes: Bytes = (0..251_u8).cycle().take(len).collect();
             let Split { large, rest } = split(&[small.clone(), (offset, bytes.clone())]);
             assert_eq!(rest[0], small, "what is small is as it was");
             let mut parts: Vec<_> = large.iter().chain(&rest[1..]).cloned().collect();
