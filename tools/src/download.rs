@@ -228,19 +228,24 @@ impl<'a> Download<'a> {
         let look_at = self
             .route
             .next_look(begun, |place| self.ring[place].sight());
+        let mut is_looking = false;
         let mut event = tokio::select! {
-            // What has come is looked at first: it may be we who were late.
             biased;
-            event = self.inbox.recv() => event,
+            // The next block should not wait until the servers have nothing more to send.
             written = output.written() => {
                 self.observer.wrote(written?);
                 None
             }
-            () = until(look_at) => None,
+            // What has come is looked at before the time: it may be we who were late.
+            event = self.inbox.recv() => event,
+            () = until(look_at) => {
+                is_looking = true;
+                None
+            }
         };
         let now = Instant::now();
         self.route.wait(now, now - begun);
-        if event.is_none() && look_at.is_some_and(|look_at| look_at <= now) {
+        if is_looking {
             let sight = |place: Place| self.ring[place].sight();
             for place in self.route.find_silent(now, sight) {
                 self.ring[place].note_late();

@@ -576,7 +576,7 @@ fn each_broken_rule_of_a_servers_frame_is_named() {
 // A later server announces what else it does in these bits; today's client must not mind.
 #[test]
 fn unknown_welcome_flags_are_ignored() {
-    let welcome = server_frame(&frame(0x81, &[&[0xfc, 9, 8, 7, 6]])).unwrap();
+    let welcome = server_frame(&frame(0x81, &[&[0xf8, 9, 8, 7, 6]])).unwrap();
     let expected = Welcome {
         relaxed: false,
         read_only: false,
