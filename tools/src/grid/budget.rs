@@ -2,7 +2,7 @@
 //!
 //! The connections to a grid share this side's line. Each by itself would fill the queue in front of
 //! it: ten first flights are more than a slow line's queue holds, and what does not fit is lost and
-//! sent again. So the sum of what is written and not acknowledged is bounded by a *window*, which
+//! sent again. So the sum of what is sent and not acknowledged is bounded by a *window*, which
 //! follows the line's delay:
 //!
 //! * It begins with what one connection of TCP may send at once, or with what the handshakes have
@@ -13,15 +13,21 @@
 //!   packets waiting for [`DELAY_GOAL`].
 //!
 //! How long a packet waited is its round trip without the shortest of its connection, so that servers
-//! may be near and far. What is let go is let go in whole packets, several of one connection at a
+//! may be near and far; of a packet that came back between two looks, the least it can have been. So
+//! the window binds where a queue was measured, not where this process was busy.
+//!
+//! What TCP itself holds back is not on the line and does not count: otherwise the first connections
+//! of a long line would take the window with bytes that cannot leave. What is let go is let go in whole packets, several of one connection at a
 //! time, to the connection with the least under way: so packets stay full, TLS records few, and all
 //! connections move in step.
 //!
 //! Always holds:
 //! * what is under way exceeds the window by at most what was let go when nothing was under way, and
 //!   by one packet of each new connection, whose first flight does not wait;
+//! * a connection that TCP holds back is given no more than its equal share of the window in advance;
 //! * a connection on which nothing is acknowledged for [`STUCK`] does not count, and gets nothing;
-//! * if a connection waits, then something is under way that counts, or it may go, or it is stuck itself.
+//! * if a connection waits, then something is under way that counts, or it may go, or it is stuck or
+//!   held back by TCP itself.
 //!
 //! No clock here: the time is an argument.
 
@@ -142,10 +148,8 @@ impl Budget {
         now: Instant,
     ) {
         // If nobody looked for a while, what was measured is our time and not the line's.
-        let is_late = self
-            .looked
-            .is_some_and(|looked| now >= looked + STALE * STALE_MANY);
-        self.looked = Some(now);
+        let looked = self.looked.replace(now).unwrap_or(now);
+        let is_late = now >= looked + STALE * STALE_MANY;
         let mut acknowledged = 0;
         for (id, reading) in readings {
             let Some(line) = self.lines.get_mut(&id) else {
@@ -156,7 +160,7 @@ impl Budget {
                 line.moved = now;
             }
             acknowledged += line.look(reading, now);
-            if let Some(round_trip) = line.take_round_trip(now) {
+            if let Some(round_trip) = line.take_round_trip(looked, now) {
                 let base = line.base;
                 self.measured(round_trip, base, now);
             }
@@ -249,8 +253,7 @@ impl Budget {
         if line.is_known && line.counted.smoothed * 2 >= self.expected(line) {
             return quantum;
         }
-        let share = self.window / num::size(self.lines.len()).max(1);
-        quantum.min(whole(share.saturating_sub(line.under_way), segment))
+        quantum.min(whole(self.share().saturating_sub(line.under_way), segment))
     }
 
     /// The round trip that a packet will take, at most.
@@ -262,10 +265,18 @@ impl Budget {
         }
     }
 
+    /// Whether TCP will send what a connection is given, and soon enough.
     fn may_be_next(&self, line: &Line) -> bool {
         let reckons_well = line.is_known && line.counted.smoothed * 2 >= self.expected(line);
-        let share = self.window / num::size(self.lines.len()).max(1);
-        reckons_well || line.under_way == 0 || line.under_way + line.counted.segment <= share
+        let share = self.share();
+        let is_held_back = line.counted.unsent > 0 && line.counted.unsent >= share;
+        let is_within = line.under_way == 0 || line.under_way + line.counted.segment <= share;
+        !is_held_back && (reckons_well || is_within)
+    }
+
+    /// A connection's equal part of the window.
+    fn share(&self) -> u64 {
+        self.window / num::size(self.lines.len()).max(1)
     }
 
     /// How long to wait before looking again: while somebody waits, and while handshakes show what the
@@ -287,7 +298,9 @@ impl Budget {
     /// Bytes under way that count.
     fn under_way(&self, now: Instant) -> u64 {
         let lines = self.lines.values().filter(|line| !line.is_stuck(now));
-        lines.map(|line| line.under_way).sum()
+        lines
+            .map(|line| line.under_way.saturating_sub(line.counted.unsent))
+            .sum()
     }
 
     /// Something leaves after a time in which nothing was under way.
@@ -304,7 +317,7 @@ impl Budget {
 
     /// A packet came back.
     fn measured(&mut self, round_trip: Duration, base: Duration, now: Instant) {
-        self.delay = round_trip - base;
+        self.delay = round_trip.saturating_sub(base);
         self.round_trip = round_trip;
         let is_settled = self.settles_at.is_none_or(|at| now >= at);
         if self.delay > DELAY_MAX && is_settled {
@@ -347,15 +360,15 @@ impl Line {
         acknowledged
     }
 
-    /// The round trip of the marked packet, once it has come back.
-    fn take_round_trip(&mut self, now: Instant) -> Option<Duration> {
+    /// The least round trip that the marked packet can have had, once it has come back: it had not at
+    /// the look before.
+    fn take_round_trip(&mut self, looked: Instant, now: Instant) -> Option<Duration> {
         let (left, _) = self
             .mark
             .take_if(|(_, first)| *first <= self.counted.acknowledged)?;
-        let round_trip = now - left;
-        self.base = self.base.min(round_trip);
+        self.base = self.base.min(now - left);
         self.is_known = true;
-        Some(round_trip)
+        Some(looked.saturating_duration_since(left).max(self.base))
     }
 
     fn is_stuck(&self, now: Instant) -> bool {
@@ -401,9 +414,10 @@ const DELAY_GOAL: Duration = Duration::from_millis(110);
 /// At the start, what the line is seen to carry in this time may be under way.
 const START: Duration = Duration::from_millis(200);
 
-/// At the start, no more than so many times what was acknowledged may be under way: ten handshakes let
-/// ten first flights go, and not more.
-const TRUST: u64 = 64;
+/// At the start, no more than so many times what was acknowledged may be under way: a handshake of 230
+/// bytes lets two first flights of TCP go, and not more. So where the handshakes show no queue, TCP's
+/// own window is the shorter one.
+const TRUST: u64 = 128;
 
 /// The least time that a rate is measured over.
 const TIME_MIN: Duration = Duration::from_millis(1);

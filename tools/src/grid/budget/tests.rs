@@ -44,6 +44,13 @@ struct Connection {
     acknowledgements: VecDeque<(Instant, u64)>,
 }
 
+/// The long fat one.
+const FAT: Settings = Settings {
+    rate: 12_500_000,
+    queue_size: 8 << 20,
+    acknowledges_after: Duration::from_millis(40),
+};
+
 /// The slow line of the measurements.
 const SLOW: Settings = Settings {
     rate: 78_000,
@@ -230,15 +237,10 @@ fn on_a_slow_line_nothing_is_lost_the_queue_stays_short_and_the_line_never_idles
 
 #[test]
 fn a_long_fat_line_is_full_after_a_few_round_trips() {
-    let line = Settings {
-        rate: 12_500_000,
-        queue_size: 8 << 20,
-        acknowledges_after: 40 * MS,
-    };
-    let mut simulation = Simulation::new(line, [100 * MS; 10], 5_000_000);
+    let mut simulation = Simulation::new(FAT, [100 * MS; 10], 5_000_000);
     let took = simulation.run();
     assert_eq!(simulation.dropped, 0);
-    let alone = line.time_of(50_000_000);
+    let alone = FAT.time_of(50_000_000);
     assert!(took < alone + 800 * MS, "{took:?} for {alone:?}");
 }
 
@@ -258,6 +260,56 @@ fn a_first_flight_of_one_packet_waits_for_nobody() {
     let mut simulation = Simulation::new(SLOW, [14 * MS; 256], 600);
     assert!(simulation.send());
     assert!(simulation.connections.iter().all(|line| line.to_send == 0));
+}
+
+// A share of a 10 kB file is three packets, one of 40 kB ten. TCP would send them without waiting for
+// an acknowledgement: on a long line the budget must not add a round trip to first contact.
+#[test]
+fn ten_packets_of_each_of_ten_connections_leave_at_once_where_the_handshakes_met_no_queue() {
+    for to_send in [3_400, 10 * (SEGMENT - RECORD_OVERHEAD) - FINISHED_LEN] {
+        let mut simulation = Simulation::new(FAT, [100 * MS; 10], to_send);
+        simulation.send();
+        assert!(simulation.connections.iter().all(|line| line.to_send == 0));
+    }
+}
+
+// A file of 6 MB took a round trip longer: the first two connections had 125 kB of a window of 149 kB,
+// most of which TCP did not send.
+#[test]
+fn what_tcp_holds_back_keeps_no_other_connection_waiting_and_is_bounded() {
+    let first_flight = 10 * SEGMENT;
+    let mut simulation = Simulation::new(FAT, [100 * MS; 10], 0);
+    let mut progress = true;
+    while std::mem::take(&mut progress) {
+        for id in 0..10 {
+            if let Some(len) = simulation.budget.ask(id, 1_000_000, simulation.now) {
+                simulation.budget.wrote(id, len, simulation.now);
+                let reading = &mut simulation.connections[id].reading;
+                reading.written += len;
+                let under_way = reading.written - reading.acknowledged;
+                reading.unsent = under_way.saturating_sub(first_flight);
+                simulation.look();
+                progress = true;
+            }
+        }
+    }
+    let share = simulation.budget.window / 10;
+    for Connection { reading, .. } in &simulation.connections {
+        assert!(reading.written - reading.acknowledged >= first_flight);
+        assert!(reading.unsent < share + QUANTUM_MAX, "{reading:?}");
+    }
+}
+
+// Acknowledgements that came while nobody looked have not been late.
+#[test]
+fn time_in_which_nobody_looked_is_no_queue() {
+    let mut simulation = Simulation::new(FAT, [100 * MS; 10], 3_400);
+    simulation.send();
+    let window = simulation.budget.window;
+    simulation.now += 600 * MS;
+    simulation.look();
+    assert!(simulation.budget.delay < 10 * MS);
+    assert!(simulation.budget.window >= window);
 }
 
 // What a process did not look at while it was stopped says nothing about the line.
