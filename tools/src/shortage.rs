@@ -603,7 +603,7 @@ mod tests {
         assert_eq!(
             text,
             "no share that came is one of this file (4 servers asked)\n\
-             \x20 a:1, b:2: sent a bad share: belongs to another file, or its UEB is corrupted\n\
+             \x20 a:1, b:2: sent a bad share: belongs to another file, or its end is corrupted\n\
              \x20 d:4: cannot be reached: connection refused\n\
              \x20 c:3: no share of this file\n\
              hint: check the capability, character by character. If it is right, these shares are \

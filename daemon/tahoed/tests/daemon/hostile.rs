@@ -162,7 +162,7 @@ async fn frames_that_are_wrong_or_out_of_place_are_answered_with_refuse() {
         assert_eq!(refusal_in(&answer), Some(Farewell::Violation), "{what}");
     }
     serves(&running).await;
-    assert_eq!(node.shares().len(), 1);
+    assert_eq!(node.placed(1), 1);
 }
 
 #[tokio::test]

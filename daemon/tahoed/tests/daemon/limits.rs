@@ -138,7 +138,7 @@ async fn a_server_down_to_its_reserve_refuses_shares_and_serves_what_it_has() {
     assert_eq!(client.share(bucket(1), 0).await.unwrap(), b"share");
     let lease = client.connection.lease(bucket(1));
     assert_eq!(client.heard(lease).await.failure, None);
-    assert_eq!((node.shares().len(), node.incoming()), (1, 0));
+    assert_eq!((node.placed(1), node.incoming()), (1, 0));
 }
 
 // The space runs out in the middle of a share whose size nobody knew before.
@@ -193,6 +193,6 @@ async fn fills_in_the_middle_of_a_share() -> bool {
     }
     assert_eq!(after, Outcome::Stored);
     assert_eq!(client.share(bucket(1), 0).await.unwrap(), b"before");
-    assert_eq!((node.shares().len(), node.incoming()), (2, 0));
+    assert_eq!((node.placed(2), node.incoming()), (2, 0));
     true
 }

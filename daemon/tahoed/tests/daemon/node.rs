@@ -120,6 +120,16 @@ impl Node {
         found
     }
 
+    /// How many files there are in the store's tree. A share is confirmed by the journal and gets its
+    /// place a moment after, so that many of them are waited for.
+    pub(crate) fn placed(&self, expected: usize) -> usize {
+        let started = Instant::now();
+        while self.shares().len() < expected && started.elapsed() < FOREVER {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.shares().len()
+    }
+
     /// The files in incoming that stay: what came to nothing is removed a moment after its answer.
     pub(crate) fn incoming(&self) -> usize {
         let incoming = self.store().join("shares/incoming");

@@ -45,7 +45,7 @@ async fn a_share_of_any_size_comes_back_as_it_was_stored() {
             "{len}"
         );
     }
-    assert_eq!(node.shares().len(), 10);
+    assert_eq!(node.placed(10), 10);
     assert_eq!(node.incoming(), 0);
 }
 
@@ -276,7 +276,7 @@ async fn what_does_not_fit_together_is_refused_and_nothing_else() {
             outcome => assert_eq!((request, outcome), (sound, Outcome::Stored)),
         }
     }
-    assert_eq!((node.shares().len(), node.incoming()), (1, 0));
+    assert_eq!((node.placed(1), node.incoming()), (1, 0));
 }
 
 #[tokio::test]

@@ -107,7 +107,13 @@ fn an_interrupted_download_leaves_no_file() {
             .filter(|name| name.to_string_lossy().contains("copy"))
             .count()
     };
-    until("the download begins", || copies() == 1);
+    // What has no name yet is seen by what it waits for.
+    listener.set_nonblocking(true).unwrap();
+    let mut asked = None;
+    until("the download begins", || {
+        asked = listener.accept().ok();
+        asked.is_some()
+    });
     send(&running.0, Signal::INT);
     until("it ends", || is_gone(&mut running.0));
     assert_eq!(running.0.wait().unwrap().code(), Some(3));

@@ -52,7 +52,7 @@ async fn nothing_written(node: &Node, running: &Running) {
     let mut http = Http::connect(&running.nurl).await.unwrap();
     assert_eq!(http.list(SI.parse().unwrap()).await, []);
     serves(running).await;
-    assert_eq!(node.shares().len(), 1, "{:?}", node.shares());
+    assert_eq!(node.placed(1), 1);
     assert_eq!(node.incoming(), 0);
     assert!(!node.store().join("corruption-advisories").exists());
 }

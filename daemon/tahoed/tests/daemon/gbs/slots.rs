@@ -133,7 +133,7 @@ async fn requests_that_break_off_leave_nothing() {
     settle(&running, before).await;
     assert_eq!(read(&mut http, slot, 0).await, b"share");
     assert_eq!(node.incoming(), 0);
-    assert_eq!(node.shares().len(), 1);
+    assert_eq!(node.placed(1), 1);
 }
 
 // A reader of a long share must get all of one state, or know that it did not.

@@ -135,5 +135,5 @@ async fn kept_connections_serve_many_requests() {
     for index in 0..100 {
         assert!(http.read(bucket(index), 0).await.body == pattern(500, index));
     }
-    assert_eq!(node.shares().len(), 100);
+    assert_eq!(node.placed(100), 100);
 }
