@@ -17,11 +17,6 @@ use lafs::cap::native::Version;
 use super::geometry::Geometry;
 use super::ueb::UebError;
 
-/// Size of the description of a file of this size.
-pub(crate) fn len(file_size: u64) -> usize {
-    FIXED_SIZE + size_bytes(file_size).len()
-}
-
 /// Appends the description of a file.
 pub(crate) fn write(geometry: &Geometry, bytes: &mut Vec<u8>) {
     let parameters = geometry.parameters();
@@ -71,15 +66,13 @@ fn size_bytes(file_size: u64) -> Vec<u8> {
 /// What the last byte is, besides the length of the file size.
 const MARK: u8 = 0x20;
 
-/// Size of all but the file size.
-const FIXED_SIZE: usize = 1 + 1 + 2 + 1;
-
 /// A block of the largest segment is described too.
 const _: () = assert!(Parameters::SEGMENT_SIZE_MAX / Parameters::BLOCK_UNIT - 1 <= u16::MAX as u32);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::geometry::description_len;
 
     fn geometry(needed: usize, total: usize, segment_size: u32, file_size: u64) -> Geometry {
         let parameters = Parameters::new(needed, total, segment_size).unwrap();
@@ -107,7 +100,7 @@ mod tests {
             for file_size in [0, 1, 255, 256, 1000, 65_535, 65_536, (1 << 56) - 1, 1 << 60] {
                 let geometry = geometry(needed, total, segment_size, file_size);
                 let bytes = written(&geometry);
-                assert_eq!(bytes.len(), len(file_size));
+                assert_eq!(bytes.len(), description_len(file_size));
                 assert_eq!(parse(&bytes), Ok(geometry));
                 assert_eq!(parse(&[&[0xff; 9][..], &bytes].concat()), Ok(geometry));
                 for cut in 1..bytes.len() {

@@ -16,14 +16,24 @@ use std::ops::Range;
 use lafs::cap::native::{ReadCap, VerifyCap, Version};
 use lafs::{Parameters, num};
 
-use super::node::Node;
-use super::trailer;
+use super::share_tree;
 use super::tree::{self, Subtree};
-use super::ueb::{self, UebError};
 
 /// Size of a stored node.
-const NODE_SIZE: u64 = 64;
-const _: () = assert!(NODE_SIZE == Node::LEN as u64);
+pub(crate) const NODE_SIZE: u64 = 64;
+
+/// Size of a UEB of version 1, with which shares of that version end.
+pub(crate) const UEB_SIZE_V1: usize = 114;
+
+/// Size of the content root of version 2.
+const CONTENT_ROOT_LEN: usize = 32;
+
+/// Length of the check of version 2. It is against accidents, of which it misses one in 2^64:
+/// whoever makes a wrong share can make its check as well.
+pub(crate) const CHECK_LEN: usize = 8;
+
+/// Size of all of a description but the file size.
+const DESCRIPTION_FIXED_SIZE: usize = 1 + 1 + 2 + 1;
 
 /// The layout of all shares of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,20 +63,8 @@ impl Geometry {
         })
     }
 
-    /// The layout of a share of `share_size` bytes, by what its end says.
-    ///
-    /// `ending` is its last bytes, [`ENDING_LEN`](Self::ENDING_LEN) of them or all. What it says is
-    /// not proved by this, but by a [`ShareVerifier`](super::ShareVerifier).
-    ///
-    /// # Errors
-    ///
-    /// [`UebError`] names the rule that is broken.
-    pub fn of_share(share_size: u64, ending: &[u8]) -> Result<Self, UebError> {
-        trailer::geometry_of(share_size, ending)
-    }
-
     /// How many bytes at the end of a share of any version say what it is.
-    pub const ENDING_LEN: usize = ueb::SIZE_V1;
+    pub const ENDING_LEN: usize = UEB_SIZE_V1;
 
     /// The version of the format.
     #[must_use]
@@ -172,7 +170,11 @@ impl Geometry {
     /// Length of the trailer.
     #[must_use]
     pub fn trailer_len(&self) -> usize {
-        trailer::len(self)
+        share_tree::chain_len(self.parameters)
+            + match self.version {
+                Version::V1 => UEB_SIZE_V1,
+                Version::V2 => CONTENT_ROOT_LEN + CHECK_LEN + description_len(self.file_size),
+            }
     }
 
     /// Size of the first `count` blocks of a share together.
@@ -198,6 +200,15 @@ impl From<&VerifyCap> for Geometry {
         Self::of_version(cap.version(), cap.parameters(), cap.size())
             .expect("a cap's size is in range")
     }
+}
+
+/// Size of the description of a file of this size, which is written without zeros in front.
+pub(crate) fn description_len(file_size: u64) -> usize {
+    let zeros = file_size
+        .to_be_bytes()
+        .into_iter()
+        .take_while(|byte| *byte == 0);
+    DESCRIPTION_FIXED_SIZE + (8 - zeros.count())
 }
 
 /// Size of each block of a segment of `len` bytes: even, because the codec's symbols are two bytes.

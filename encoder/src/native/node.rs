@@ -7,7 +7,10 @@
 //! ```
 
 use super::damage::Damage;
+use super::geometry::NODE_SIZE;
 use super::hash::{self, Hash, SHORT_LEN, ShortHash};
+
+const _: () = assert!(NODE_SIZE == Node::LEN as u64);
 
 /// A node as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

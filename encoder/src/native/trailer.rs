@@ -18,24 +18,11 @@ use lafs::{ShareNumber, StorageIndex};
 
 use super::damage::Damage;
 use super::description;
-use super::geometry::Geometry;
+use super::geometry::{CHECK_LEN, Geometry};
 use super::hash::{Hash, ShortHash};
 use super::node::Top;
 use super::share_tree;
 use super::ueb::{self, ContentRoot, UebError, UebHead};
-
-/// Length of the check of version 2. It is against accidents, of which it misses one in 2^64:
-/// whoever makes a wrong share can make its check as well.
-const CHECK_LEN: usize = 8;
-
-/// Length of the trailers of a file.
-pub(crate) fn len(geometry: &Geometry) -> usize {
-    share_tree::chain_len(geometry.parameters())
-        + match geometry.version() {
-            Version::V1 => ueb::SIZE_V1,
-            Version::V2 => 32 + CHECK_LEN + description::len(geometry.file_size()),
-        }
-}
 
 /// Appends the trailer of a share.
 pub(crate) fn write<'a>(
@@ -220,22 +207,30 @@ fn check_of(ueb_hash: &UebHash) -> [u8; CHECK_LEN] {
         .expect("a check is shorter than a hash")
 }
 
-/// What the end of a share says of the file.
-///
-/// The size of a share follows from what its end says. So an end that could be of two versions, as
-/// one in 2^32 could by accident, is of the one that fits.
-pub(crate) fn geometry_of(share_size: u64, ending: &[u8]) -> Result<Geometry, UebError> {
-    let first = match ending.last_chunk() {
-        Some(ueb) => ueb::parse_v1(ueb).map(|(head, _)| head.geometry),
-        None => Err(UebError::Magic),
-    };
-    let second = description::parse(ending);
-    let fits = |geometry: &Geometry| geometry.share_size() == share_size;
-    match (first, second) {
-        (Ok(geometry), _) if fits(&geometry) => Ok(geometry),
-        (_, Ok(geometry)) if fits(&geometry) => Ok(geometry),
-        // The magic of version 1 is the longer mark.
-        (Err(UebError::Magic), second) => second,
-        (first, _) => first,
+impl Geometry {
+    /// The layout of a share of `share_size` bytes, by what its end says.
+    ///
+    /// `ending` is its last bytes, [`ENDING_LEN`](Self::ENDING_LEN) of them or all. What it says is
+    /// not proved by this, but by a [`ShareVerifier`](super::ShareVerifier).
+    ///
+    /// # Errors
+    ///
+    /// [`UebError`] names the rule that is broken.
+    // The size of a share follows from what its end says. So an end that could be of two versions, as
+    // one in 2^32 could by accident, is of the one that fits.
+    pub fn of_share(share_size: u64, ending: &[u8]) -> Result<Self, UebError> {
+        let first = match ending.last_chunk() {
+            Some(ueb) => ueb::parse_v1(ueb).map(|(head, _)| head.geometry),
+            None => Err(UebError::Magic),
+        };
+        let second = description::parse(ending);
+        let fits = |geometry: &Self| geometry.share_size() == share_size;
+        match (first, second) {
+            (Ok(geometry), _) if fits(&geometry) => Ok(geometry),
+            (_, Ok(geometry)) if fits(&geometry) => Ok(geometry),
+            // The magic of version 1 is the longer mark.
+            (Err(UebError::Magic), second) => second,
+            (first, _) => first,
+        }
     }
 }

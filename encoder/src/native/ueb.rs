@@ -19,12 +19,10 @@ use lafs::cap::UebHash;
 use lafs::cap::native::Version;
 use lafs::{Parameters, ParametersError, ShareNumber, StorageIndex};
 
-use super::geometry::Geometry;
+use super::geometry::{Geometry, UEB_SIZE_V1};
 use super::hash::{self, Hash};
 
-/// Size of a UEB of version 1, with which shares of that version end.
-pub(crate) const SIZE_V1: usize = 114;
-const _: () = assert!(SIZE_V1 == FIXED_SIZE + 3 * 32);
+const _: () = assert!(UEB_SIZE_V1 == FIXED_SIZE + 3 * 32);
 
 /// Size of the fields before the hashes.
 const FIXED_SIZE: usize = 4 + 1 + 1 + 4 + 8;
@@ -87,7 +85,7 @@ impl UebHead {
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let less_one = |count: usize| u8::try_from(count - 1).expect("a count is 1 to 256");
         let parameters = self.geometry.parameters();
-        let mut bytes = Vec::with_capacity(SIZE_V1);
+        let mut bytes = Vec::with_capacity(UEB_SIZE_V1);
         bytes.extend_from_slice(magic(self.geometry.version()));
         bytes.push(less_one(parameters.needed()));
         bytes.push(less_one(parameters.total()));
@@ -108,7 +106,7 @@ impl UebHead {
 }
 
 /// Parses the last bytes of a share of version 1; returns the UEB's share root apart.
-pub(crate) fn parse_v1(bytes: &[u8; SIZE_V1]) -> Result<(UebHead, Hash), UebError> {
+pub(crate) fn parse_v1(bytes: &[u8; UEB_SIZE_V1]) -> Result<(UebHead, Hash), UebError> {
     let mut rest = bytes.as_slice();
     if take(&mut rest) != *magic(Version::V1) {
         return Err(UebError::Magic);
@@ -182,7 +180,7 @@ mod tests {
         }
     }
 
-    fn v1() -> [u8; SIZE_V1] {
+    fn v1() -> [u8; UEB_SIZE_V1] {
         let mut bytes = head(Version::V1).to_bytes();
         bytes.extend([0xe; 32]);
         bytes.try_into().unwrap()
