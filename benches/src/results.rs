@@ -244,13 +244,14 @@ mod tests {
     }
 
     /// Each is written by the program of this name, or by a part of `compare`.
-    const SECTIONS: [&str; 9] = [
+    const SECTIONS: [&str; 10] = [
         "roundtrips",
         "compare small",
         "compare large",
         "compare delay",
         "compare idle",
         "compare gbs",
+        "compare process",
         "store",
         "encode",
         "memory",
