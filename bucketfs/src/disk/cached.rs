@@ -160,6 +160,32 @@ fn absent(opened: Result<OwnedFd, Errno>) -> Option<Result<OwnedFd, DiskError>> 
 pub(crate) struct Pace {
     lookups: Attempts,
     patches: Attempts,
+    pub(crate) appends: Appends,
+}
+
+/// Small appends that nobody else waits for: whether they are made at once.
+///
+/// An append always waits for the disk, on a good one less than it costs to be woken when the disk is
+/// ready. Meanwhile nobody is served. So it is done only where that was short the last time, and not
+/// long ago: a disk may have gone to sleep since.
+#[derive(Debug, Default)]
+pub(crate) struct Appends {
+    /// When the last one ended, if it took not long.
+    ended: Option<Instant>,
+}
+
+impl Appends {
+    /// Whether an append of these bytes may be made at once.
+    pub(crate) fn may(&self, len: usize, now: Instant) -> bool {
+        let is_awake = |ended| now.saturating_duration_since(ended) < APPEND_IDLE;
+        len <= APPEND_LEN_MAX && self.ended.is_some_and(is_awake)
+    }
+
+    /// One took this time, whichever way it was made.
+    pub(crate) fn took(&mut self, began: Instant, now: Instant) {
+        let is_short = now.saturating_duration_since(began) < APPEND_TIME;
+        self.ended = is_short.then_some(now);
+    }
 }
 
 /// Calls that nearly always end in memory, and that nobody can tell of beforehand whether they do.
@@ -206,6 +232,15 @@ const ATTEMPT_TIME: Duration = Duration::from_micros(300);
 /// So many share the time that one may take on a slow disk: some ten milliseconds.
 const ATTEMPT_PAUSE: u32 = 1000;
 
+/// An append that takes longer waits for a disk that has to move something, or is busy with others.
+const APPEND_TIME: Duration = Duration::from_millis(1);
+
+/// No disk goes to sleep as soon as this.
+const APPEND_IDLE: Duration = Duration::from_secs(1);
+
+/// A block of the journal, as one share has it, or a few.
+const APPEND_LEN_MAX: usize = 4096;
+
 /// Most bytes that are written at once; a thread takes longer with more.
 const PATCH_LEN_MAX: usize = 16_384;
 
@@ -225,5 +260,22 @@ mod tests {
             assert!(!attempts.may(), "{attempt}");
         }
         assert!(attempts.may());
+    }
+
+    // Whoever is served by the same thread would wait for a disk that has to wake up.
+    #[test]
+    fn an_append_is_made_at_once_only_behind_one_that_was_short_and_not_long_ago() {
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        let mut appends = Appends::default();
+        assert!(!appends.may(4096, at(0)), "nothing is known of the disk");
+        appends.took(at(0), at(2));
+        assert!(!appends.may(4096, at(2)), "the last one was long");
+        appends.took(at(3), at(3));
+        assert!(appends.may(4096, at(4)));
+        assert!(!appends.may(4097, at(4)), "many wait for it");
+        assert!(!appends.may(4096, at(1003)), "the disk may sleep");
+        appends.took(at(1003), at(1003));
+        assert!(appends.may(4096, at(1004)), "it is awake again");
     }
 }

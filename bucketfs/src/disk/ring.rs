@@ -78,6 +78,8 @@ pub struct Ring {
     bell: Arc<Bell>,
     root: Arc<Root>,
     pace: Pace,
+    /// When the append began that is under way: the journal makes one at a time.
+    append_began: Option<Instant>,
     generation: u32,
     entries: Vec<Entry>,
 }
@@ -135,6 +137,7 @@ impl Ring {
             bell,
             root,
             pace: Pace::default(),
+            append_began: None,
             generation: 0,
             entries: Vec::new(),
         })
@@ -167,6 +170,9 @@ impl Ring {
                 return self.waiting.push_back(key);
             };
             if self.perform_if_cached(key, index) {
+                continue;
+            }
+            if self.append_at_once(key, index) {
                 continue;
             }
             match &self.flights[key].chain().links[index].step {
@@ -220,6 +226,24 @@ impl Ring {
         done
     }
 
+    /// Makes an append that is small and alone, where the disk is quick: two wake-ups less.
+    fn append_at_once(&mut self, key: usize, index: usize) -> bool {
+        let is_alone = self.flights.len() == 1;
+        let len = match &self.flights[key].chain().links[index].step {
+            Step::Write {
+                bytes,
+                is_durable: true,
+                ..
+            } => bytes.as_slice().len(),
+            _ => return false,
+        };
+        let may = is_alone && self.pace.appends.may(len, Instant::now());
+        if may {
+            self.perform_here(key, index);
+        }
+        may
+    }
+
     fn send_errand(&mut self, key: usize, index: usize) {
         let flight = &mut self.flights[key];
         let absent = Link::from(Step::Close);
@@ -236,6 +260,10 @@ impl Ring {
     fn finish(&mut self, key: usize, ended: flight::Ended) {
         let mut flight = self.flights.remove(key);
         let (operation, result) = ended;
+        if matches!(operation, Operation::Append { .. }) {
+            let began = self.append_began.take().expect("set when it was submitted");
+            self.pace.appends.took(began, Instant::now());
+        }
         self.files.put(&operation, flight.take_current());
         self.finished.push(Completion {
             id: flight.id,
@@ -380,6 +408,9 @@ impl Engine for Ring {
                 operation,
                 taken: Taken::default(),
             });
+        }
+        if let Operation::Append { .. } = operation {
+            self.append_began = Some(Instant::now());
         }
         self.generation = self.generation.wrapping_add(1);
         let taken = self.files.take(&operation);
