@@ -26,6 +26,13 @@ impl DiskError {
             Errno::LOOP | Errno::NXIO | Errno::NOTDIR | Errno::ISDIR
         )
     }
+
+    /// Whether this process, or the system, has just run out of what it needs to ask a disk:
+    /// descriptors, memory. The disk itself is well.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        matches!(self.errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM)
+    }
 }
 
 impl fmt::Display for DiskError {

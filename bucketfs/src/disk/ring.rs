@@ -78,8 +78,6 @@ pub struct Ring {
     bell: Arc<Bell>,
     root: Arc<Root>,
     pace: Pace,
-    /// When the append began that is under way: the journal makes one at a time.
-    append_began: Option<Instant>,
     generation: u32,
     entries: Vec<Entry>,
 }
@@ -137,7 +135,6 @@ impl Ring {
             bell,
             root,
             pace: Pace::default(),
-            append_began: None,
             generation: 0,
             entries: Vec::new(),
         })
@@ -261,8 +258,7 @@ impl Ring {
         let mut flight = self.flights.remove(key);
         let (operation, result) = ended;
         if matches!(operation, Operation::Append { .. }) {
-            let began = self.append_began.take().expect("set when it was submitted");
-            self.pace.appends.took(began, Instant::now());
+            self.pace.appends.took(flight.began, Instant::now());
         }
         self.files.put(&operation, flight.take_current());
         self.finished.push(Completion {
@@ -408,9 +404,6 @@ impl Engine for Ring {
                 operation,
                 taken: Taken::default(),
             });
-        }
-        if let Operation::Append { .. } = operation {
-            self.append_began = Some(Instant::now());
         }
         self.generation = self.generation.wrapping_add(1);
         let taken = self.files.take(&operation);

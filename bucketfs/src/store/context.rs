@@ -676,10 +676,11 @@ impl Context {
     }
 
     /// Why no further share is taken, if so: the disk refuses what the journal has already. Something
-    /// foreign in the place of one share is no reason.
+    /// foreign in the place of one share is no reason, nor that descriptors or memory were short.
     pub(super) fn new_share_refusal(&self) -> Option<Unwritable> {
         let mut refused = self.pending.stuck().map(|(_, error, _)| error);
-        refused.find(|error| !error.is_foreign()).map(unplaced)
+        let is_the_disk = |error: &DiskError| !error.is_foreign() && !error.is_shortage();
+        refused.find(is_the_disk).map(unplaced)
     }
 
     /// Whether every pending share is one that the disk has refused: none makes room by itself.

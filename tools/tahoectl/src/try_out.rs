@@ -72,6 +72,9 @@ pub(crate) async fn run(options: Try, report: &Report) -> Result<Exit, Error> {
     let connected = connect(local.nurls()).await?;
     story::connected(&connected, report)?;
     let sent = upload_all(&connected.grid, files, report).await?;
+    if sent.iter().any(|file| !file.uploaded.shares.is_empty()) {
+        placed(&local).await;
+    }
     story::layout(&local, report)?;
     story::memory(&local, report)?;
     connected.grid.close().await;
@@ -99,6 +102,15 @@ pub(crate) async fn run(options: Try, report: &Report) -> Result<Exit, Error> {
     local.end().await?;
     report.note("\nEverything is stopped and removed.");
     Ok(exit)
+}
+
+/// Waits until a server has a file to show. It confirms a share when its journal has it, and gives it
+/// its place a moment after.
+async fn placed(local: &LocalGrid) {
+    let begun = Instant::now();
+    while local.layout(0, 1).is_empty() && begun.elapsed() < PLACED_WITHIN {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// Connects to all servers, so that what follows shows what it takes by itself.
@@ -224,6 +236,9 @@ fn file_error(path: &Path, source: io::Error) -> Error {
 }
 
 const COMPARE_LEN: usize = 64 << 10;
+
+/// A disk that needs longer is not to keep the show.
+const PLACED_WITHIN: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

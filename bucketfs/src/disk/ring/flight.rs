@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use rustix::io::Errno;
 
@@ -25,6 +26,8 @@ pub(super) struct Flight {
     pub(super) id: OperationId,
     /// Tells this flight's completions from those of an earlier one in the same place.
     pub(super) generation: u32,
+    /// When it was submitted.
+    pub(super) began: Instant,
     program: Pin<Box<dyn Future<Output = Ended>>>,
     turn: Rc<RefCell<Turn>>,
     /// The chain under way.
@@ -92,6 +95,7 @@ impl Flight {
         Self {
             id,
             generation,
+            began: Instant::now(),
             program: Box::pin(program),
             turn,
             chain: Chain::linked(Vec::new()),
