@@ -22,10 +22,8 @@ use lafs::{Parameters, ParametersError, ShareNumber, StorageIndex};
 use super::geometry::{Geometry, UEB_SIZE_V1};
 use super::hash::{self, Hash};
 
-const _: () = assert!(UEB_SIZE_V1 == FIXED_SIZE + 3 * 32);
-
-/// Size of the fields before the hashes.
-const FIXED_SIZE: usize = 4 + 1 + 1 + 4 + 8;
+// The fields before the hashes, and the hashes.
+const _: () = assert!(UEB_SIZE_V1 == (4 + 1 + 1 + 4 + 8) + 3 * 32);
 
 /// All of a UEB but its last field, the root of the share tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
