@@ -171,7 +171,7 @@ fn serve(decoder: &mut Decoder, request: &Request, servers: &[Held]) {
     assert_eq!(held.number, request.share_number);
     for range in &request.ranges {
         let len = held.bytes.len();
-        let within = |offset: u64| usize::try_from(offset).unwrap().min(len);
+        let within = |offset: u64| usize::try_from(offset).map_or(len, |offset| offset.min(len));
         let (start, end) = (within(range.start), within(range.end));
         let mut offset = range.start;
         for piece in held.bytes[start..end].chunks(1000) {
