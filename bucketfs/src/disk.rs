@@ -34,8 +34,9 @@ mod tokio_uring;
 mod workers;
 
 pub use aligned::{ALIGN, Aligned};
-pub(crate) use cached::{Cached, files_of, read_cached_into, size_of_file};
+pub(crate) use cached::{Cached, read_cached_into, size_of_file};
 pub use error::DiskError;
+pub(crate) use list::files as files_of;
 pub use path::StorePath;
 pub use pool::Pool;
 pub use probe::{EngineChoice, EngineError, RingRefusal, UnknownEngine, start_engine};

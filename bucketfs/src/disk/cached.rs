@@ -1,5 +1,5 @@
-//! What the kernel has in memory, looked at by whoever wants it. But for [`Pace`] no call here waits for
-//! a disk.
+//! What the kernel has in memory, looked at by whoever wants it. But for [`Pace`] no call here waits
+//! for a disk.
 //!
 //! Whatever is not in memory, or not what it should be, is not found here; the engines find it, and
 //! say what is wrong.
@@ -46,14 +46,6 @@ impl<'a> Cached<'a> {
     pub(crate) fn open_directory(self, path: &CStr) -> Result<OwnedFd, Errno> {
         self.0.open_cached(path, How::Directory)
     }
-}
-
-/// Gives the names of a directory's files, as [`list::files`] does.
-pub(crate) fn files_of(
-    directory: &OwnedFd,
-    give: impl FnMut(&[u8]) -> bool,
-) -> Result<bool, Errno> {
-    list::files(directory, give)
 }
 
 /// The size of an open file, if it is a regular one.

@@ -226,7 +226,8 @@ impl Ring {
     /// Makes an append that is small and alone, where the disk is quick: two wake-ups less.
     fn append_at_once(&mut self, key: usize, index: usize) -> bool {
         let is_alone = self.flights.len() == 1;
-        let len = match &self.flights[key].chain().links[index].step {
+        let flight = &self.flights[key];
+        let len = match &flight.chain().links[index].step {
             Step::Write {
                 bytes,
                 is_durable: true,
@@ -234,7 +235,7 @@ impl Ring {
             } => bytes.as_slice().len(),
             _ => return false,
         };
-        let may = is_alone && self.pace.appends.may(len, Instant::now());
+        let may = is_alone && self.pace.appends.may(len, flight.began);
         if may {
             self.perform_here(key, index);
         }

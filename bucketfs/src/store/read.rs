@@ -1,8 +1,8 @@
 //! Extents of shares: what the bucket holds, then each share by itself.
 //!
-//! Reads look at the tree, and never at the journal: what that has and the tree has not is pending, and
-//! read from memory. A share that cannot be read is named and does not keep the others from being read. All of a read is of one state of a slot: its changes
-//! wait until no read is under way.
+//! Reads look at the tree, and never at the journal: what that has and the tree has not is pending,
+//! and read from memory. A share that cannot be read is named and does not keep the others from being
+//! read. All of a read is of one state of a slot: its changes wait until no read is under way.
 //!
 //! What a share is shows in the first bytes of its file. They are read as those of an immutable
 //! share; one of a slot takes a second look.
