@@ -73,6 +73,9 @@ struct Upload {
     touched: Duration,
     deadline: Duration,
     growing: Option<Growing>,
+    /// Left by an earlier run, and its uploader has not come back: whoever allocates the share may
+    /// have it. Tahoe's clients never come back.
+    orphaned: bool,
     busy: bool,
     line: VecDeque<Wish>,
 }
@@ -175,6 +178,7 @@ impl RangedUploads {
             }
         };
         upload.touched = cx.elapsed();
+        upload.orphaned = false;
         let size = upload.size;
         let len = write.bytes.len();
         let fits = write.offset.checked_add(num::size(len));
@@ -245,6 +249,17 @@ impl RangedUploads {
                 self.start(cx, Step::Aborted(asker), operation);
             }
             None => cx.tell(asker, ()),
+        }
+    }
+
+    /// Gives up an orphaned upload for somebody who comes with another secret.
+    fn give_way(&mut self, cx: &mut Context, key: ShareKey, to: &SecretHash) {
+        let upload = self.uploads.by_key.get(&key);
+        if !upload.is_some_and(|upload| upload.orphaned && upload.secret != *to) {
+            return;
+        }
+        if let Some(path) = self.given_up(cx, key) {
+            cx.clean_up(path);
         }
     }
 
@@ -443,6 +458,7 @@ impl Table {
                 written: ticket.written,
                 noted,
             }),
+            orphaned: true,
             busy: false,
             line: VecDeque::new(),
         };

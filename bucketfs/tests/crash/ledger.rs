@@ -48,6 +48,8 @@ pub(crate) struct PartsInProgress {
     pub(crate) asked: bool,
     /// It was allocated in this life, not in an earlier one.
     pub(crate) is_new: bool,
+    /// Its client has not come back to it in this life: another's allocation may take its place.
+    pub(crate) orphaned: bool,
     /// It may have been aborted or finished.
     pub(crate) ending: bool,
 }

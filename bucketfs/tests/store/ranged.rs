@@ -660,6 +660,28 @@ fn an_upload_goes_on_after_a_restart_of_the_process() {
     }
 }
 
+// A client of Tahoe never comes back to an upload; a repair after the restart stores the share.
+#[test]
+fn an_upload_of_an_earlier_run_gives_way_to_a_new_one_until_its_uploader_is_back() {
+    let share = bytes(100);
+    let mut bench = Bench::on(half_done(&share).kill(), &with_boot(1)).unwrap();
+    let promised = bench.status().promised;
+    assert_eq!(bench.ask(allocate(&[0], 100, 2)), allocated(&[], &[0]));
+    bench.settle();
+    assert_eq!(incoming(&bench), [""; 0]);
+    let status = bench.status();
+    assert_eq!((status.uploads, status.promised > promised), (1, true));
+    let wrong = refused(WriteRangeRefusal::WrongSecret);
+    assert_eq!(bench.ask(part(0, 1, 0, &share)), wrong);
+    assert_eq!(bench.ask(part(0, 2, 0, &share)), missing(&[]));
+    assert_eq!(bench.share(0).as_deref(), Some(&share[..]));
+
+    let mut bench = Bench::on(half_done(&share).kill(), &with_boot(1)).unwrap();
+    bench.ask(part(0, 1, 0, &share[..5])).unwrap();
+    assert_eq!(bench.ask(allocate(&[0], 100, 2)), allocated(&[], &[]));
+    assert_eq!(bench.ask(part(0, 1, 0, &share)), missing(&[]));
+}
+
 // Wherever in the last part: what was answered before is there, or the share is.
 #[test]
 fn a_process_may_be_killed_at_any_moment_of_the_last_part() {

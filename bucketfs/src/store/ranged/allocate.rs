@@ -181,6 +181,7 @@ impl RangedUploads {
                 tracing::debug!("as many uploads are allocated as the store keeps");
                 break;
             }
+            self.give_way(cx, key, &allocating.secret);
             // Whoever owns the lock of a share that was not listed is storing it.
             if cx.is_in_progress(key) || cx.is_owned(key) {
                 wanted.next();
@@ -229,6 +230,7 @@ impl RangedUploads {
             touched: cx.elapsed(),
             deadline: cx.elapsed() + limits::UPLOAD_IDLE,
             growing: None,
+            orphaned: false,
             busy: false,
             line: VecDeque::new(),
         };

@@ -102,9 +102,12 @@ impl Life<'_> {
                 sent: vec![false; len],
                 asked: false,
                 is_new: true,
+                orphaned: false,
                 ending: false,
             };
-            let must_go_on = !self.faulty && self.ledger.must_go_on(key);
+            let before = self.ledger.parts.get(&key);
+            let gave_way = before.is_some_and(|before| before.orphaned && before.client != client);
+            let must_go_on = !self.faulty && !gave_way && self.ledger.must_go_on(key);
             let before = self.ledger.parts.insert(key, parts);
             if must_go_on || before.is_some_and(|before| before.is_new && !before.ending) {
                 return Err(Violation(format!("{key:?} was allocated twice")));
@@ -142,6 +145,7 @@ impl Life<'_> {
     fn part(&mut self, key: ShareKey, begin: usize, end: usize) {
         let parts = self.ledger.parts.get_mut(&key).unwrap();
         parts.asked = true;
+        parts.orphaned = false;
         let (attempt, client) = (parts.attempt, parts.client);
         let written = begin < end && parts.answered[begin];
         let differs = written && self.random.one_in(8);
@@ -260,6 +264,7 @@ impl Life<'_> {
         for parts in self.ledger.parts.values_mut() {
             parts.asked = false;
             parts.is_new = false;
+            parts.orphaned = true;
         }
         // One that was only allocated is forgotten.
         self.ledger
