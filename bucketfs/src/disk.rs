@@ -34,6 +34,7 @@ mod tokio_uring;
 mod workers;
 
 pub use aligned::{ALIGN, Aligned};
+pub(crate) use beneath::{Beneath, How};
 pub(crate) use cached::{Cached, read_cached_into, size_of_file};
 pub use error::DiskError;
 pub(crate) use list::files as files_of;

@@ -29,6 +29,7 @@ mod request;
 mod store;
 mod ticket;
 mod version;
+pub mod view;
 
 pub use adopt::adopt;
 pub use create::create;
