@@ -1,0 +1,3 @@
+//! Fuzz entry points: each takes any bytes from a stranger and must not panic.
+
+pub use crate::native::fuzz::ending;
