@@ -5,6 +5,7 @@
 //!
 //! The other modules are for the crate `encoder`, which writes shares and reads parts of them.
 
+pub(crate) mod check;
 mod damage;
 mod description;
 #[cfg(any(test, feature = "fuzzing"))]
