@@ -361,7 +361,7 @@ pub(crate) const QUARANTINE: &str = "quarantine";
 /// The directory of the journal.
 pub(crate) const JOURNAL: &str = "journal";
 /// The two files of the journal.
-pub(crate) const JOURNAL_FILES: [&str; 2] = ["journal/a", "journal/b"];
+pub const JOURNAL_FILES: [&str; 2] = ["journal/a", "journal/b"];
 /// A journal file that is being made.
 pub(crate) const JOURNAL_NEW: &str = "journal/new";
 /// The version file.

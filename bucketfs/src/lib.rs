@@ -39,7 +39,7 @@ pub use error::{AdoptError, Damage, DiskError, JournalDamage, OpenError, TooMany
 pub use handle::{Pending, Spool, StoreHandle, Upload};
 pub use identifier::{Found, StoreId, StoreIdError, identify, look};
 pub use last_use::last_use;
-pub use layout::{Layout, ShareKey};
+pub use layout::{JOURNAL_FILES, Layout, ShareKey};
 pub use refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,
     MendRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal, RemoveRefusal,
