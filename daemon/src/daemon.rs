@@ -30,6 +30,7 @@ use crate::crew::{Crews, Job};
 use crate::directory::Directory;
 use crate::error::RunError;
 use crate::identity::Identity;
+use crate::keeper::{Keeper, Workshop};
 use crate::notices::Kind;
 use crate::operator::Operator;
 use crate::peer::Peer;
@@ -169,9 +170,14 @@ impl Daemon {
                     limits,
                     &status,
                 ));
+                let handle = store.clone();
+                let workshop = Workshop::new(&store_path, handle, &config);
+                let keeper = Arc::new(Keeper::new(workshop));
                 let desk = Arc::new(Desk {
+                    keeper: Arc::clone(&keeper),
                     reporter: Reporter {
                         shared: Arc::clone(&shared),
+                        keeper: Arc::clone(&keeper),
                         config: config.clone(),
                         identifier: identifier(&store_path),
                         store: store_path,
@@ -193,11 +199,13 @@ impl Daemon {
                         never = operator.attend(&shared) => match never {},
                         never = shared.notices().run() => match never {},
                         never = control::serve(listening.as_mut(), desk) => match never {},
+                        never = keeper.run() => match never {},
                     }
                 };
                 shared.notices().say_counts(Instant::now().into_std());
                 // Before the store is free for another daemon, whose socket has the same name.
                 drop(listening);
+                keeper.stop().await;
                 store.shut_down().await;
                 served
             };

@@ -11,10 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bucketfs::{AskStatus, StoreId};
 use lafs::num;
-use protocol::control::{Connections, Engine, Expiry, Journal, Scrub, Space, State, Status, Store};
+use protocol::control::{Connections, Engine, Journal, Space, State, Status, Store};
 use tracing::warn;
 
 use crate::config::Config;
+use crate::keeper::Keeper;
 use crate::shared::Shared;
 
 pub use place::{StatusError, ask_server};
@@ -24,6 +25,7 @@ pub use text::StatusText;
 /// A running daemon, as far as its status needs it.
 pub(crate) struct Reporter {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) keeper: Arc<Keeper>,
     pub(crate) config: Config,
     /// The store's directory.
     pub(crate) store: PathBuf,
@@ -63,7 +65,7 @@ impl Reporter {
                 size,
             },
             shares: None,
-            leases: None,
+            leases: self.keeper.leases(),
             journal: Journal {
                 size: journal_size(&self.store),
                 batches: status.journal_batches,
@@ -80,9 +82,9 @@ impl Reporter {
                 most: num::size(self.shared.limits().connections),
                 bytes_in_flight: num::size(self.shared.bytes_in_flight()),
             }),
-            scrub: Scrub::default(),
-            expiry: Expiry::default(),
-            work: None,
+            scrub: self.keeper.scrub(),
+            expiry: self.keeper.expiry(),
+            work: self.keeper.work_under_way(),
         })
     }
 }

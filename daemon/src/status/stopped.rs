@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use bucketfs::{Found, OpenError};
-use protocol::control::{Expiry, Journal, Reply, Request, Scrub, Space, State, Status, Store};
+use protocol::control::{Journal, Reply, Request, Space, State, Status, Store};
 
 use super::place::{Place, StatusError};
 use super::{disk, journal_size, program};
 use crate::control::ask;
+use crate::keeper;
 
 /// Says how the store of a server is, of which this is the directory, or which lies in it itself.
 ///
@@ -37,6 +38,7 @@ fn look(place: &Place) -> Result<Status, StatusError> {
     let config = place.config.as_ref();
     let (free, size) = disk(&place.store);
     let reserved = config.map_or(0, |config| config.store.reserved_space.0);
+    let remembered = keeper::remembered(&place.store, config);
     Ok(Status {
         state: State::Stopped,
         program: program(),
@@ -65,15 +67,15 @@ fn look(place: &Place) -> Result<Status, StatusError> {
             size,
         },
         shares: None,
-        leases: None,
+        leases: remembered.leases,
         journal: Journal {
             size: journal_size(&place.store),
             ..Journal::default()
         },
         engine: None,
         connections: None,
-        scrub: Scrub::default(),
-        expiry: Expiry::default(),
+        scrub: remembered.scrub,
+        expiry: remembered.expiry,
         work: None,
     })
 }
