@@ -52,7 +52,9 @@ pub fn put_shares(
     let config = Config::new([5; 32]);
     bucketfs::create(directory, &config, StoreId::new([5; 16]))?;
     in_store(directory, engine, &config, async |store| {
-        put_all(store, names, bytes, concurrency).await
+        let bytes = bytes.clone();
+        let shares = names.map(move |name| (name, bytes.clone()));
+        put_all(store, shares, concurrency).await
     })
 }
 
@@ -95,26 +97,25 @@ pub fn in_store<T>(
 /// When a share is refused.
 pub async fn put_all(
     store: &StoreHandle,
-    names: impl Iterator<Item = StorageIndex> + 'static,
-    bytes: &Bytes,
+    shares: impl Iterator<Item = (StorageIndex, Bytes)> + 'static,
     concurrency: usize,
 ) -> Load {
     let before = (status(store).await, cpu());
-    let names = Rc::new(RefCell::new(names));
+    let shares = Rc::new(RefCell::new(shares));
     let waits = Rc::new(RefCell::new(Vec::new()));
     let ended = Rc::new(Cell::new(0));
     let started = Instant::now();
     let mut askers = JoinSet::new();
     for _ in 0..concurrency {
-        let (store, bytes) = (store.clone(), bytes.clone());
-        let (names, waits, ended) = (Rc::clone(&names), Rc::clone(&waits), Rc::clone(&ended));
+        let store = store.clone();
+        let (shares, waits, ended) = (Rc::clone(&shares), Rc::clone(&waits), Rc::clone(&ended));
         askers.spawn_local(async move {
             loop {
-                let Some(name) = names.borrow_mut().next() else {
+                let Some((name, bytes)) = shares.borrow_mut().next() else {
                     break;
                 };
                 let asked = Instant::now();
-                let answer = store.ask(put(name, bytes.clone())).await;
+                let answer = store.ask(put(name, bytes)).await;
                 assert_eq!(answer, Ok(Stored::New), "{name}");
                 waits.borrow_mut().push(asked.elapsed().as_secs_f64());
             }

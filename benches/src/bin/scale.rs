@@ -36,7 +36,11 @@ struct Arguments {
     #[arg(long, value_delimiter = ',', default_value = "10000,100000,1000000")]
     buckets: Vec<usize>,
     /// Layouts, one or several of two-level, one-level, flat
-    #[arg(long, value_delimiter = ',', default_value = "two-level,one-level,flat")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "two-level,one-level,flat"
+    )]
     layouts: Vec<String>,
     /// Bytes of a share
     #[arg(long, default_value_t = 500)]
@@ -127,16 +131,25 @@ fn fill(arguments: &Arguments, layout: Layout) -> Result<Vec<Row>, Box<dyn Error
     for &buckets in &arguments.buckets {
         let timed = buckets.min(TIMED).min(buckets - have);
         let load = store_load::in_store(&store, ENGINE, &config, async |handle| {
-            let first = names(have..buckets - timed);
+            let shares = |numbers| {
+                let bytes = bytes.clone();
+                names(numbers).map(move |name| (name, bytes.clone()))
+            };
             if have < buckets - timed {
-                store_load::put_all(handle, first, &bytes, ASKERS).await;
+                store_load::put_all(handle, shares(have..buckets - timed), ASKERS).await;
             }
-            let last = names(buckets - timed..buckets);
-            store_load::put_all(handle, last, &bytes, ASKERS).await
+            store_load::put_all(handle, shares(buckets - timed..buckets), ASKERS).await
         })?;
         have = buckets;
         eprintln!("{layout}, {buckets} buckets: {:.0} a second", load.rate);
-        rows.push(look(arguments, &image, &config, (layout, buckets), load, empty)?);
+        rows.push(look(
+            arguments,
+            &image,
+            &config,
+            (layout, buckets),
+            load,
+            empty,
+        )?);
     }
     Ok(rows)
 }
