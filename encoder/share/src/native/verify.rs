@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use lafs::cap::UebHash;
 use lafs::cap::native::VerifyCap;
 use lafs::{ShareNumber, StorageIndex, num};
 
 use super::damage::Damage;
-use super::geometry::Geometry;
+use super::geometry::{Geometry, NODE_SIZE};
 use super::hash::{self, EMPTY_ROOT, Hash};
 use super::node::{Node, Top};
 use super::trailer::{ShareName, Trailer};
@@ -36,6 +37,19 @@ pub struct ShareVerifier {
     nodes: VecDeque<Node>,
     /// The roots of the trees, once all leaves have come.
     root: Option<Top>,
+    ueb_hash: Option<UebHash>,
+    mismatch: Option<Mismatch>,
+}
+
+/// Two byte strings that should be the same, and are not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Where in the share it was found.
+    pub offset: u64,
+    /// What the rest of the share says.
+    pub expected: Vec<u8>,
+    /// What is there.
+    pub found: Vec<u8>,
 }
 
 /// What comes next.
@@ -104,6 +118,8 @@ impl ShareVerifier {
             tree: Frontier::new(|left, right| Node::join(&left.to_stored(), &right.to_stored())),
             nodes: VecDeque::new(),
             root: (segment_count == 0).then_some(empty),
+            ueb_hash: None,
+            mismatch: None,
         };
         verifier.expect(match segment_count {
             0 => Expect::Trailer,
@@ -150,6 +166,24 @@ impl ShareVerifier {
         }
     }
 
+    /// The hash that a capability of the file names, once all of the share has come.
+    #[must_use]
+    pub fn ueb_hash(&self) -> Option<&UebHash> {
+        self.ueb_hash.as_ref()
+    }
+
+    /// How many bytes have come.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// What contradicts what, where a [`Damage`] is that. It is there once the damage is.
+    #[must_use]
+    pub fn mismatch(&self) -> Option<&Mismatch> {
+        self.mismatch.as_ref()
+    }
+
     /// What was expected has come.
     fn complete(&mut self) -> Result<(), Damage> {
         match self.expect {
@@ -165,8 +199,14 @@ impl ShareVerifier {
             }
             Expect::Leaf => {
                 let leaf = self.node();
-                if leaf.block != *hash::short(&self.block_leaf) {
+                let computed = *hash::short(&self.block_leaf);
+                if leaf.block != computed {
                     let segment = self.segment;
+                    self.mismatch = Some(Mismatch {
+                        offset: self.name.geometry.block(segment).start,
+                        expected: leaf.block.to_vec(),
+                        found: computed.to_vec(),
+                    });
                     return Err(Damage::Block { segment });
                 }
                 self.push(leaf);
@@ -174,17 +214,41 @@ impl ShareVerifier {
             }
             Expect::Node => {
                 let expected = self.nodes.pop_front().expect("a node was expected");
-                self.node().check(&expected, self.segment)?;
+                let node = self.node();
+                if let Err(damage) = node.check(&expected, self.segment) {
+                    self.mismatch = Some(Mismatch {
+                        offset: self.offset - NODE_SIZE,
+                        expected: expected.to_bytes().to_vec(),
+                        found: node.to_bytes().to_vec(),
+                    });
+                    return Err(damage);
+                }
                 self.expect_after_node();
             }
             Expect::Trailer => {
                 let trailer = Trailer::check(&self.name, &self.gathered)?;
-                match &self.root {
-                    Some(top) => trailer.check_roots(&self.name, top, self.segment)?,
+                let (checked, block_root) = match &self.root {
+                    Some(top) => (
+                        trailer.check_roots(&self.name, top, self.segment),
+                        top.block,
+                    ),
                     // If there is only one segment, the share has nothing to check its other
                     // hashes against.
-                    None => trailer.check_block_root(&self.name, &self.block_leaf)?,
+                    None => (
+                        trailer.check_block_root(&self.name, &self.block_leaf),
+                        self.block_leaf,
+                    ),
+                };
+                if let Err(damage) = checked {
+                    let (expected, found) = trailer.sides(&self.name, &block_root);
+                    self.mismatch = Some(Mismatch {
+                        offset: self.name.geometry.trailer().start,
+                        expected,
+                        found,
+                    });
+                    return Err(damage);
                 }
+                self.ueb_hash = Some(trailer.ueb_hash(&self.name, &block_root));
                 self.expect(Expect::End);
             }
             Expect::End => unreachable!("nothing was expected"),

@@ -1,4 +1,4 @@
-//! Every hash of the native format, each with a domain of its own.
+//! Every hash of the native format that needs no key, each with a domain of its own.
 //!
 //! A domain is a BLAKE3 key made from a context string ([`blake3::derive_key`]), so that no input
 //! of one purpose can be passed off as another's: a leaf for a node, a block for a UEB. The strings
@@ -7,42 +7,41 @@
 use std::sync::LazyLock;
 
 use lafs::cap::UebHash;
-use lafs::cap::native::{ReadKey, Version};
-use lafs::{ConvergenceSecret, Parameters, ShareNumber, StorageIndex};
-use zeroize::Zeroizing;
+use lafs::cap::native::Version;
+use lafs::{ShareNumber, StorageIndex};
 
 /// A whole hash.
-pub(crate) type Hash = [u8; 32];
+pub type Hash = [u8; 32];
 
 /// The part of a hash that is kept where the integrity of a cap does not depend on it.
-pub(crate) type ShortHash = [u8; SHORT_LEN];
+pub type ShortHash = [u8; SHORT_LEN];
 
 /// Length of a short hash: a second preimage takes 2^128 work. Only the uploader could look for
 /// collisions, and they cannot change a file: the crypttext tree has no short hashes.
-pub(crate) const SHORT_LEN: usize = 16;
+pub const SHORT_LEN: usize = 16;
 
 /// The root of each segment tree of an empty file, which has no leaves.
-pub(crate) const EMPTY_ROOT: Hash = [0; 32];
+pub const EMPTY_ROOT: Hash = [0; 32];
 
 /// Returns the part of a hash that is stored.
-pub(crate) fn short(hash: &Hash) -> &ShortHash {
+pub fn short(hash: &Hash) -> &ShortHash {
     hash.first_chunk().expect("16 is less than 32")
 }
 
 /// Leaf of a block hash tree: one block of one share.
-pub(crate) fn block_leaf(segment: u64, block: &[u8]) -> Hash {
+pub fn block_leaf(segment: u64, block: &[u8]) -> Hash {
     leaf(&DOMAINS.block_leaf, segment, [block])
 }
 
 /// Begins the leaf of a block hash tree whose block comes in pieces; [`end_leaf`] ends it.
-pub(crate) fn begin_block_leaf() -> blake3::Hasher {
+pub fn begin_block_leaf() -> blake3::Hasher {
     blake3::Hasher::new_keyed(&DOMAINS.block_leaf)
 }
 
 /// Leaf of the crypttext hash tree: the leaf hashes of all primary blocks of a segment.
 ///
 /// It stands for the ciphertext, which is those blocks end to end, without a second pass over it.
-pub(crate) fn crypttext_leaf<'a>(
+pub fn crypttext_leaf<'a>(
     segment: u64,
     primary_blocks: impl IntoIterator<Item = &'a Hash>,
 ) -> Hash {
@@ -53,35 +52,14 @@ pub(crate) fn crypttext_leaf<'a>(
     )
 }
 
-/// Makes leaves of the plaintext hash tree. Only holders of the read key can.
-///
-/// A server that could compute them would learn which files it keeps.
-pub(crate) struct PlaintextLeaves(Zeroizing<Hash>);
-
-impl PlaintextLeaves {
-    pub(crate) fn new(read_key: &ReadKey) -> Self {
-        let context = "tahoe-native 2026-11 plaintext leaf v1";
-        Self(blake3::derive_key(context, read_key.as_bytes()).into())
-    }
-
-    /// Leaf of the plaintext hash tree: the plaintext of a segment, in pieces.
-    pub(crate) fn leaf<'a>(
-        &self,
-        segment: u64,
-        plaintext: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Hash {
-        leaf(&self.0, segment, plaintext)
-    }
-}
-
 /// Inner node of a block hash tree.
-pub(crate) fn block_node(left: &ShortHash, right: &ShortHash) -> Hash {
+pub fn block_node(left: &ShortHash, right: &ShortHash) -> Hash {
     short_node(&DOMAINS.block_node, left, right)
 }
 
 /// Inner node of the crypttext hash tree: whole hashes, because the integrity of caps depends on
 /// it.
-pub(crate) fn crypttext_node(left: &Hash, right: &Hash) -> Hash {
+pub fn crypttext_node(left: &Hash, right: &Hash) -> Hash {
     let mut input = [0; 64];
     input[..32].copy_from_slice(left);
     input[32..].copy_from_slice(right);
@@ -90,13 +68,13 @@ pub(crate) fn crypttext_node(left: &Hash, right: &Hash) -> Hash {
 
 /// Inner node of the plaintext hash tree. It needs no key, so that every byte of a share can be
 /// verified without one.
-pub(crate) fn plaintext_node(left: &ShortHash, right: &ShortHash) -> Hash {
+pub fn plaintext_node(left: &ShortHash, right: &ShortHash) -> Hash {
     short_node(&DOMAINS.plaintext_node, left, right)
 }
 
 /// What a UEB of version 2 says of the roots of the crypttext and the plaintext tree. Whole,
 /// because the integrity of caps depends on it.
-pub(crate) fn content_root(crypttext: &Hash, plaintext: &Hash) -> Hash {
+pub fn content_root(crypttext: &Hash, plaintext: &Hash) -> Hash {
     let mut input = [0; 64];
     input[..32].copy_from_slice(crypttext);
     input[32..].copy_from_slice(plaintext);
@@ -108,7 +86,7 @@ pub(crate) fn content_root(crypttext: &Hash, plaintext: &Hash) -> Hash {
 /// It contains the storage index, the share number and the UEB. So a share in the wrong bucket,
 /// under the wrong number, or with any byte changed, is found even without a capability, as by
 /// fsck. `ueb_head` is the UEB without the root of this tree, which always has the same length.
-pub(crate) fn share_leaf(
+pub fn share_leaf(
     version: Version,
     storage_index: StorageIndex,
     number: ShareNumber,
@@ -127,46 +105,17 @@ pub(crate) fn share_leaf(
 }
 
 /// Inner node of the share hash tree.
-pub(crate) fn share_node(left: &ShortHash, right: &ShortHash) -> Hash {
+pub fn share_node(left: &ShortHash, right: &ShortHash) -> Hash {
     short_node(&DOMAINS.share_node, left, right)
 }
 
 /// What a cap holds of a UEB.
-pub(crate) fn ueb_hash(version: Version, ueb: &[u8]) -> UebHash {
+pub fn ueb_hash(version: Version, ueb: &[u8]) -> UebHash {
     let domain = match version {
         Version::V1 => &DOMAINS.ueb,
         Version::V2 => &DOMAINS.ueb_v2,
     };
     UebHash::new(keyed(domain, ueb))
-}
-
-/// Begins the hash over a plaintext whose result is the convergent read key.
-///
-/// Each version has keys of its own, and so storage indexes: a share of one version is never taken
-/// for one of another that is there already.
-pub(crate) fn convergent(
-    version: Version,
-    secret: &ConvergenceSecret,
-    parameters: Parameters,
-) -> blake3::Hasher {
-    let context = match version {
-        Version::V1 => "tahoe-native 2026-11 convergence v1",
-        Version::V2 => "tahoe-native 2026-11 convergence v2",
-    };
-    let mut input = Zeroizing::new([0; 40]);
-    input[..32].copy_from_slice(secret.as_bytes());
-    let count = |count: usize| u16::try_from(count).expect("at most 256").to_be_bytes();
-    input[32..34].copy_from_slice(&count(parameters.needed()));
-    input[34..36].copy_from_slice(&count(parameters.total()));
-    input[36..].copy_from_slice(&parameters.segment_size().to_be_bytes());
-    let key = Zeroizing::new(blake3::derive_key(context, input.as_slice()));
-    blake3::Hasher::new_keyed(&key)
-}
-
-/// The key of the cipher.
-pub(crate) fn cipher_key(read_key: &ReadKey) -> Zeroizing<Hash> {
-    let context = "tahoe-native 2026-11 cipher key v1";
-    blake3::derive_key(context, read_key.as_bytes()).into()
 }
 
 /// The keys of all hashes that need no secret.
@@ -201,8 +150,10 @@ static DOMAINS: LazyLock<Domains> = LazyLock::new(|| {
     }
 });
 
+/// The leaf of a segment in the domain of this key.
+///
 /// The content first, so that it is hashed at full width from an aligned start; the number last.
-fn leaf<'a>(key: &Hash, segment: u64, content: impl IntoIterator<Item = &'a [u8]>) -> Hash {
+pub fn leaf<'a>(key: &Hash, segment: u64, content: impl IntoIterator<Item = &'a [u8]>) -> Hash {
     let mut hasher = blake3::Hasher::new_keyed(key);
     for part in content {
         hasher.update(part);
@@ -211,7 +162,7 @@ fn leaf<'a>(key: &Hash, segment: u64, content: impl IntoIterator<Item = &'a [u8]
 }
 
 /// Ends the leaf of a segment.
-pub(crate) fn end_leaf(mut hasher: blake3::Hasher, segment: u64) -> Hash {
+pub fn end_leaf(mut hasher: blake3::Hasher, segment: u64) -> Hash {
     hasher.update(&segment.to_be_bytes());
     hasher.finalize().into()
 }

@@ -27,15 +27,16 @@ const _: () = assert!(UEB_SIZE_V1 == (4 + 1 + 1 + 4 + 8) + 3 * 32);
 
 /// All of a UEB but its last field, the root of the share tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UebHead {
+pub struct UebHead {
     /// Its version is that of `content`.
-    pub(crate) geometry: Geometry,
-    pub(crate) content: ContentRoot,
+    pub geometry: Geometry,
+    /// The roots of the trees over the content of the file.
+    pub content: ContentRoot,
 }
 
 /// What a UEB says of the content of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ContentRoot {
+pub enum ContentRoot {
     /// Version 1: the roots of two trees.
     Apart {
         /// Of the crypttext hash tree.
@@ -49,7 +50,7 @@ pub(crate) enum ContentRoot {
 
 impl ContentRoot {
     /// What a UEB of this version says of these roots.
-    pub(crate) fn new(version: Version, crypttext: &Hash, plaintext: &Hash) -> Self {
+    pub fn new(version: Version, crypttext: &Hash, plaintext: &Hash) -> Self {
         match version {
             Version::V1 => Self::Apart {
                 crypttext: *crypttext,
@@ -62,7 +63,7 @@ impl ContentRoot {
 
 impl UebHead {
     /// The leaf of a share in the share tree.
-    pub(crate) fn share_leaf(
+    pub fn share_leaf(
         &self,
         storage_index: StorageIndex,
         number: ShareNumber,
@@ -73,14 +74,14 @@ impl UebHead {
     }
 
     /// The hash of the UEB with this share root.
-    pub(crate) fn ueb_hash(&self, share_root: &Hash) -> UebHash {
+    pub fn ueb_hash(&self, share_root: &Hash) -> UebHash {
         let mut bytes = self.to_bytes();
         bytes.extend_from_slice(share_root);
         hash::ueb_hash(self.geometry.version(), &bytes)
     }
 
     /// The bytes before the share root.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let less_one = |count: usize| u8::try_from(count - 1).expect("a count is 1 to 256");
         let parameters = self.geometry.parameters();
         let mut bytes = Vec::with_capacity(UEB_SIZE_V1);
@@ -104,7 +105,7 @@ impl UebHead {
 }
 
 /// Parses the last bytes of a share of version 1; returns the UEB's share root apart.
-pub(crate) fn parse_v1(bytes: &[u8; UEB_SIZE_V1]) -> Result<(UebHead, Hash), UebError> {
+pub fn parse_v1(bytes: &[u8; UEB_SIZE_V1]) -> Result<(UebHead, Hash), UebError> {
     let mut rest = bytes.as_slice();
     if take(&mut rest) != *magic(Version::V1) {
         return Err(UebError::Magic);

@@ -20,17 +20,17 @@ use super::share_tree;
 use super::tree::{self, Subtree};
 
 /// Size of a stored node.
-pub(crate) const NODE_SIZE: u64 = 64;
+pub const NODE_SIZE: u64 = 64;
 
 /// Size of a UEB of version 1, with which shares of that version end.
-pub(crate) const UEB_SIZE_V1: usize = 114;
+pub const UEB_SIZE_V1: usize = 114;
 
 /// Size of the content root of version 2.
 const CONTENT_ROOT_LEN: usize = 32;
 
 /// Length of the check of version 2. It is against accidents, of which it misses one in 2^64:
 /// whoever makes a wrong share can make its check as well.
-pub(crate) const CHECK_LEN: usize = 8;
+pub const CHECK_LEN: usize = 8;
 
 /// Size of all of a description but the file size.
 const DESCRIPTION_FIXED_SIZE: usize = 1 + 1 + 2 + 1;
@@ -133,7 +133,7 @@ impl Geometry {
 
     /// Where the blocks and the leaves of these segments are: one range, with some other nodes
     /// between them.
-    pub(crate) fn run(&self, segments: &Range<u64>) -> Range<u64> {
+    pub fn run(&self, segments: &Range<u64>) -> Range<u64> {
         debug_assert!(segments.start < segments.end);
         let block = self.block(segments.end - 1);
         let end = self
@@ -143,7 +143,7 @@ impl Geometry {
     }
 
     /// Where the leaf of a segment is: behind its block. A leaf that is the root is not stored.
-    pub(crate) fn leaf(&self, segment: u64) -> Option<Range<u64>> {
+    pub fn leaf(&self, segment: u64) -> Option<Range<u64>> {
         let leaf = Subtree {
             first: segment,
             end: segment + 1,
@@ -152,7 +152,7 @@ impl Geometry {
     }
 
     /// Where a node is, other than the root, which is not stored.
-    pub(crate) fn node(&self, subtree: Subtree) -> Range<u64> {
+    pub fn node(&self, subtree: Subtree) -> Range<u64> {
         debug_assert!(subtree.leaf_count() < self.segment_count);
         let start =
             self.blocks_size(subtree.end) + NODE_SIZE * subtree.position(self.segment_count);
@@ -203,7 +203,7 @@ impl From<&VerifyCap> for Geometry {
 }
 
 /// Size of the description of a file of this size, which is written without zeros in front.
-pub(crate) fn description_len(file_size: u64) -> usize {
+pub fn description_len(file_size: u64) -> usize {
     let zeros = file_size
         .to_be_bytes()
         .into_iter()
@@ -212,7 +212,7 @@ pub(crate) fn description_len(file_size: u64) -> usize {
 }
 
 /// Size of each block of a segment of `len` bytes: even, because the codec's symbols are two bytes.
-pub(crate) fn block_size(parameters: Parameters, len: usize) -> usize {
+pub fn block_size(parameters: Parameters, len: usize) -> usize {
     len.div_ceil(parameters.needed()).next_multiple_of(2)
 }
 

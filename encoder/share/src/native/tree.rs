@@ -8,16 +8,16 @@ use std::ops::Range;
 
 /// Some consecutive leaves that stand under one node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Subtree {
+pub struct Subtree {
     /// Its first leaf.
-    pub(crate) first: u64,
+    pub first: u64,
     /// The leaf after its last.
-    pub(crate) end: u64,
+    pub end: u64,
 }
 
 impl Subtree {
     /// The whole tree.
-    pub(crate) fn root(leaf_count: u64) -> Self {
+    pub fn root(leaf_count: u64) -> Self {
         Self {
             first: 0,
             end: leaf_count,
@@ -25,22 +25,22 @@ impl Subtree {
     }
 
     /// Whether all of these leaves stand under it.
-    pub(crate) fn contains(self, leaves: &Range<u64>) -> bool {
+    pub fn contains(self, leaves: &Range<u64>) -> bool {
         self.first <= leaves.start && leaves.end <= self.end
     }
 
     /// Whether none of these leaves stands under it.
-    pub(crate) fn is_apart_from(self, leaves: &Range<u64>) -> bool {
+    pub fn is_apart_from(self, leaves: &Range<u64>) -> bool {
         self.end <= leaves.start || leaves.end <= self.first
     }
 
     /// How many leaves stand under it.
-    pub(crate) fn leaf_count(self) -> u64 {
+    pub fn leaf_count(self) -> u64 {
         self.end - self.first
     }
 
     /// The two nodes below this one; a leaf has none.
-    pub(crate) fn children(self) -> Option<(Self, Self)> {
+    pub fn children(self) -> Option<(Self, Self)> {
         if self.leaf_count() < 2 {
             return None;
         }
@@ -62,7 +62,7 @@ impl Subtree {
     /// A perfect subtree is completed with its last leaf, after the nodes of everything before it
     /// and its own descendants. The others stand on the right edge: they are completed after all
     /// the perfect ones, the one with the fewest leaves first.
-    pub(crate) fn position(self, leaf_count: u64) -> u64 {
+    pub fn position(self, leaf_count: u64) -> u64 {
         if self.leaf_count().is_power_of_two() {
             nodes_before(self.first) + 2 * self.leaf_count() - 2
         } else {
@@ -73,12 +73,12 @@ impl Subtree {
 }
 
 /// How many nodes are completed before the leaf `leaf`, the nodes of all perfect subtrees so far.
-pub(crate) fn nodes_before(leaf: u64) -> u64 {
+pub fn nodes_before(leaf: u64) -> u64 {
     2 * leaf - u64::from(leaf.count_ones())
 }
 
 /// A growing tree, of which only the right edge is kept.
-pub(crate) struct Frontier<T> {
+pub struct Frontier<T> {
     join: fn(&T, &T) -> T,
     /// Roots of the perfect subtrees so far, the largest first: one for each bit of `leaf_count`.
     peaks: Vec<T>,
@@ -87,7 +87,7 @@ pub(crate) struct Frontier<T> {
 
 impl<T> Frontier<T> {
     /// A tree without leaves, whose inner nodes are made by `join`.
-    pub(crate) fn new(join: fn(&T, &T) -> T) -> Self {
+    pub fn new(join: fn(&T, &T) -> T) -> Self {
         Self {
             join,
             peaks: Vec::new(),
@@ -96,7 +96,7 @@ impl<T> Frontier<T> {
     }
 
     /// Adds a leaf, and calls `completed` for each node that it completes, the leaf first.
-    pub(crate) fn push(&mut self, leaf: T, mut completed: impl FnMut(&T)) {
+    pub fn push(&mut self, leaf: T, mut completed: impl FnMut(&T)) {
         completed(&leaf);
         let mut node = leaf;
         for _ in 0..self.leaf_count.trailing_ones() {
@@ -112,7 +112,7 @@ impl<T> Frontier<T> {
     /// root, if there are leaves.
     ///
     /// The last completed node, here or in the last [`push`](Self::push), is the root.
-    pub(crate) fn finish(&mut self, mut completed: impl FnMut(&T)) -> Option<T> {
+    pub fn finish(&mut self, mut completed: impl FnMut(&T)) -> Option<T> {
         let mut node = self.peaks.pop()?;
         while let Some(left) = self.peaks.pop() {
             node = (self.join)(&left, &node);

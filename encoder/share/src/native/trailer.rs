@@ -25,7 +25,7 @@ use super::share_tree;
 use super::ueb::{self, ContentRoot, UebError, UebHead};
 
 /// Appends the trailer of a share.
-pub(crate) fn write<'a>(
+pub fn write<'a>(
     head: &UebHead,
     share_root: &Hash,
     chain: impl Iterator<Item = &'a ShortHash>,
@@ -47,17 +47,20 @@ pub(crate) fn write<'a>(
 
 /// Which share it is meant to be.
 #[derive(Clone, Debug)]
-pub(crate) struct ShareName {
-    pub(crate) geometry: Geometry,
-    pub(crate) storage_index: StorageIndex,
-    pub(crate) number: ShareNumber,
+pub struct ShareName {
+    /// Its layout.
+    pub geometry: Geometry,
+    /// Its bucket.
+    pub storage_index: StorageIndex,
+    /// Which of the file's shares it is.
+    pub number: ShareNumber,
     /// What the UEB must hash to; none without a cap.
-    pub(crate) ueb_hash: Option<UebHash>,
+    pub ueb_hash: Option<UebHash>,
 }
 
 impl ShareName {
     /// The share of this number of the file that the cap names.
-    pub(crate) fn of_cap(cap: &VerifyCap, number: ShareNumber) -> Result<Self, Damage> {
+    pub fn of_cap(cap: &VerifyCap, number: ShareNumber) -> Result<Self, Damage> {
         Self {
             geometry: cap.into(),
             storage_index: cap.storage_index(),
@@ -68,7 +71,7 @@ impl ShareName {
     }
 
     /// Checks that the file has a share of this number.
-    pub(crate) fn exists(self) -> Result<Self, Damage> {
+    pub fn exists(self) -> Result<Self, Damage> {
         let total = self.geometry.parameters().total();
         if self.number.index() < total {
             Ok(self)
@@ -79,7 +82,7 @@ impl ShareName {
 }
 
 /// A trailer that is of the file that the name of the share names, or claims to be.
-pub(crate) struct Trailer<'a> {
+pub struct Trailer<'a> {
     head: UebHead,
     chain: &'a [u8],
     expected: Expected,
@@ -97,7 +100,7 @@ enum Expected {
 
 impl<'a> Trailer<'a> {
     /// Checks what a trailer says of itself against the name of the share.
-    pub(crate) fn check(name: &ShareName, trailer: &'a [u8]) -> Result<Self, Damage> {
+    pub fn check(name: &ShareName, trailer: &'a [u8]) -> Result<Self, Damage> {
         let chain_len = share_tree::chain_len(name.geometry.parameters());
         let (chain, rest) = trailer.split_at(chain_len);
         let (head, expected) = match name.geometry.version() {
@@ -115,19 +118,14 @@ impl<'a> Trailer<'a> {
     }
 
     /// What it says of the content of the file.
-    pub(crate) fn content(&self) -> ContentRoot {
+    pub fn content(&self) -> ContentRoot {
         self.head.content
     }
 
     /// Checks that the trees of the share have the roots that the cap promises.
     ///
     /// `segment` is for the report: near which segment the damage is.
-    pub(crate) fn check_roots(
-        &self,
-        name: &ShareName,
-        top: &Top,
-        segment: u64,
-    ) -> Result<(), Damage> {
+    pub fn check_roots(&self, name: &ShareName, top: &Top, segment: u64) -> Result<(), Damage> {
         match &self.head.content {
             ContentRoot::Apart { crypttext, .. } if top.crypttext != *crypttext => {
                 return Err(Damage::Crypttext { segment });
@@ -147,7 +145,7 @@ impl<'a> Trailer<'a> {
 
     /// Checks the root of the block hash tree alone. Of a file of one segment, a share proves no
     /// other hash.
-    pub(crate) fn check_block_root(&self, name: &ShareName, block: &Hash) -> Result<(), Damage> {
+    pub fn check_block_root(&self, name: &ShareName, block: &Hash) -> Result<(), Damage> {
         if self.leads_to_root(name, name.number, block) {
             return Ok(());
         }
@@ -161,14 +159,44 @@ impl<'a> Trailer<'a> {
         })
     }
 
+    /// The hash that a cap of the file must name, if the block root is right.
+    #[must_use]
+    pub fn ueb_hash(&self, name: &ShareName, block_root: &Hash) -> UebHash {
+        self.head
+            .ueb_hash(&self.share_root(name, name.number, block_root))
+    }
+
+    /// What the block root and the chain must lead to, and what they lead to.
+    #[must_use]
+    pub fn sides(&self, name: &ShareName, block_root: &Hash) -> (Vec<u8>, Vec<u8>) {
+        self.sides_of(name, name.number, block_root)
+    }
+
     fn leads_to_root(&self, name: &ShareName, number: ShareNumber, block_root: &Hash) -> bool {
-        let leaf = self.head.share_leaf(name.storage_index, number, block_root);
-        let root = share_tree::root_of(number, leaf, self.chain);
+        let (expected, found) = self.sides_of(name, number, block_root);
+        expected == found
+    }
+
+    fn sides_of(
+        &self,
+        name: &ShareName,
+        number: ShareNumber,
+        block_root: &Hash,
+    ) -> (Vec<u8>, Vec<u8>) {
+        let root = self.share_root(name, number, block_root);
+        let ueb_hash = || self.head.ueb_hash(&root);
         match &self.expected {
-            Expected::ShareRoot(expected) => root == *expected,
-            Expected::UebHash(expected) => self.head.ueb_hash(&root) == *expected,
-            Expected::Check(expected) => check_of(&self.head.ueb_hash(&root)) == *expected,
+            Expected::ShareRoot(expected) => (expected.to_vec(), root.to_vec()),
+            Expected::UebHash(expected) => {
+                (expected.as_bytes().to_vec(), ueb_hash().as_bytes().to_vec())
+            }
+            Expected::Check(expected) => (expected.to_vec(), check_of(&ueb_hash()).to_vec()),
         }
+    }
+
+    fn share_root(&self, name: &ShareName, number: ShareNumber, block_root: &Hash) -> Hash {
+        let leaf = self.head.share_leaf(name.storage_index, number, block_root);
+        share_tree::root_of(number, leaf, self.chain)
     }
 }
 

@@ -9,7 +9,7 @@ use lafs::{Parameters, ShareNumber};
 use super::hash::{self, Hash, SHORT_LEN, ShortHash};
 
 /// All nodes of a share hash tree.
-pub(crate) struct ShareTree {
+pub struct ShareTree {
     /// The leaves, then each level above them.
     levels: Vec<Vec<ShortHash>>,
     root: Hash,
@@ -17,7 +17,7 @@ pub(crate) struct ShareTree {
 
 impl ShareTree {
     /// Builds the tree over these leaves, at least one.
-    pub(crate) fn new(leaves: &[Hash]) -> Self {
+    pub fn new(leaves: &[Hash]) -> Self {
         if let [leaf] = leaves {
             return Self {
                 levels: Vec::new(),
@@ -40,12 +40,13 @@ impl ShareTree {
         }
     }
 
-    pub(crate) fn root(&self) -> &Hash {
+    /// The node over all leaves.
+    pub fn root(&self) -> &Hash {
         &self.root
     }
 
     /// The share hash chain of a share.
-    pub(crate) fn chain(&self, number: ShareNumber) -> impl Iterator<Item = &ShortHash> {
+    pub fn chain(&self, number: ShareNumber) -> impl Iterator<Item = &ShortHash> {
         let mut index = number.index();
         self.levels.iter().map(move |level| {
             let sibling = &level[index ^ 1];
@@ -56,13 +57,13 @@ impl ShareTree {
 }
 
 /// Length of a share hash chain: a hash for each level of the tree below its root.
-pub(crate) fn chain_len(parameters: Parameters) -> usize {
+pub fn chain_len(parameters: Parameters) -> usize {
     let levels = parameters.total().next_power_of_two().ilog2();
     usize::try_from(levels).expect("at most 8") * SHORT_LEN
 }
 
 /// The root that a leaf and its chain lead to.
-pub(crate) fn root_of(number: ShareNumber, leaf: Hash, chain: &[u8]) -> Hash {
+pub fn root_of(number: ShareNumber, leaf: Hash, chain: &[u8]) -> Hash {
     debug_assert_eq!(chain.len() % SHORT_LEN, 0);
     let mut index = number.index();
     let mut node = leaf;

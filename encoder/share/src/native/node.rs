@@ -14,17 +14,21 @@ const _: () = assert!(NODE_SIZE == Node::LEN as u64);
 
 /// A node as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Node {
-    pub(crate) block: ShortHash,
-    pub(crate) crypttext: Hash,
-    pub(crate) plaintext: ShortHash,
+pub struct Node {
+    /// Of the block hash tree of the share.
+    pub block: ShortHash,
+    /// Of the crypttext hash tree.
+    pub crypttext: Hash,
+    /// Of the plaintext hash tree.
+    pub plaintext: ShortHash,
 }
 
 impl Node {
     /// Length of a stored node.
-    pub(crate) const LEN: usize = 2 * SHORT_LEN + 32;
+    pub const LEN: usize = 2 * SHORT_LEN + 32;
 
-    pub(crate) fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
+    /// The node that is stored in these bytes; all bytes are one.
+    pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Self {
         let (block, rest) = bytes.split_first_chunk().expect("64 is more than 16");
         let (crypttext, rest) = rest.split_first_chunk().expect("48 is more than 32");
         Self {
@@ -34,7 +38,8 @@ impl Node {
         }
     }
 
-    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+    /// The bytes in which it is stored.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[..16].copy_from_slice(&self.block);
         bytes[16..48].copy_from_slice(&self.crypttext);
@@ -45,7 +50,7 @@ impl Node {
     /// Says what is wrong if this is not the node that it should be.
     ///
     /// `segment` is for the report: near which segment the damage is.
-    pub(crate) fn check(&self, expected: &Self, segment: u64) -> Result<(), Damage> {
+    pub fn check(&self, expected: &Self, segment: u64) -> Result<(), Damage> {
         if self.block != expected.block {
             Err(Damage::Block { segment })
         } else if self.crypttext != expected.crypttext {
@@ -58,7 +63,7 @@ impl Node {
     }
 
     /// The node above two others.
-    pub(crate) fn join(left: &Self, right: &Self) -> Top {
+    pub fn join(left: &Self, right: &Self) -> Top {
         Top {
             block: hash::block_node(&left.block, &right.block),
             crypttext: hash::crypttext_node(&left.crypttext, &right.crypttext),
@@ -69,15 +74,18 @@ impl Node {
 
 /// A node whose hashes are whole, as those of the root are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Top {
-    pub(crate) block: Hash,
-    pub(crate) crypttext: Hash,
-    pub(crate) plaintext: Hash,
+pub struct Top {
+    /// Of the block hash tree of the share.
+    pub block: Hash,
+    /// Of the crypttext hash tree.
+    pub crypttext: Hash,
+    /// Of the plaintext hash tree.
+    pub plaintext: Hash,
 }
 
 impl Top {
     /// A whole node from a stored one; the bytes that are not stored are zeros, and never read.
-    pub(crate) fn from_stored(node: Node) -> Self {
+    pub fn from_stored(node: Node) -> Self {
         let whole = |short: &ShortHash| {
             let mut hash = [0; 32];
             hash[..SHORT_LEN].copy_from_slice(short);
@@ -90,7 +98,8 @@ impl Top {
         }
     }
 
-    pub(crate) fn to_stored(self) -> Node {
+    /// What is stored of it.
+    pub fn to_stored(self) -> Node {
         Node {
             block: *hash::short(&self.block),
             crypttext: self.crypttext,
