@@ -29,6 +29,7 @@ mod request;
 mod store;
 mod ticket;
 mod version;
+pub mod view;
 
 pub use adopt::adopt;
 pub use create::create;
@@ -38,19 +39,19 @@ pub use error::{AdoptError, Damage, DiskError, JournalDamage, OpenError, TooMany
 pub use handle::{Pending, Spool, StoreHandle, Upload};
 pub use identifier::{Found, StoreId, StoreIdError, identify, look};
 pub use last_use::last_use;
-pub use layout::{Layout, ShareKey};
+pub use layout::{JOURNAL_FILES, Layout, ShareKey};
 pub use refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,
-    OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal, RemoveRefusal, RenewRefusal,
-    SlotRefusal, Unavailable, Unreadable, Unwritable, WriteRangeRefusal, WriteRefusal,
-    WriteSpoolRefusal,
+    MendRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal, RemoveRefusal,
+    RenewRefusal, SlotRefusal, Unavailable, Unreadable, Unwritable, WriteRangeRefusal,
+    WriteRefusal, WriteSpoolRefusal,
 };
 pub use request::{
     AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, CloseUpload,
-    DetachUpload, DropSpool, Extent, Held, LeaseOwner, Leased, Now, OpenSpool, OpenUpload, Opened,
-    Piece, Put, RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, Request, RequestId, Rest,
-    ShareChange, ShareKind, SharesRead, SlotWrite, Status, Stored, Test, TestedAndWritten, Wanted,
-    WriteRange, WriteSpool, WriteUpload,
+    DetachUpload, DropSpool, Extent, Held, LeaseOwner, Leased, Mend, Mended, Mending, Now,
+    OpenSpool, OpenUpload, Opened, Piece, Put, RangeWritten, Read, ReadTestWrite, Remove,
+    RenewLeases, Request, RequestId, Rest, ShareChange, ShareKind, SharesRead, SlotWrite, Status,
+    Stored, Test, TestedAndWritten, Wanted, WriteRange, WriteSpool, WriteUpload,
 };
 pub use store::{Config, Store};
 pub use ticket::{BootId, BootIdError};

@@ -37,6 +37,7 @@ mod follow;
 mod lease;
 mod listing;
 mod locks;
+mod mend;
 mod open;
 mod pending;
 mod publish;
@@ -59,6 +60,7 @@ use context::{Context, Machinery};
 use event::{Event, Machine};
 use follow::Following;
 use lease::Leases;
+use mend::Mendings;
 use open::{IfMissing, Opened};
 use publish::Publishing;
 use put::Puts;
@@ -92,6 +94,7 @@ struct Machines {
     slots: Slots,
     spools: Spools,
     following: Following,
+    mendings: Mendings,
 }
 
 // Opened.
@@ -135,6 +138,7 @@ impl Store {
                 slots: Slots::new(),
                 spools: Spools::new(),
                 following: Following::new(),
+                mendings: Mendings::default(),
             },
             replayed: opened.replayed,
         }
@@ -253,6 +257,7 @@ impl Store {
             Request::WriteSpool(write) => it.spools.write(cx, Asker::new(id), write),
             Request::DropSpool(drop) => it.spools.drop_for(cx, Asker::new(id), drop.spool),
             Request::Remove(remove) => it.removals.remove(cx, Asker::new(id), &remove),
+            Request::Mend(mend) => it.mendings.mend(cx, Asker::new(id), &mend),
             Request::AskStatus(_) => {
                 // Somebody else may fill the disk while nobody stores anything here.
                 cx.measure_space_if_due();
@@ -393,6 +398,7 @@ impl Machines {
             Machine::Slot => &mut self.slots,
             Machine::Spool => &mut self.spools,
             Machine::Follow => &mut self.following,
+            Machine::Mend => &mut self.mendings,
         }
     }
 }

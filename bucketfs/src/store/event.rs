@@ -30,6 +30,7 @@ pub(super) enum Machine {
     Slot,
     Spool,
     Follow,
+    Mend,
 }
 
 /// Who waits: an entry in a table of a machine's own. Which of its tables follows from what it

@@ -16,9 +16,9 @@ use crate::keys::KeyMap;
 use crate::limits;
 use crate::request::{
     AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, CloseUpload,
-    DetachUpload, DropSpool, Leased, OpenSpool, OpenUpload, Opened, Put, RangeWritten, Read,
-    ReadTestWrite, Remove, RenewLeases, RequestId, SharesRead, Status, Stored, TestedAndWritten,
-    WriteRange, WriteSpool, WriteUpload,
+    DetachUpload, DropSpool, Leased, Mend, Mended, OpenSpool, OpenUpload, Opened, Put,
+    RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, RequestId, SharesRead, Status, Stored,
+    TestedAndWritten, WriteRange, WriteSpool, WriteUpload,
 };
 
 /// A request that awaits its answer.
@@ -191,6 +191,10 @@ pub(super) struct Unchanged {
     pub(super) read: Vec<(ShareNumber, Vec<Bytes>)>,
 }
 
+/// An empty directory is gone.
+#[derive(Debug)]
+pub(super) struct Emptied;
+
 /// Every test passed, and every change is made.
 #[derive(Debug)]
 pub(super) struct Changed {
@@ -208,6 +212,7 @@ successes! { Passing:
     Read of SharesRead => |read| read;
     ReadTestWrite of Unchanged => |it| TestedAndWritten { success: it.passed, read: it.read };
     OpenSpool of () => |()| ();
+    Mend of Emptied => |Emptied| Mended { to: None };
     WriteSpool of () => |()| ();
     DropSpool of () => |()| ();
     AskStatus of Status => |status| Box::new(status);
@@ -219,6 +224,7 @@ successes! { Lasting:
     CloseUpload of () => |()| ();
     WriteRange of Complete => |Complete| RangeWritten::Complete;
     Remove of () => |()| ();
+    Mend of Mended => |mended| mended;
     ReadTestWrite of Changed => |it| TestedAndWritten { success: true, read: it.read };
     RenewLeases of Leased => |leased| leased;
     Allocate of Allocated => |allocated| allocated;

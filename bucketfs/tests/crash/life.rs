@@ -8,10 +8,10 @@ use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
     AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
-    Config, DetachUpload, Durability, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Now,
-    OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove, RemoveRefusal, RenewLeases,
-    Request, RequestId, ShareKey, Store, Stored, Unreadable, Unwritable, Wanted, WriteRangeRefusal,
-    WriteRefusal, WriteUpload, limits,
+    Config, DetachUpload, Durability, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend,
+    Mending, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove, RemoveRefusal,
+    RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable, Unwritable, Wanted,
+    WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
@@ -51,6 +51,7 @@ struct Life<'a> {
     removals: usize,
     uploads: Vec<Attempted>,
     faulty: bool,
+    layout: Layout,
 }
 
 /// What was asked under an id.
@@ -63,6 +64,7 @@ enum Asked {
     End,
     Lease(StorageIndex, u8, u32),
     Remove(ShareKey),
+    Quarantine(ShareKey),
     /// With the shares that were there for certain when it was asked, and how many removals had been
     /// asked for by then.
     Read(StorageIndex, Vec<ShareKey>, usize),
@@ -134,6 +136,7 @@ pub(crate) fn live(
         removals: 0,
         uploads: Vec::new(),
         faulty,
+        layout: plan.layout,
     };
     life.forget_questions();
     life.ledger.parts_may_be_left |= faulty;
@@ -391,11 +394,31 @@ impl Life<'_> {
         self.removing = Some(key);
         self.removals += 1;
         let was_certain = self.ledger.is_certain(key);
+        if was_certain && self.random.one_in(2) {
+            // To those who read it, it is gone as one that was removed.
+            self.ledger.may_quarantine(key);
+            self.ledger.may_remove(key);
+            let path = self.path(key);
+            let how = Mending::Quarantine;
+            self.send(Asked::Quarantine(key), Mend { path, how });
+            return;
+        }
         if was_certain {
             self.ledger.may_remove(key);
         }
         let request = Remove { key };
         self.send(Asked::Remove(key), request);
+    }
+
+    /// Where a share lies.
+    fn path(&self, key: ShareKey) -> String {
+        let (index, number) = (key.storage_index.to_string(), key.share_number);
+        let (first, second) = (&index[..2], &index[2..4]);
+        match self.layout {
+            Layout::Flat => format!("shares/{index}/{number}"),
+            Layout::OneLevel => format!("shares/{first}/{index}/{number}"),
+            Layout::TwoLevel => format!("shares/{first}/{second}/{index}/{number}"),
+        }
     }
 
     fn ask_read(&mut self) {
@@ -458,6 +481,15 @@ impl Life<'_> {
             (Asked::Remove(key), answer) => {
                 self.removing = None;
                 if answer == Answer::Remove(Ok(())) {
+                    self.ledger.removed(key);
+                }
+                Ok(())
+            }
+            (Asked::Quarantine(key), answer) => {
+                self.removing = None;
+                let is_there = matches!(answer, Answer::Mend(Ok(_)));
+                self.ledger.quarantined(key, is_there);
+                if is_there {
                     self.ledger.removed(key);
                 }
                 Ok(())
