@@ -181,6 +181,18 @@ impl Ledger {
         promise.leases.clear();
     }
 
+    /// The share was looked at, and is there.
+    pub(crate) fn stays(&mut self, key: ShareKey) {
+        self.promise(key).may_be.remove(&None);
+    }
+
+    /// Whether every lease that the share was promised was made before this moment.
+    pub(crate) fn may_expire(&self, key: ShareKey, made_before: u64) -> bool {
+        let promise = self.shares.get(&key);
+        let made = |until: &u32| u64::from(*until) - bucketfs::container::LEASE_DURATION;
+        promise.is_none_or(|promise| promise.leases.values().all(|it| made(it) < made_before))
+    }
+
     /// Whether the share is there whatever happens.
     pub(crate) fn is_certain(&self, key: ShareKey) -> bool {
         let promise = self.shares.get(&key);

@@ -12,6 +12,7 @@ use lafs::ShareNumber;
 
 mod advisories;
 mod bench;
+mod expiry;
 mod layouts;
 #[path = "../naive/mutable.rs"]
 mod naive;
@@ -19,6 +20,7 @@ mod opening;
 mod pending;
 mod ranged;
 mod slots;
+mod totals;
 mod uploads;
 
 use bench::{Bench, bucket, config, disk, lease, numbers, path, put, read, remove, sizes};
