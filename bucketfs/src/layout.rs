@@ -10,6 +10,7 @@
 //! shares/incoming/<serial>.parts ranged uploads, found again after a restart
 //! shares/incoming/<serial>.note  beside one that is about to become a share
 //! corruption-advisories/...      what clients report, for the operator
+//! quarantine/<day>-<serial>/...  what was taken out of the tree, under its old path
 //! ```
 //!
 //! A layout is how many directories of two characters are between `shares` and the buckets:
@@ -309,6 +310,12 @@ pub(crate) fn advisory(time: &str, key: ShareKey) -> StorePath {
     ))
 }
 
+/// Where something goes that is taken out of the tree: below a directory of that day, of which there
+/// are as many as are needed for no name to be taken twice.
+pub(crate) fn quarantine(day: &str, serial: u32, path: &StorePath) -> StorePath {
+    StorePath::new(&format!("{QUARANTINE}/{day}-{serial}/{path}"))
+}
+
 /// What a file in incoming is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
@@ -349,10 +356,12 @@ pub(crate) const SHARES: &str = "shares";
 pub(crate) const INCOMING: &str = "shares/incoming";
 /// The directory of reports that shares are corrupt.
 pub(crate) const ADVISORIES: &str = "corruption-advisories";
+/// The directory of what was taken out of the tree.
+pub(crate) const QUARANTINE: &str = "quarantine";
 /// The directory of the journal.
 pub(crate) const JOURNAL: &str = "journal";
 /// The two files of the journal.
-pub(crate) const JOURNAL_FILES: [&str; 2] = ["journal/a", "journal/b"];
+pub const JOURNAL_FILES: [&str; 2] = ["journal/a", "journal/b"];
 /// A journal file that is being made.
 pub(crate) const JOURNAL_NEW: &str = "journal/new";
 /// The version file.

@@ -33,6 +33,7 @@ mod store;
 mod ticket;
 mod totals;
 mod version;
+pub mod view;
 
 pub use adopt::adopt;
 pub use count::{Counter, Next};
@@ -45,19 +46,20 @@ pub use handle::{Pending, Spool, StoreHandle, Upload};
 pub use identifier::{Found, StoreId, StoreIdError, identify, look};
 pub use kind::ShareKind;
 pub use last_use::last_use;
-pub use layout::{Layout, ShareKey};
+pub use layout::{JOURNAL_FILES, Layout, ShareKey};
 pub use refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, CountRefusal,
-    ExpireRefusal, LeaseRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal,
-    RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable, Unwritable,
+    ExpireRefusal, LeaseRefusal, MendRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal,
+    ReadRefusal, RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable, Unwritable,
     WriteRangeRefusal, WriteRefusal, WriteSpoolRefusal,
 };
 pub use request::{
     AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, CloseUpload,
     Count, Counted, DetachUpload, DropSpool, Expire, Expired, ExpiredShare, Extent, Held, Kept,
-    LeaseOwner, Leased, Now, OpenSpool, OpenUpload, Opened, Piece, Put, RangeWritten, Read,
-    ReadTestWrite, Remove, RenewLeases, Request, RequestId, Rest, ShareChange, SharesRead,
-    SlotWrite, Status, Stored, Test, TestedAndWritten, Wanted, WriteRange, WriteSpool, WriteUpload,
+    LeaseOwner, Leased, Mend, Mended, Mending, Now, OpenSpool, OpenUpload, Opened, Piece, Put,
+    RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, Request, RequestId, Rest, ShareChange,
+    SharesRead, SlotWrite, Status, Stored, Test, TestedAndWritten, Wanted, WriteRange, WriteSpool,
+    WriteUpload,
 };
 pub use store::{Config, Store};
 pub use ticket::{BootId, BootIdError};

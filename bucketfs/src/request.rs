@@ -16,9 +16,9 @@ use crate::kind::ShareKind;
 use crate::layout::{Layout, ShareKey};
 use crate::refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, CountRefusal,
-    ExpireRefusal, LeaseRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal,
-    RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable, WriteRangeRefusal,
-    WriteRefusal, WriteSpoolRefusal,
+    ExpireRefusal, LeaseRefusal, MendRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal,
+    ReadRefusal, RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable,
+    WriteRangeRefusal, WriteRefusal, WriteSpoolRefusal,
 };
 use crate::totals::Totals;
 
@@ -134,6 +134,7 @@ requests! {
     Remove: (), RemoveRefusal;
     Expire: Expired, ExpireRefusal;
     Count: Counted, CountRefusal;
+    Mend: Mended, MendRefusal;
     AskStatus: Box<Status>, Unavailable;
 }
 
@@ -210,6 +211,38 @@ pub enum Kept {
     NoLease,
     /// The rule exempts its kind.
     Exempt,
+}
+
+// Repairs.
+
+/// Put something in the tree right, by a path below the store directory. Answered when that is durable.
+///
+/// Nothing is ever deleted but an empty directory. Asked again, it is answered that nothing is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mend {
+    /// Where it is.
+    pub path: String,
+    /// What is to be done.
+    pub how: Mending,
+}
+
+/// What can be done about something in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mending {
+    /// It is moved into the quarantine, under its path: a share, whatever is in its place; any other
+    /// name, unless it is a directory of the store's in its place.
+    Quarantine,
+    /// A bucket that lies where nobody looks for it is moved to its place, if nothing is there.
+    PutInPlace,
+    /// A directory with nothing in it is removed.
+    RemoveEmpty,
+}
+
+/// It is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mended {
+    /// Where it is now, below the store directory; a directory that was empty is nowhere.
+    pub to: Option<String>,
 }
 
 // An upload, written front to back.

@@ -39,6 +39,7 @@ mod follow;
 mod lease;
 mod listing;
 mod locks;
+mod mend;
 mod open;
 mod pending;
 mod publish;
@@ -63,6 +64,7 @@ use event::{Event, Machine};
 use expire::Expiries;
 use follow::Following;
 use lease::Leases;
+use mend::Mendings;
 use open::{IfMissing, Opened};
 use publish::Publishing;
 use put::Puts;
@@ -98,6 +100,7 @@ struct Machines {
     following: Following,
     expiries: Expiries,
     counts: Counts,
+    mendings: Mendings,
 }
 
 // Opened.
@@ -143,6 +146,7 @@ impl Store {
                 following: Following::new(),
                 expiries: Expiries::default(),
                 counts: Counts::default(),
+                mendings: Mendings::default(),
             },
             replayed: opened.replayed,
         }
@@ -263,6 +267,7 @@ impl Store {
             Request::Remove(remove) => it.removals.remove(cx, Asker::new(id), &remove),
             Request::Expire(expire) => it.expiries.expire(cx, Asker::new(id), expire),
             Request::Count(count) => it.counts.count(cx, Asker::new(id), &count),
+            Request::Mend(mend) => it.mendings.mend(cx, Asker::new(id), &mend),
             Request::AskStatus(_) => {
                 // Somebody else may fill the disk while nobody stores anything here.
                 cx.measure_space_if_due();
@@ -415,6 +420,7 @@ impl Machines {
             Machine::Follow => &mut self.following,
             Machine::Expire => &mut self.expiries,
             Machine::Count => &mut self.counts,
+            Machine::Mend => &mut self.mendings,
         }
     }
 }

@@ -64,6 +64,9 @@ pub(crate) enum Entry {
     Named { key: ShareKey },
     /// It has no name after all.
     NotNamed { key: ShareKey },
+    /// Shares are about to be moved by hand, out of the tree or into it: how much there is then, only
+    /// a count tells.
+    Unsure,
 }
 
 impl Entry {
@@ -131,6 +134,10 @@ impl Account {
             }
             Entry::Named { key } => {
                 self.close(key);
+                None
+            }
+            Entry::Unsure => {
+                self.totals = None;
                 None
             }
             Entry::NotNamed { key } => {

@@ -63,6 +63,9 @@ impl Books {
     /// Enters what a batch that is being put together brings.
     pub(super) fn enter(&mut self, entries: &[Entry]) {
         for entry in entries {
+            if *entry == Entry::Unsure {
+                self.recount = None;
+            }
             let change = self.account.enter(*entry);
             if let (Some(recount), Some(change)) = (&mut self.recount, change) {
                 if recount.has(change.index) {

@@ -33,6 +33,7 @@ pub(super) enum Machine {
     Follow,
     Expire,
     Count,
+    Mend,
 }
 
 /// Who waits: an entry in a table of a machine's own. Which of its tables follows from what it

@@ -16,9 +16,10 @@ use crate::keys::KeyMap;
 use crate::limits;
 use crate::request::{
     AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, CloseUpload,
-    Count, Counted, DetachUpload, DropSpool, Expire, Expired, ExpiredShare, Kept, Leased,
-    OpenSpool, OpenUpload, Opened, Put, RangeWritten, Read, ReadTestWrite, Remove, RenewLeases,
-    RequestId, SharesRead, Status, Stored, TestedAndWritten, WriteRange, WriteSpool, WriteUpload,
+    Count, Counted, DetachUpload, DropSpool, Expire, Expired, ExpiredShare, Kept, Leased, Mend,
+    Mended, OpenSpool, OpenUpload, Opened, Put, RangeWritten, Read, ReadTestWrite, Remove,
+    RenewLeases, RequestId, SharesRead, Status, Stored, TestedAndWritten, WriteRange, WriteSpool,
+    WriteUpload,
 };
 
 /// A request that awaits its answer.
@@ -191,6 +192,10 @@ pub(super) struct Unchanged {
     pub(super) read: Vec<(ShareNumber, Vec<Bytes>)>,
 }
 
+/// An empty directory is gone.
+#[derive(Debug)]
+pub(super) struct Emptied;
+
 /// Every test passed, and every change is made.
 #[derive(Debug)]
 pub(super) struct Changed {
@@ -223,6 +228,7 @@ successes! { Passing:
     Read of SharesRead => |read| read;
     ReadTestWrite of Unchanged => |it| TestedAndWritten { success: it.passed, read: it.read };
     OpenSpool of () => |()| ();
+    Mend of Emptied => |Emptied| Mended { to: None };
     WriteSpool of () => |()| ();
     DropSpool of () => |()| ();
     AskStatus of Status => |status| Box::new(status);
@@ -240,6 +246,7 @@ successes! { Lasting:
     WriteRange of Complete => |Complete| RangeWritten::Complete;
     Remove of () => |()| ();
     Expire of WithShare => |WithShare(share)| Expired::Removed(share);
+    Mend of Mended => |mended| mended;
     ReadTestWrite of Changed => |it| TestedAndWritten { success: true, read: it.read };
     RenewLeases of Leased => |leased| leased;
     Allocate of Allocated => |allocated| allocated;

@@ -8,10 +8,11 @@ use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
     AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
-    Config, DetachUpload, Durability, Expire, ExpireRefusal, Expired, ExpiryMode, ExpiryRule,
-    Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Now, OpenRefusal, OpenUpload, Opened,
-    Put, PutRefusal, Read, Remove, RemoveRefusal, RenewLeases, Request, RequestId, ShareKey, Store,
-    Stored, Unreadable, Unwritable, Wanted, WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
+    Config, Count, DetachUpload, Durability, Expire, ExpireRefusal, Expired, ExpiryMode,
+    ExpiryRule, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend, Mending, Now,
+    OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove, RemoveRefusal, RenewLeases,
+    Request, RequestId, ShareKey, Store, Stored, Unreadable, Unwritable, Wanted, WriteRangeRefusal,
+    WriteRefusal, WriteUpload, limits,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
@@ -52,6 +53,7 @@ struct Life<'a> {
     removals: usize,
     uploads: Vec<Attempted>,
     faulty: bool,
+    layout: Layout,
 }
 
 /// What was asked under an id.
@@ -64,8 +66,10 @@ enum Asked {
     End,
     Lease(StorageIndex, u8, u32),
     Remove(ShareKey),
+    Count,
     /// Whether the share may go, by the leases that it was promised.
     Expire(ShareKey, bool),
+    Quarantine(ShareKey),
     /// With the shares that were there for certain when it was asked, and how many removals had been
     /// asked for by then.
     Read(StorageIndex, Vec<ShareKey>, usize),
@@ -123,7 +127,7 @@ pub(crate) fn live(
     }
     if !faulty && plan.durability == Durability::Full {
         sim.look(|medium| ledger.check(&medium.files()))?;
-        sim.look(|medium| held::check(&mut store, &medium.files()))?;
+        sim.look(|medium| held::check(&mut store, &medium.files(), ledger.has_mended))?;
     }
     let mut life = Life {
         store,
@@ -138,6 +142,7 @@ pub(crate) fn live(
         removals: 0,
         uploads: Vec::new(),
         faulty,
+        layout: plan.layout,
     };
     life.forget_questions();
     life.ledger.parts_may_be_left |= faulty;
@@ -148,7 +153,7 @@ pub(crate) fn live(
         // In order: nothing is under way.
         let store = &mut life.store;
         life.sim
-            .look(|medium| held::check(store, &medium.files()))?;
+            .look(|medium| held::check(store, &medium.files(), life.ledger.has_mended))?;
     }
     Ok((life.sim.into_medium(), crashed))
 }
@@ -165,6 +170,13 @@ pub(crate) fn config(seed: u64, durability: Durability) -> Config {
 // The work.
 impl Life<'_> {
     fn work(&mut self, requests: usize) -> Verdict {
+        if self.store.status().held.is_none() {
+            // Nobody is at work yet: the whole tree is one part.
+            let found = self.sim.look(|medium| held::count(&medium.files()));
+            self.send(Asked::Count, Count::Begin);
+            let (after, upto) = (None, None);
+            self.send(Asked::Count, Count::Part { after, upto, found });
+        }
         for _ in 0..requests {
             self.ask();
             for _ in 0..self.random.index(12) {
@@ -403,6 +415,15 @@ impl Life<'_> {
         self.removing = Some(key);
         self.removals += 1;
         let was_certain = self.ledger.is_certain(key);
+        if was_certain && self.random.one_in(2) {
+            // To those who read it, it is gone as one that was removed.
+            self.ledger.may_quarantine(key);
+            self.ledger.may_remove(key);
+            let path = self.path(key);
+            let how = Mending::Quarantine;
+            self.send(Asked::Quarantine(key), Mend { path, how });
+            return;
+        }
         if was_certain {
             self.ledger.may_remove(key);
         }
@@ -443,6 +464,17 @@ impl Life<'_> {
         let dry_run = self.random.one_in(4);
         let request = Expire { key, rule, dry_run };
         self.send(Asked::Expire(key, may_go), request);
+    }
+
+    /// Where a share lies.
+    fn path(&self, key: ShareKey) -> String {
+        let (index, number) = (key.storage_index.to_string(), key.share_number);
+        let (first, second) = (&index[..2], &index[2..4]);
+        match self.layout {
+            Layout::Flat => format!("shares/{index}/{number}"),
+            Layout::OneLevel => format!("shares/{first}/{index}/{number}"),
+            Layout::TwoLevel => format!("shares/{first}/{second}/{index}/{number}"),
+        }
     }
 
     fn ask_read(&mut self) {
@@ -509,6 +541,10 @@ impl Life<'_> {
                 }
                 Ok(())
             }
+            (Asked::Count, Answer::Count(Err(refusal))) if !self.faulty => {
+                Err(Violation(format!("nothing is counted: {refusal}")))
+            }
+            (Asked::Count, _) => Ok(()),
             (Asked::Expire(key, may_go), answer) => {
                 self.removing = None;
                 match answer {
@@ -522,6 +558,15 @@ impl Life<'_> {
                         self.ledger.stays(key);
                     }
                     _ => {}
+                }
+                Ok(())
+            }
+            (Asked::Quarantine(key), answer) => {
+                self.removing = None;
+                let is_there = matches!(answer, Answer::Mend(Ok(_)));
+                self.ledger.quarantined(key, is_there);
+                if is_there {
+                    self.ledger.removed(key);
                 }
                 Ok(())
             }

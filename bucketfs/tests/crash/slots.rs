@@ -171,7 +171,7 @@ fn live(
     };
     if !faulty {
         sim.look(|medium| ledger.check(&medium.files()))?;
-        sim.look(|medium| held::check(&mut store, &medium.files()))?;
+        sim.look(|medium| held::check(&mut store, &medium.files(), false))?;
     }
     let unsure = indexes().map(|index| (index, ledger.state(index).is_none()));
     let unsure = unsure.into_iter().filter(|(_, unsure)| *unsure);
@@ -192,7 +192,7 @@ fn live(
     if !crashed && !faulty {
         let store = &mut life.store;
         life.sim
-            .look(|medium| held::check(store, &medium.files()))?;
+            .look(|medium| held::check(store, &medium.files(), false))?;
     }
     Ok((life.sim.into_medium(), crashed))
 }

@@ -14,6 +14,7 @@ mod advisories;
 mod bench;
 mod expiry;
 mod layouts;
+mod mend;
 #[path = "../naive/mutable.rs"]
 mod naive;
 mod opening;
