@@ -12,6 +12,7 @@ use lafs::ShareNumber;
 
 mod advisories;
 mod bench;
+mod expiry;
 mod layouts;
 mod mend;
 #[path = "../naive/mutable.rs"]
@@ -20,6 +21,7 @@ mod opening;
 mod pending;
 mod ranged;
 mod slots;
+mod totals;
 mod uploads;
 
 use bench::{Bench, bucket, config, disk, lease, numbers, path, put, read, remove, sizes};
