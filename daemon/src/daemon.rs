@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::adopt::process;
+use crate::clock::Clock;
 use crate::code_pages::CodePages;
 use crate::config::{Config, Memory, Names};
 use crate::control::{self, Desk, Listening};
@@ -49,6 +50,7 @@ pub(crate) struct Daemon {
     swissnum: Swissnum,
     store: StoreHandle,
     store_path: PathBuf,
+    clock: Clock,
     driver: Driver,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
@@ -83,7 +85,7 @@ impl Daemon {
         getrandom::fill(&mut seed).map_err(|_| RunError::Random)?;
         getrandom::fill(&mut id).map_err(|_| RunError::Random)?;
         let node_id = config.names.or(Names::of(&identity)).node_id;
-        clock::warn_of(&store_path);
+        let clock = clock::warn_of(&store_path);
         // The store first: its lock says best that this daemon runs already.
         let opened = store::open(&store_path, &config.store, node_id, seed);
         let (store, driver) = opened.map_err(fault)?;
@@ -110,6 +112,7 @@ impl Daemon {
             swissnum,
             store,
             store_path,
+            clock,
             driver,
             listeners,
             addresses,
@@ -139,6 +142,7 @@ impl Daemon {
             swissnum,
             store,
             store_path,
+            clock,
             driver,
             listeners,
             addresses,
@@ -170,8 +174,9 @@ impl Daemon {
                     limits,
                     &status,
                 ));
+                let is_counted = status.held.is_some();
                 let handle = store.clone();
-                let workshop = Workshop::new(&store_path, handle, &config);
+                let workshop = Workshop::new(&store_path, handle, &config, clock, is_counted);
                 let keeper = Arc::new(Keeper::new(workshop));
                 let desk = Arc::new(Desk {
                     keeper: Arc::clone(&keeper),

@@ -6,6 +6,8 @@
 //! more urgent; a walk that is interrupted goes on where it stopped. What a walk does to the store it
 //! asks of the store, as any client does.
 
+mod count;
+mod expire;
 mod job;
 mod notebook;
 mod pass;
@@ -92,6 +94,7 @@ impl Keeper {
 
     /// Begins a walk, or listens to it if it is under way.
     pub(crate) fn begin(&self, job: Job) -> Result<watch::Receiver<Reply>, Refused> {
+        self.workshop.allows(job)?;
         let mut state = self.state();
         if state.stopping {
             let message = "the daemon is stopping";
@@ -146,6 +149,7 @@ impl Keeper {
     /// Works, whenever there is something to do.
     pub(crate) async fn run(&self) -> Infallible {
         loop {
+            self.workshop.ask_whether_counted().await;
             match self.take_next() {
                 Next::Work(wanted) => self.work(wanted).await,
                 Next::In(pause) => tokio::select! {
@@ -195,8 +199,9 @@ impl Keeper {
 
     /// How expiry goes.
     pub(crate) fn expiry(&self) -> control::Expiry {
-        let mut status = control::Expiry::default();
+        let mut status = self.workshop.expire_page().status();
         remembered::describe(&mut status, self.workshop.expire());
+        status.next = self.due(Task::Expire);
         status
     }
 
@@ -243,29 +248,29 @@ impl Keeper {
             is_asked,
             told,
         } = wanted;
-        let (stop, heard) = (Stop::default(), told.subscribe());
-        let reins = Reins {
-            stop: stop.clone(),
-            told,
-        };
+        let stop = Stop::default();
         self.state().running = Some(Running {
             job,
             is_asked,
             stop: stop.clone(),
-            heard: heard.clone(),
+            heard: told.subscribe(),
         });
+        let reins = Reins {
+            stop: stop.clone(),
+            told: told.clone(),
+        };
         let mut ended = match self.start(job, reins) {
             Ok(ended) => ended,
             Err(error) => {
-                warn!(%error, task = job.task().name(), "cannot start the keeper's thread");
-                self.over(job, &heard);
-                return;
+                let message = format!("no thread for it: {error}");
+                let refused = Refused::new(Reason::Failed, message);
+                return self.over(job, &told, Some(Reply::Refused(refused)));
             }
         };
-        loop {
+        let reply = loop {
             let more_urgent = self.more_urgent(job.task());
             tokio::select! {
-                _ = &mut ended => break,
+                reply = &mut ended => break reply.ok(),
                 () = sleep(until(more_urgent, now())), if !stop.is_stopped() => {
                     let is_due = self.more_urgent(job.task()).is_some_and(|due| due <= now());
                     let is_asked = self.state().running.as_ref().is_some_and(|it| it.is_asked);
@@ -276,11 +281,11 @@ impl Keeper {
                     }
                 }
             }
-        }
-        self.over(job, &heard);
+        };
+        self.over(job, &told, reply);
     }
 
-    fn start(&self, job: Job, reins: Reins) -> std::io::Result<oneshot::Receiver<()>> {
+    fn start(&self, job: Job, reins: Reins) -> std::io::Result<oneshot::Receiver<Reply>> {
         let workshop = Arc::clone(&self.workshop);
         let (end, ended) = oneshot::channel();
         thread::Builder::new()
@@ -288,38 +293,32 @@ impl Keeper {
             .stack_size(STACK_SIZE)
             .spawn(move || {
                 priority::lower();
-                let reply = job.perform(&workshop, &reins);
-                reins.told.send_replace(reply);
-                drop(end);
+                // Nobody is there any more when the daemon stops.
+                let _ = end.send(job.perform(&workshop, &reins));
             })?;
         Ok(ended)
     }
 
-    /// Takes note of how a walk has ended.
-    fn over(&self, job: Job, heard: &watch::Receiver<Reply>) {
+    /// Takes note of how a walk has ended, and only then says so: whoever hears it may ask for the next.
+    fn over(&self, job: Job, told: &watch::Sender<Reply>, reply: Option<Reply>) {
+        let task = job.task().name();
+        let reply = reply.unwrap_or_else(|| {
+            let message = "the walk ended by a bug of tahoed's; please report it";
+            error!(task, message);
+            Reply::Refused(Refused::new(Reason::Failed, message))
+        });
         let mut state = self.state();
         state.running = None;
-        match &*heard.borrow() {
-            Reply::Refused(refused) => {
-                let task = job.task().name();
-                warn!(task, error = %refused, "a walk over the store failed; it is tried again in an hour");
-                put_off(
-                    &mut state,
-                    job.task(),
-                    now().saturating_add(RETRY.as_secs()),
-                );
-            }
-            // It never said how it ended.
-            Reply::Progress(_) => {
-                let task = job.task().name();
-                error!(
-                    task,
-                    "a walk over the store ended by a bug of ours; please report it"
-                );
-                put_off(&mut state, job.task(), u64::MAX);
-            }
-            _ => {}
+        if let Reply::Refused(refused) = &reply {
+            warn!(task, error = %refused, "a walk over the store failed; it is tried again in an hour");
+            put_off(
+                &mut state,
+                job.task(),
+                now().saturating_add(RETRY.as_secs()),
+            );
         }
+        drop(state);
+        told.send_replace(reply);
     }
 
     /// When the next walk is due that does not wait for this one.

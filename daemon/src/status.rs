@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bucketfs::{AskStatus, StoreId};
+use bucketfs::{AskStatus, StoreId, Totals};
 use lafs::num;
-use protocol::control::{Connections, Engine, Journal, Space, State, Status, Store};
+use protocol::control::{Amount, Connections, Engine, Journal, Kinds, Space, State, Status, Store};
 use tracing::warn;
 
 use crate::config::Config;
@@ -60,11 +60,11 @@ impl Reporter {
                 available: status.available,
                 reserved: status.reserved,
                 promised: status.promised,
-                size_max: None,
+                size_max: status.size_max,
                 free,
                 size,
             },
-            shares: None,
+            shares: status.held.as_ref().map(kinds),
             leases: self.keeper.leases(),
             journal: Journal {
                 size: journal_size(&self.store),
@@ -97,6 +97,18 @@ impl Reporter {
 #[must_use]
 pub fn json(status: &Status) -> String {
     serde_json::to_string(status).expect("every field has a form")
+}
+
+/// What a store holds, in the words of the control protocol.
+pub(crate) fn kinds(totals: &Totals) -> Kinds {
+    let amount = |tally: &bucketfs::Tally| Amount {
+        shares: tally.shares,
+        bytes: tally.bytes,
+    };
+    Kinds {
+        immutable: amount(&totals.immutable),
+        mutable: amount(&totals.mutable),
+    }
 }
 
 /// This program, with its version.

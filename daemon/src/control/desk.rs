@@ -1,9 +1,11 @@
 //! Who answers what comes over the control socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::control::{Reason, Refused, Reply, Request};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::keeper::{Job, Keeper};
 use crate::status::Reporter;
@@ -31,9 +33,8 @@ impl Desk {
                 None => refused(Reason::Unavailable, "the daemon is stopping"),
             }),
             Request::Scrub {} => self.begin(Job::Scrub),
-            Request::Expire { .. } | Request::Count {} => {
-                Answer::Said(refused(Reason::NotNow, "this version does not do that"))
-            }
+            Request::Expire { dry_run } => self.begin(Job::Expire { dry_run }),
+            Request::Count {} => self.begin(Job::Count),
             Request::Stop { task } => {
                 self.keeper.end(task);
                 Answer::Said(Reply::Done {})
@@ -54,10 +55,10 @@ impl Answer {
     pub(super) async fn next(&mut self) -> Reply {
         match self {
             Self::Said(reply) => reply.clone(),
-            Self::Walk(heard) => match heard.changed().await {
-                Ok(()) => heard.borrow_and_update().clone(),
-                // Interrupted before it began, or by a bug of ours, which the log tells.
-                Err(_) => refused(Reason::Unavailable, "the walk has ended and says nothing"),
+            Self::Walk(heard) => match timeout(SILENCE_MAX, heard.changed()).await {
+                // Reading a large share takes a while: the other side is told that it still goes on.
+                Ok(Ok(())) | Err(_) => heard.borrow_and_update().clone(),
+                Ok(Err(_)) => refused(Reason::Unavailable, "the walk was given up before it began"),
             },
         }
     }
@@ -66,3 +67,6 @@ impl Answer {
 fn refused(reason: Reason, message: &str) -> Reply {
     Reply::Refused(Refused::new(reason, message))
 }
+
+/// How long the other side hears nothing of a walk.
+const SILENCE_MAX: Duration = Duration::from_secs(10);

@@ -5,8 +5,8 @@ use std::path::Path;
 use protocol::control::{Expiry, Leases, Pass, Scrub};
 
 use super::notebook::Notebook;
-use super::scrub;
 use super::workshop::Page;
+use super::{count, expire, scrub};
 use crate::config::Config;
 
 /// What is remembered of a store.
@@ -20,13 +20,19 @@ pub(crate) struct Remembered {
 pub(crate) fn remembered(store: &Path, config: Option<&Config>) -> Remembered {
     let notebook = Notebook::open(store).ok();
     let mut scrub_page: scrub::Page = read(notebook.as_ref());
+    let mut expire_page: expire::Page = read(notebook.as_ref());
+    let mut count_page: count::Page = read(notebook.as_ref());
     let mut scrub = scrub_page.status();
-    let mut expiry = Expiry::default();
+    let mut expiry = expire_page.status();
     if let Some(config) = config {
         scrub.every = config.scrub.every.map(|every| every.as_secs());
         describe(&mut expiry, &config.expire);
     }
-    let lasts = [scrub_page.notes().last];
+    let lasts = [
+        scrub_page.notes().last,
+        expire_page.notes().last,
+        count_page.notes().last,
+    ];
     Remembered {
         scrub,
         expiry,
@@ -43,7 +49,7 @@ pub(super) fn describe(expiry: &mut Expiry, configured: &crate::config::Expire) 
 }
 
 /// What the last whole pass of any walk saw of leases.
-pub(super) fn latest_leases(lasts: [Option<Pass>; 1]) -> Option<Leases> {
+pub(super) fn latest_leases(lasts: [Option<Pass>; 3]) -> Option<Leases> {
     let leases = lasts.into_iter().flatten().map(|pass| pass.leases);
     leases.max_by_key(|leases| leases.seen)
 }

@@ -72,6 +72,18 @@ enum Command {
     /// It begins now, or goes on where the last pass stopped, and goes on if this command is
     /// interrupted. Nothing is changed. What is damaged is in the log and in `tahoed status`.
     Scrub(Asking),
+    /// Have a running server remove the shares whose leases have ended
+    ///
+    /// By the rule below [expire] in its configuration, which must allow it.
+    Expire {
+        #[command(flatten)]
+        asking: Asking,
+        /// Remove nothing; say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Have a running server count its shares anew
+    Count(Asking),
     /// Print the NURLs, which let clients in
     ///
     /// One for each `location` of the configuration. They hold the swissnum: give them to those who
@@ -141,6 +153,8 @@ fn main() -> ExitCode {
         Command::Run { directory } => daemon::serve(&Directory::new(directory)).map_err(Into::into),
         Command::Status(asking) => report::status(&asking.directory, asking.json),
         Command::Scrub(asking) => walk(&asking, &Request::Scrub {}),
+        Command::Expire { asking, dry_run } => walk(&asking, &Request::Expire { dry_run }),
+        Command::Count(asking) => walk(&asking, &Request::Count {}),
         Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
         Command::ServersYaml { directory } => print_servers_yaml(&Directory::new(directory)),
     }));

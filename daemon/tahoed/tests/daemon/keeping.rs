@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use protocol::control::{Reason, Reply, Request, Status, Task, Walked};
+use protocol::control::{Expired, Reason, Reply, Request, Status, Task, Walked};
 use protocol::server::Outcome;
 
 use crate::client::{Client, bucket};
@@ -35,6 +36,13 @@ fn asked(node: &Node, words: &[&str]) -> Reply {
 fn scrubbed(node: &Node) -> Walked {
     match asked(node, &["scrub"]) {
         Reply::Walked(walked) => walked,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn expired(node: &Node, words: &[&str]) -> Expired {
+    match asked(node, &[&["expire"], words].concat()) {
+        Reply::Expired(expired) => expired,
         other => panic!("{other:?}"),
     }
 }
@@ -76,6 +84,20 @@ fn flip(path: &Path, offset: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[offset] ^= 0x10;
     fs::write(path, bytes).unwrap();
+}
+
+/// Has the one lease of an immutable share end at that time.
+fn end_lease(path: &Path, unix: u64) {
+    let mut bytes = fs::read(path).unwrap();
+    let end = u32::try_from(unix).unwrap().to_be_bytes();
+    let at = bytes.len() - end.len();
+    bytes[at..].copy_from_slice(&end);
+    fs::write(path, bytes).unwrap();
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap().as_secs()
 }
 
 // A share that rots on the disk must be known before it is needed.
@@ -174,11 +196,82 @@ async fn the_scrub_goes_on_where_it_stopped() {
     assert_eq!(last.began, before.began);
 }
 
+// What is removed by mistake is gone for good.
+#[tokio::test]
+async fn expiry_removes_what_has_ended_and_says_what_it_freed() {
+    let node = node_with("expire.enabled = true\n", &[b"ended", b"live", b"older"]).await;
+    end_lease(&file(&node, 0), now() - 10);
+    end_lease(&file(&node, 2), now() - 100 * 86_400);
+    let sizes = [0, 2].map(|number| fs::metadata(file(&node, number)).unwrap().len());
+    let foreign = file(&node, 1).parent().unwrap().join("notes.txt");
+    fs::write(&foreign, "odd").unwrap();
+    let running = node.start();
+
+    let would = expired(&node, &["--dry-run"]);
+    assert!(would.whole && would.dry_run);
+    assert_eq!((would.shares, would.removed.immutable.shares), (3, 2));
+    assert_eq!(would.removed.immutable.bytes, sizes[0] + sizes[1]);
+    assert_eq!(node.shares().len(), 4, "a dry run removes nothing");
+
+    let did = expired(&node, &[]);
+    assert!(did.whole && !did.dry_run);
+    assert_eq!((did.removed, did.failed), (would.removed, 0));
+    running.logged("expiry: removed shares");
+    let left = node.shares();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(file(&node, 1).exists() && foreign.exists());
+
+    let status = parsed(node.directory().path());
+    assert!(status.expiry.enabled && !status.expiry.was_dry_run);
+    assert_eq!(status.expiry.removed, did.removed);
+    let rule = status.expiry.rule.unwrap();
+    assert_eq!(rule, "shares whose leases have ended");
+    let again = expired(&node, &[]);
+    assert_eq!((again.shares, again.removed.immutable.shares), (1, 0));
+}
+
+#[tokio::test]
+async fn without_the_configuration_nothing_is_removed() {
+    for (settings, words) in [
+        ("", "expire.enabled is not set"),
+        (
+            "expire = { enabled = true, dry_run = true }\n",
+            "expire.dry_run is set",
+        ),
+    ] {
+        let node = node_with(settings, &[b"ended"]).await;
+        end_lease(&file(&node, 0), now() - 10);
+        let _running = node.start();
+        let output = run(&node, &["expire"]);
+        assert_eq!(output.status.code(), Some(3));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(words), "{said}");
+        assert_eq!(expired(&node, &["--dry-run"]).removed.immutable.shares, 1);
+        assert_eq!(node.shares().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn shares_are_counted_when_it_is_asked_for() {
+    let node = node_with("", &[b"one", b"two"]).await;
+    let _running = node.start();
+    let Reply::Walked(counted) = asked(&node, &["count"]) else {
+        panic!("a count is a walk");
+    };
+    assert!(counted.whole);
+    assert_eq!((counted.buckets, counted.shares), (2, 2));
+    let shares = parsed(node.directory().path()).shares.unwrap();
+    assert_eq!(shares.immutable.shares, 2);
+    assert_eq!(shares.immutable.bytes, counted.bytes);
+}
+
 #[test]
 fn a_server_that_does_not_run_walks_nowhere() {
     let node = Node::new("");
-    let output = run(&node, &["scrub"]);
-    assert_eq!(output.status.code(), Some(3));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("no server runs there"), "{said}");
+    for words in [&["scrub"][..], &["expire", "--dry-run"], &["count"]] {
+        let output = run(&node, words);
+        assert_eq!(output.status.code(), Some(3), "{words:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("no server runs there"), "{said}");
+    }
 }
