@@ -251,6 +251,11 @@ impl<T> Locks<T> {
         slot.gate.end_change()
     }
 
+    /// Whether nobody holds, waits for, or reads anything of a storage index.
+    pub(super) fn is_free(&self, index: StorageIndex) -> bool {
+        !self.slots.contains_key(&index)
+    }
+
     /// Whether nobody holds or waits for anything.
     pub(super) fn is_empty(&self) -> bool {
         self.shares.is_empty() && self.slots.is_empty()

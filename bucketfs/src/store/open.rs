@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::context::{Context, Settings};
+use super::places::Places;
 use super::ranged::Table;
 use super::space::SpaceAccount;
 use crate::container::Version;
@@ -25,7 +26,7 @@ use crate::error::{DiskError, OpenError};
 use crate::journal::format::{self, BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
 use crate::journal::log::{FILES, Log, Salts, write_header};
 use crate::journal::replay::{self, Found};
-use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARES, Tree};
+use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, Layouts, SHARES};
 use crate::layout::{VERSION, VERSION_NEW};
 use crate::request::Now;
 use crate::ticket::BootId;
@@ -105,19 +106,18 @@ pub(super) fn open(
     if_missing: IfMissing,
 ) -> Result<Opened, OpenError> {
     let mut opening = Opening::new(engine, config);
-    let tree = Tree::new(opening.find_or_make(if_missing)?);
+    let mut places = Places::new(opening.find_or_make(if_missing)?);
     let Replayed {
         headers,
         count,
         has_lost,
-    } = opening.replay(tree)?;
-    let left = opening.sort_incoming(tree, has_lost, now)?;
+    } = opening.replay(&mut places)?;
+    let left = opening.sort_incoming(places.layouts(), has_lost, now)?;
     let mut space = SpaceAccount::new(opening.free_space()?, config.reserved, now.elapsed);
     space.promised_before(left.promised);
     let settings = Settings {
         engine: opening.disk.engine_name(),
         writes_directly: opening.disk.writes_directly(),
-        tree,
         read_only: config.read_only,
         durability: config.durability,
         container_version: config.container_version,
@@ -125,7 +125,7 @@ pub(super) fn open(
         node_id: NodeId(config.node_id),
     };
     let log = Log::new(headers, opening.salts, config.durability.waiver());
-    let mut context = Context::new(settings, now, log, space);
+    let mut context = Context::new(settings, places, now, log, space);
     context.skip_serials(left.serial);
     for key in left.ranged.keys() {
         context.begin_progress(key);
@@ -172,12 +172,12 @@ impl<'a> Opening<'a> {
 
 impl Opening<'_> {
     /// Finds what is there, and makes what is not if it may; returns with all of it durable.
-    fn find_or_make(&mut self, if_missing: IfMissing) -> Result<Layout, OpenError> {
+    fn find_or_make(&mut self, if_missing: IfMissing) -> Result<Layouts, OpenError> {
         self.check_journal_size()?;
         let root = StorePath::root();
         let names = self.list(&root)?;
         let has = |name: &str| names.iter().any(|(found, _)| found == name.as_bytes());
-        let layout = if has(VERSION) {
+        let layouts = if has(VERSION) {
             let path = StorePath::new(VERSION);
             let len = version::LEN_MAX;
             let text = replay::read(&mut self.disk, &path, ByteRange { offset: 0, len });
@@ -188,7 +188,7 @@ impl Opening<'_> {
             return Err(OpenError::Missing { name: VERSION });
         } else {
             self.make_version(self.config.layout)?;
-            self.config.layout
+            Layouts::settled(self.config.layout)
         };
         // Each name is synced before the next one is made, whether it was made just now or found: a
         // killed process may have made it and not synced it.
@@ -216,7 +216,7 @@ impl Opening<'_> {
         let incoming = StorePath::new(INCOMING);
         self.perform(&incoming, |path| Operation::MakeDirectories { path })?;
         self.sync_directories(&[SHARES])?;
-        Ok(layout)
+        Ok(layouts)
     }
 
     fn check_journal_size(&self) -> Result<(), OpenError> {
@@ -233,7 +233,7 @@ impl Opening<'_> {
         self.remove_if_there(&new)?;
         self.perform(&new, |path| Operation::CreateFile {
             path,
-            bytes: Bytes::from(version::print(layout)),
+            bytes: Bytes::from(version::print(Layouts::settled(layout))),
             existing: Existing::Refuse,
             unless: None,
         })?;
@@ -269,7 +269,7 @@ impl Opening<'_> {
     }
 
     /// Replays the journal, makes the tree durable, and leaves both files open and empty.
-    fn replay(&mut self, tree: Tree) -> Result<Replayed, OpenError> {
+    fn replay(&mut self, places: &mut Places) -> Result<Replayed, OpenError> {
         let paths = JOURNAL_FILES.map(StorePath::new);
         for (path, file) in paths.iter().zip(FILES) {
             let mode = match self.disk.writes_directly() {
@@ -290,7 +290,7 @@ impl Opening<'_> {
         if let Err(error) = &synced {
             tracing::warn!(%error, "the file system lost writes before the store was opened");
         }
-        let count = replay::replay(&mut self.disk, tree, found)?;
+        let count = replay::replay(&mut self.disk, places, found)?;
         self.perform(&StorePath::root(), |_| Operation::SyncFileSystem)?;
         let waiver = self.config.durability.waiver();
         let other_promise = |header: &FileHeader| header.relaxed != waiver.is_some();

@@ -83,7 +83,7 @@ impl Machinery for Removals {
         let (asker, owned) = self.recording.remove(index);
         let operation = Operation::Remove {
             path: cx.place(owned.key()),
-            prune: cx.settings.tree.levels(),
+            prune: cx.prunable(owned.key().storage_index),
         };
         self.start(cx, Step::Gone(asker, owned, durable, hold), operation);
     }

@@ -9,13 +9,14 @@ use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
     AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
     Config, DetachUpload, Durability, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend,
-    Mending, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove, RemoveRefusal,
-    RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable, Unwritable, Wanted,
-    WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
+    Mending, MigrateRefusal, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove,
+    RemoveRefusal, RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable,
+    Unwritable, Wanted, WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
 
+pub(crate) mod migration;
 mod ranged;
 
 use crate::ledger::{Attempt, CLIENTS, Ledger, Verdict, Violation, secrets, upload_secret};
@@ -33,6 +34,10 @@ pub(crate) struct Plan {
     pub(crate) layout: Layout,
     /// Which boot of the kernel it is in.
     pub(crate) boot: u8,
+    /// Whether buckets are moved from one layout to another meanwhile.
+    pub(crate) migrates: bool,
+    /// To which layout they are all moved before it ends.
+    pub(crate) migrates_to: Option<Layout>,
 }
 
 /// A store at work.
@@ -52,6 +57,11 @@ struct Life<'a> {
     uploads: Vec<Attempted>,
     faulty: bool,
     layout: Layout,
+    migrates: bool,
+    /// Buckets are being moved, now or later.
+    is_migrated: bool,
+    /// What the last request of a migration was answered.
+    migrated: Option<Answer>,
 }
 
 /// What was asked under an id.
@@ -72,6 +82,7 @@ enum Asked {
     Allocate(Attempted, bool),
     Part(ranged::Sent),
     AbortParts(ShareKey),
+    Migrate,
 }
 
 /// An attempt to store a share.
@@ -137,10 +148,13 @@ pub(crate) fn live(
         uploads: Vec::new(),
         faulty,
         layout: plan.layout,
+        migrates: plan.migrates,
+        is_migrated: plan.migrates || plan.migrates_to.is_some(),
+        migrated: None,
     };
     life.forget_questions();
     life.ledger.parts_may_be_left |= faulty;
-    life.work(plan.requests)?;
+    life.work(plan.requests, plan.migrates_to)?;
     *now = life.now;
     let crashed = life.sim.has_crashed();
     Ok((life.sim.into_medium(), crashed))
@@ -157,7 +171,7 @@ pub(crate) fn config(seed: u64, durability: Durability) -> Config {
 
 // The work.
 impl Life<'_> {
-    fn work(&mut self, requests: usize) -> Verdict {
+    fn work(&mut self, requests: usize, to: Option<Layout>) -> Verdict {
         for _ in 0..requests {
             self.ask();
             for _ in 0..self.random.index(12) {
@@ -169,6 +183,9 @@ impl Life<'_> {
             if self.sim.has_crashed() {
                 return Ok(());
             }
+        }
+        if let Some(to) = to {
+            self.migrate(to)?;
         }
         while !self.asked.is_empty() && !self.sim.has_crashed() {
             self.turn()?;
@@ -202,8 +219,10 @@ impl Life<'_> {
         }
         if self.random.one_in(50) {
             self.now.elapsed += Duration::from_millis(self.random.below(2000));
-            // The operator's clock may go back as well.
-            self.now.unix = self.now.unix + self.random.below(400) - 100;
+            // The operator's clock may go back as well. A request that waits for its bucket to be moved
+            // is dated by when that is done, and the ledger by when it was asked.
+            let back = if self.is_migrated { 0 } else { 100 };
+            self.now.unix = self.now.unix + self.random.below(400) - back;
             self.ledger.lease_until(expiration(self.now.unix));
             self.store.handle_timeout(self.now);
         }
@@ -219,6 +238,9 @@ impl Life<'_> {
 
     fn ask(&mut self) {
         self.ledger.lease_until(expiration(self.now.unix));
+        if self.migrates && self.random.one_in(4) {
+            return self.ask_migration();
+        }
         match self.random.below(26) {
             20.. => self.ask_parts(),
             0..=8 => self.ask_put(),
@@ -543,6 +565,10 @@ impl Life<'_> {
                 self.idle(key);
                 self.parts_aborted(key, &answer)
             }
+            (Asked::Migrate, answer) => {
+                self.migrated = Some(answer);
+                Ok(())
+            }
             (Asked::Write | Asked::End | Asked::Read(..), _) => Ok(()),
         }
     }
@@ -659,6 +685,9 @@ impl Life<'_> {
                     AbortRangedRefusal::UnknownUpload | AbortRangedRefusal::AlreadyHeld,
                 ))
                 | Answer::Remove(Err(RemoveRefusal::NoShare))
+                | Answer::BeginMigration(Err(MigrateRefusal::Elsewhere { .. }))
+                | Answer::MigrateNext(Err(MigrateRefusal::NotMigrating))
+                | Answer::EndMigration(Err(MigrateRefusal::NotDone))
         );
         if reasonable || self.faulty {
             return Ok(());

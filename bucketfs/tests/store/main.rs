@@ -14,6 +14,7 @@ mod advisories;
 mod bench;
 mod layouts;
 mod mend;
+mod migration;
 #[path = "../naive/mutable.rs"]
 mod naive;
 mod opening;

@@ -113,7 +113,7 @@ impl Revision {
             },
             Self::Remove { .. } => Operation::Remove {
                 path,
-                prune: cx.settings.tree.levels(),
+                prune: cx.prunable(self.key().storage_index),
             },
         }
     }
