@@ -9,7 +9,7 @@ use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
     AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
     Config, Count, DetachUpload, Durability, Expire, ExpireRefusal, Expired, ExpiryMode,
-    ExpiryRule, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend, Mending,
+    ExpiryRule, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend, MendRefusal, Mending,
     MigrateRefusal, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove,
     RemoveRefusal, RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable,
     Unwritable, Wanted, WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
