@@ -5,6 +5,7 @@
 //! peer. All texts are for people; none names a path or a secret.
 
 use crate::error::{Damage, DiskError, TooManyLeases};
+use crate::layout::Layout;
 
 /// The store takes no request of any kind now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,12 +16,16 @@ pub enum Unavailable {
     /// More requests than [`crate::limits::REQUESTS`] allows; the driver asks `has_room` first.
     #[error("too many requests at once")]
     Overloaded,
+    /// The store is being migrated, and the disk does not tell where the bucket lies.
+    #[error("the disk does not tell where the bucket lies: {0}")]
+    Disk(DiskError),
 }
 
 /// Nothing could be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritable {
-    /// Taking the bytes would leave less than the reserved space free.
+    /// Taking the bytes would leave less than the reserved space free, or the shares with more than
+    /// they may have.
     #[error("the store is full")]
     Full,
     /// A sync of the journal failed, or what it says could not be done.
@@ -68,6 +73,34 @@ pub enum LeaseRefusal {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// The lease cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+}
+
+/// A refusal of [`crate::BeginMigration`], [`crate::MigrateNext`] or [`crate::EndMigration`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MigrateRefusal {
+    /// Nothing is taken now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Buckets are being moved between two other layouts: that has to be finished or turned round.
+    #[error("the store is being moved from {from} to {layout}; finish that, or turn it round")]
+    Elsewhere {
+        /// To this layout.
+        layout: Layout,
+        /// From this one.
+        from: Layout,
+    },
+    /// Nothing is being moved.
+    #[error("no migration is under way")]
+    NotMigrating,
+    /// The last walk through the old places has found something, or there was none.
+    #[error("buckets are left that have not been moved")]
+    NotDone,
+    /// Another of these requests is under way.
+    #[error("somebody else is at work on the migration")]
+    Busy,
+    /// The disk fails, or is full.
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
 }
@@ -413,6 +446,40 @@ pub enum RemoveRefusal {
     #[error("no such share")]
     NoShare,
     /// The removal cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+}
+
+/// A refusal of [`crate::Expire`]. The share stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExpireRefusal {
+    /// Nothing is taken now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// No such share is held.
+    #[error("no such share")]
+    NoShare,
+    /// It has more leases than the store looks at.
+    #[error(transparent)]
+    TooManyLeases(#[from] TooManyLeases),
+    /// The share cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The removal cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+}
+
+/// A refusal of [`crate::Count`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CountRefusal {
+    /// Nothing is taken now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The count does not stand where the part begins: somebody else has begun one, or none is begun.
+    #[error("another count was begun; this one is given up")]
+    Elsewhere,
+    /// What was counted cannot be written.
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
 }

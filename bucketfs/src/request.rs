@@ -11,13 +11,17 @@ use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret, WriteEnabler};
 
 use crate::container::mutable::Content;
 use crate::durable::Durability;
-use crate::layout::{Layout, ShareKey};
+use crate::error::DiskError;
+use crate::expiry::ExpiryRule;
+use crate::kind::ShareKind;
+use crate::layout::{self, Layout, Layouts, ShareKey};
 use crate::refusal::{
-    AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,
-    MendRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal, RemoveRefusal,
-    RenewRefusal, SlotRefusal, Unavailable, Unreadable, WriteRangeRefusal, WriteRefusal,
-    WriteSpoolRefusal,
+    AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, CountRefusal,
+    ExpireRefusal, LeaseRefusal, MendRefusal, MigrateRefusal, OpenRefusal, OpenSpoolRefusal,
+    PutRefusal, ReadRefusal, RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable,
+    WriteRangeRefusal, WriteRefusal, WriteSpoolRefusal,
 };
+use crate::totals::Totals;
 
 /// Names a request from [`crate::Store::handle_request`] to its answer; chosen by the asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,8 +133,13 @@ requests! {
     WriteSpool: (), WriteSpoolRefusal;
     DropSpool: (), Unavailable;
     Remove: (), RemoveRefusal;
+    Expire: Expired, ExpireRefusal;
+    Count: Counted, CountRefusal;
     Mend: Mended, MendRefusal;
     AskStatus: Box<Status>, Unavailable;
+    BeginMigration: Layouts, MigrateRefusal;
+    MigrateNext: Migrated, MigrateRefusal;
+    EndMigration: (), MigrateRefusal;
 }
 
 // A share in one request.
@@ -160,6 +169,52 @@ pub enum Stored {
 pub struct Remove {
     /// The share.
     pub key: ShareKey,
+}
+
+/// Remove a share whose leases have all ended, as the operator's rule has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Expire {
+    /// The share.
+    pub key: ShareKey,
+    /// Which shares may go.
+    pub rule: ExpiryRule,
+    /// Only tell what would become of it.
+    pub dry_run: bool,
+}
+
+/// What came of an [`Expire`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// The share is gone, durably.
+    Removed(ExpiredShare),
+    /// It would be gone, had this not been a dry run.
+    WouldRemove(ExpiredShare),
+    /// It stays.
+    Kept(Kept),
+}
+
+/// A share that went, or would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpiredShare {
+    /// What it was.
+    pub kind: ShareKind,
+    /// The size of its file: what is free now.
+    pub size: u64,
+    /// How many leases it had.
+    pub leases: usize,
+    /// When the last of them ended by its own word, in seconds since 1970.
+    pub last_end: u32,
+}
+
+/// Why a share stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// A lease has not ended.
+    Leased,
+    /// It never had a lease.
+    NoLease,
+    /// The rule exempts its kind.
+    Exempt,
 }
 
 // Repairs.
@@ -400,26 +455,6 @@ pub struct Held {
     pub kind: ShareKind,
 }
 
-/// What a share is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShareKind {
-    /// A share of a bucket: it never changes.
-    Immutable,
-    /// A share of a slot.
-    Mutable,
-}
-
-impl ShareKind {
-    /// The word that Tahoe has for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Immutable => "immutable",
-            Self::Mutable => "mutable",
-        }
-    }
-}
-
 /// What was read of one extent of a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -568,9 +603,89 @@ pub struct DropSpool {
 
 // The store itself.
 
+/// Count what the store holds: whoever walks the tree tells of it, part by part.
+///
+/// [`crate::Counter`] knows what to ask when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Begin at the start of the tree. A count that is under way is given up.
+    Begin,
+    /// A part of the tree was looked at since the last answer.
+    Part {
+        /// Where the last part that was taken ended; `None` at the start.
+        after: Option<StorageIndex>,
+        /// The last bucket or slot of the part; `None` for the end of the tree.
+        upto: Option<StorageIndex>,
+        /// All that was found in it.
+        found: Totals,
+    },
+}
+
+/// What came of a [`Count`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// The part is taken: go on behind it.
+    GoOn,
+    /// Somebody was at work on it: look at it again, or at less of it.
+    Again,
+    /// The tree is counted, and the journal has it.
+    Whole {
+        /// What the store thought to hold; `None` if nobody had ever counted.
+        before: Option<Totals>,
+        /// What it holds.
+        now: Totals,
+    },
+}
+
 /// Ask how the store is.
 #[derive(Clone, Debug)]
 pub struct AskStatus;
+
+// Migration.
+
+/// Begin to move the buckets to another layout, while everything else goes on. Answered when the
+/// version file says so, durably, with what it says.
+///
+/// A store that has the layout, or is being moved to it, stays as it is. One that is being moved from
+/// it is turned round. [`crate::migrate()`] does all of a migration.
+#[derive(Clone, Debug)]
+pub struct BeginMigration {
+    /// The layout that the store is to have.
+    pub to: Layout,
+}
+
+/// Move some of the buckets that are still in the old places. Answered when they are moved, which is
+/// not durable: a power cut may find them in either place.
+#[derive(Clone, Debug)]
+pub struct MigrateNext {
+    /// How many at most; at least one, and not more than [`crate::limits::MIGRATED`].
+    pub buckets: usize,
+}
+
+/// What came of [`MigrateNext`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// How many buckets were moved.
+    pub moved: u64,
+    /// Buckets that are in the old place for now, and are served there.
+    pub stayed: Vec<(StorageIndex, DiskError)>,
+    /// Whether the walk through the old places is over; the next request begins another.
+    pub walk_end: Option<WalkEnd>,
+}
+
+/// How a walk through the old places has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalkEnd {
+    /// It has found something. Another one has to be made.
+    Again,
+    /// It has found nothing: the migration may be ended.
+    NothingLeft,
+}
+
+/// End the migration: every move is made durable, and then the version file says that there are no
+/// more. Refused unless the last walk through the old places has found nothing.
+#[derive(Clone, Debug)]
+pub struct EndMigration;
 
 /// How the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -579,8 +694,12 @@ pub struct Status {
     pub engine: &'static str,
     /// Whether the journal and large shares are written past the page cache.
     pub writes_directly: bool,
-    /// Where its shares lie.
+    /// Where its shares lie, or are being moved to.
     pub layout: Layout,
+    /// The layout that they are being moved from, if they are.
+    pub migrating_from: Option<Layout>,
+    /// Buckets that were asked for and could not be moved; they are served where they are.
+    pub unmoved: usize,
     /// When acknowledgements are sent.
     pub durability: Durability,
     /// Whether the operator takes no new shares.
@@ -591,6 +710,10 @@ pub struct Status {
     pub available: u64,
     /// Bytes kept free.
     pub reserved: u64,
+    /// Most bytes that the files of all shares may have.
+    pub size_max: Option<u64>,
+    /// What the store holds, by kind; `None` if nobody has ever counted.
+    pub held: Option<Totals>,
     /// Bytes promised to uploads in progress and not yet written.
     pub promised: u64,
     /// Small shares that the journal has and the tree has not yet: served from memory.
@@ -620,6 +743,47 @@ impl Request {
             Self::Advise(advise) => advise.reason.len(),
             Self::ReadTestWrite(ask) => ask.len(),
             _ => 0,
+        }
+    }
+
+    /// The bucket or slot that the request is about, if it names one.
+    pub(crate) fn storage_index(&self) -> Option<StorageIndex> {
+        match self {
+            Self::Put(Put { key, .. })
+            | Self::OpenUpload(OpenUpload { key, .. })
+            | Self::WriteRange(WriteRange { key, .. })
+            | Self::AbortRanged(AbortRanged { key, .. })
+            | Self::Advise(Advise { key, .. })
+            | Self::Expire(Expire { key, .. })
+            | Self::Remove(Remove { key }) => Some(key.storage_index),
+            Self::Allocate(Allocate { storage_index, .. })
+            | Self::Read(Read { storage_index, .. })
+            | Self::RenewLeases(RenewLeases { storage_index, .. })
+            | Self::ReadTestWrite(ReadTestWrite { storage_index, .. }) => Some(*storage_index),
+            Self::Mend(Mend { path, .. }) => layout::bucket_in(path),
+            Self::WriteUpload(_)
+            | Self::Count(_)
+            | Self::CloseUpload(_)
+            | Self::AbortUpload(_)
+            | Self::DetachUpload(_)
+            | Self::OpenSpool(_)
+            | Self::WriteSpool(_)
+            | Self::DropSpool(_)
+            | Self::AskStatus(_)
+            | Self::BeginMigration(_)
+            | Self::MigrateNext(_)
+            | Self::EndMigration(_) => None,
+        }
+    }
+
+    /// The upload that the request is about, if it names one by its id.
+    pub(crate) fn upload(&self) -> Option<RequestId> {
+        match self {
+            Self::WriteUpload(write) => Some(write.upload),
+            Self::CloseUpload(close) => Some(close.upload),
+            Self::AbortUpload(abort) => Some(abort.upload),
+            Self::DetachUpload(detach) => Some(detach.upload),
+            _ => None,
         }
     }
 

@@ -237,13 +237,22 @@ fn identifier(store: &Path) -> Option<StoreId> {
 /// Says why no shares are taken, if none are.
 fn say_space(status: &Status) {
     let (available, reserved) = (status.available, status.reserved);
+    let held = status.held.map(|held| held.bytes());
     if status.read_only {
         info!("taking no new shares: store.read_only is set");
+    } else if let Some((held, size_max)) = held.zip(status.size_max).filter(|(it, max)| it >= max) {
+        warn!(
+            held,
+            size_max, "taking no new shares: the store holds store.max_size"
+        );
     } else if available == 0 {
         warn!(
             reserved,
             "taking no new shares: the free space is below store.reserved_space"
         );
+    }
+    if status.size_max.is_some() && held.is_none() {
+        warn!("store.max_size is not heeded yet: how much the store holds was never counted");
     }
 }
 

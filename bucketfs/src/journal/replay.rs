@@ -8,16 +8,21 @@
 //! is not synced here and no file retired; the caller does that once all is done, the older file
 //! first. (The newer one alone would be replayed onto a tree that holds its changes; the older one
 //! alone would undo them.)
+//!
+//! A bucket of a store that is migrated is moved before its first record is done; where it cannot be
+//! moved, its records are done where it is.
 
 use std::collections::HashMap;
 
+use super::account::Account;
 use super::format::{self, BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, UncheckedBatch};
 use crate::disk::blocking::Blocking;
 use crate::disk::{
-    Aligned, ByteRange, Completion, Existing, FileId, Operation, Outcome, StorePath,
+    Aligned, ByteRange, Completion, Existing, FileId, Move, Moved, Operation, Outcome, StorePath,
 };
 use crate::error::{DiskError, JournalDamage, OpenError};
 use crate::layout::{self, ShareKey, Tree};
+use crate::store::Places;
 use rustix::io::Errno;
 
 /// A journal file as it was found.
@@ -27,6 +32,29 @@ pub(crate) struct Found {
     /// The slot that it is open in.
     pub(crate) file: FileId,
     pub(crate) header: FileHeader,
+    /// That of its header.
+    pub(crate) account: Option<Account>,
+}
+
+/// What a replay found.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// How many records there were, accounts not counted.
+    pub(crate) records: u64,
+    /// How many batches.
+    pub(crate) batches: u64,
+    /// How much the store holds, those shares included that were about to have their names.
+    pub(crate) account: Option<Account>,
+}
+
+impl Replayed {
+    /// Takes an account that was found; of all of them the last counts.
+    fn take(&mut self, found: Option<Account>) {
+        let last = self.account.as_ref().map(|account| account.sequence);
+        if let Some(found) = found.filter(|found| last.is_none_or(|last| found.sequence > last)) {
+            self.account = Some(found);
+        }
+    }
 }
 
 /// A batch as it was found.
@@ -34,24 +62,30 @@ struct Batch {
     offset: u64,
     bytes: Vec<u8>,
     records: Vec<Record>,
+    account: Option<Account>,
 }
 
-/// Replays both files, the one of the lower generation first. Returns how many records there were.
+/// Replays both files, the one of the lower generation first.
 pub(crate) fn replay(
     disk: &mut Blocking<'_>,
-    tree: Tree,
+    places: &mut Places,
     mut files: [Found; 2],
-) -> Result<u64, OpenError> {
+) -> Result<Replayed, OpenError> {
     files.sort_by_key(|file| file.header.generation);
     let mut fences = HashMap::new();
-    let mut count = 0_u64;
+    let mut found = Replayed::default();
+    for file in &mut files {
+        found.take(file.account.take());
+    }
     each_batch(disk, &files, |disk, file, batch| {
         for record in batch.records {
             if let Record::Fence { key } | Record::Replace { key, .. } = record {
-                fences.insert(key, count);
+                fences.insert(key, found.records);
             }
-            count += 1;
+            found.records += 1;
         }
+        found.batches += 1;
+        found.take(batch.account.filter(|_| file.header.has_account()));
         let mut bytes = Aligned::from(&batch.bytes[..]);
         format::pad(&mut bytes);
         let write = Operation::Append {
@@ -62,7 +96,7 @@ pub(crate) fn replay(
         };
         perform(disk, file, write)
     })?;
-    if count > 0 {
+    if found.batches > 0 {
         for file in &files {
             perform(disk, file, Operation::SyncFile { file: file.file })?;
         }
@@ -71,18 +105,52 @@ pub(crate) fn replay(
     each_batch(disk, &files, |disk, _, batch| {
         // Within a batch no two records are of one share, and only those could depend on order;
         // should a journal hold such a batch anyway, the flights keep the order.
+        for record in &batch.records {
+            settle(disk, places, record.key())?;
+        }
+        let places = &*places;
         let mut flights = disk.flights();
         for record in batch.records {
             let key = record.key();
+            let tree = places.tree(key.storage_index);
             let fenced = fences.get(&key).is_some_and(|fence| position < *fence);
             position += 1;
             if let Some(operation) = redo(tree, record).filter(|_| !fenced) {
-                flights.start(key, operation, |key, done| applied(tree, key, &done))?;
+                flights.start(key, operation, |key, done| applied(places, key, &done))?;
             }
         }
-        flights.finish(|key, done| applied(tree, key, &done))
+        flights.finish(|key, done| applied(places, key, &done))
     })?;
-    Ok(count)
+    Ok(found)
+}
+
+/// Moves the bucket of a share to where it is to be, if the store is migrated.
+fn settle(disk: &mut Blocking<'_>, places: &mut Places, key: ShareKey) -> Result<(), OpenError> {
+    let index = key.storage_index;
+    if !places.must_settle(index) {
+        return Ok(());
+    }
+    let (source, target) = places.ends(index);
+    let path = source.clone();
+    let moved = disk.perform(Operation::MoveDirectories {
+        moves: vec![Move { source, target }],
+        prune: places.prunable(),
+        has_room: true,
+    });
+    let moved = match moved {
+        Ok(Outcome::Moved(mut moved)) => moved.pop().expect("one was to be moved"),
+        Ok(outcome) => panic!("a bucket was moved, and gave {outcome:?}"),
+        Err(error) => Err(error),
+    };
+    match moved {
+        Ok(Moved::Moved | Moved::NotThere) => places.settle(index),
+        Ok(Moved::Stays(error)) => {
+            tracing::warn!(%path, %error, "cannot move a bucket; it is served where it is");
+            places.unsettle(index, error);
+        }
+        Err(error) => return Err(OpenError::Disk { path, error }),
+    }
+    Ok(())
 }
 
 /// The operation that makes the tree what the record says.
@@ -112,7 +180,8 @@ fn redo(tree: Tree, record: Record) -> Option<Operation> {
 }
 
 /// Judges what came of a record.
-fn applied(tree: Tree, key: ShareKey, done: &Completion) -> Result<(), OpenError> {
+fn applied(places: &Places, key: ShareKey, done: &Completion) -> Result<(), OpenError> {
+    let tree = places.tree(key.storage_index);
     match (&done.operation, &done.result) {
         (_, Ok(_)) => Ok(()),
         // A share whose records begin with a patch was durable before it: if its file is gone, it
@@ -187,13 +256,14 @@ impl Reader<'_> {
         let Some(records) = batch.check(&bytes) else {
             return Ok(None);
         };
-        let records = records
+        let (records, account) = records
             .parse()
             .map_err(|damage| self.damaged(self.offset, damage))?;
         let found = Batch {
             offset: self.offset,
             bytes,
             records,
+            account,
         };
         self.offset += batch.padded_size();
         self.index += 1;

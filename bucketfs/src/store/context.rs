@@ -15,21 +15,24 @@ use slab::Slab;
 use super::event::{Event, NotPublished, NotRenewed, Renewed, Waiter};
 use super::locks::{Granted, Locks, Owned, SlotOwned};
 use super::pending::PendingShares;
+use super::places::Places;
 use super::reply::{Asker, Lasting, LeaseProofs, ListsLeases, Passing, Replies};
 use super::space::{Measurement, SpaceAccount};
 use crate::changes::Changes;
 use crate::container::Version;
 use crate::container::mutable::NodeId;
-use crate::disk::{Completion, Operation, OperationId, Outcome, StorePath};
+use crate::disk::{ByteRange, Completion, Operation, OperationId, Outcome, StorePath};
 use crate::durable::{Durability, Durable, Waiver};
 use crate::error::DiskError;
-use crate::journal::format::Record;
-use crate::journal::log::{Appended, Counters, Failed, Hold, Log, Phase};
+use crate::journal::books::{Books, Part};
+use crate::journal::log::{Appended, Counters, Failed, Group, Hold, Log, Phase};
 use crate::keys::KeySet;
-use crate::layout::{self, ShareKey, Tree};
+use crate::kind::ShareKind;
+use crate::layout::{self, Layouts, ShareKey};
 use crate::refusal::Unwritable;
 use crate::request::{Ask, Now};
 use crate::ticket::BootId;
+use crate::totals::Totals;
 
 /// What was chosen for this run of the store.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +40,6 @@ pub(super) struct Settings {
     pub(super) engine: &'static str,
     /// Whether the disk takes writes past the page cache.
     pub(super) writes_directly: bool,
-    pub(super) tree: Tree,
     /// Whether the operator takes no new shares.
     pub(super) read_only: bool,
     pub(super) durability: Durability,
@@ -52,6 +54,8 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) settings: Settings,
+    /// Where each bucket lies.
+    pub(super) places: Places,
     now: Now,
     shutting_down: bool,
     awaited: Slab<Awaited>,
@@ -123,13 +127,31 @@ pub(super) trait Machinery {
     ) {
         unreachable!("{index} publishes nothing");
     }
+
+    fn taken_away(
+        &mut self,
+        _: &mut Context,
+        index: usize,
+        _: Owned,
+        _: Result<Durable, Unwritable>,
+    ) {
+        unreachable!("{index} takes nothing away");
+    }
 }
 
 // Time, settings, names.
 impl Context {
-    pub(super) fn new(settings: Settings, now: Now, log: Log<Waiter>, space: SpaceAccount) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        places: Places,
+        now: Now,
+        log: Log<Waiter>,
+        space: SpaceAccount,
+    ) -> Self {
+        let changes = Arc::new(Changes::new(places.layouts()));
         Self {
             settings,
+            places,
             now,
             shutting_down: false,
             awaited: Slab::new(),
@@ -141,7 +163,7 @@ impl Context {
             pending: PendingShares::default(),
             torn: KeySet::default(),
             in_progress: KeySet::default(),
-            changes: Arc::new(Changes::new()),
+            changes,
             space,
             serial: 0,
         }
@@ -172,12 +194,45 @@ impl Context {
 
     /// Where a share lies.
     pub(super) fn place(&self, key: ShareKey) -> StorePath {
-        self.settings.tree.share(key)
+        self.places.tree(key.storage_index).share(key)
     }
 
     /// Where a bucket or slot lies.
     pub(super) fn bucket(&self, storage_index: StorageIndex) -> StorePath {
-        self.settings.tree.bucket(storage_index)
+        self.places.tree(storage_index).bucket(storage_index)
+    }
+
+    /// The directories that must be synced for the name of a share to last, the deepest first.
+    pub(super) fn above(&self, storage_index: StorageIndex) -> Vec<StorePath> {
+        self.places.tree(storage_index).above(storage_index)
+    }
+
+    /// How many directories above a share may be removed when they are empty.
+    pub(super) fn prunable(&self, storage_index: StorageIndex) -> u8 {
+        self.places.tree(storage_index).levels()
+    }
+
+    /// A bucket stays in the layout that the store is moved from, for now.
+    pub(super) fn unsettle(&mut self, storage_index: StorageIndex, error: DiskError) {
+        if self.places.is_crowded() {
+            let (locks, pending) = (&self.locks, &self.pending);
+            let is_free = |index| locks.is_free(index) && pending.numbers(index).is_empty();
+            self.places.forget(is_free);
+        }
+        self.places.unsettle(storage_index, error);
+    }
+
+    /// Whether nobody is at any bucket.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.locks.is_empty() && self.places.are_left()
+    }
+
+    /// From now on the buckets lie in other layouts. Nobody is at any of them, and all that was
+    /// changed in them is durable.
+    pub(super) fn set_layouts(&mut self, layouts: Layouts) {
+        assert!(self.is_at_rest());
+        self.places.set_layouts(layouts);
+        self.changes.set_layouts(layouts);
     }
 
     pub(super) fn next_incoming(&mut self) -> StorePath {
@@ -218,6 +273,18 @@ impl Context {
         Operation::Read {
             path: self.place(key),
             ranges: Vec::new(),
+        }
+    }
+
+    /// Asks what a share is and how large its file; [`kind_and_size`] reads the answer.
+    pub(super) fn examine(&self, key: ShareKey) -> Operation {
+        let front = ByteRange {
+            offset: 0,
+            len: ShareKind::FRONT_LEN,
+        };
+        Operation::Read {
+            path: self.place(key),
+            ranges: vec![front],
         }
     }
 
@@ -359,9 +426,16 @@ impl Context {
     }
 
     fn grant(&mut self, granted: impl IntoIterator<Item = Granted<Waiter>>) {
+        let books = &mut self.log.books;
         let events = granted.into_iter().map(|granted| match granted {
-            Granted::Share(owned, waiter) => Event::Granted(waiter, owned),
-            Granted::Slot(owned, waiter) => Event::SlotGranted(waiter, owned),
+            Granted::Share(owned, waiter) => {
+                books.touch(owned.key().storage_index);
+                Event::Granted(waiter, owned)
+            }
+            Granted::Slot(owned, waiter) => {
+                books.touch(owned.index());
+                Event::SlotGranted(waiter, owned)
+            }
         });
         self.events.extend(events);
     }
@@ -456,11 +530,11 @@ impl Context {
     }
 
     /// Makes records durable, all in one batch: after a crash all of them are there, or none.
-    pub(super) fn record(&mut self, records: Vec<Record>, waiter: Waiter) {
+    pub(super) fn record(&mut self, group: Group, waiter: Waiter) {
         if self.log.has_failed() {
             return self.send(Event::Unrecorded(waiter));
         }
-        self.log.append(records, waiter);
+        self.log.append(group, waiter);
     }
 
     /// The tree has what a record says, or never will.
@@ -509,16 +583,52 @@ impl Context {
     }
 }
 
+// How much the store holds.
+impl Context {
+    /// What the store holds, if anybody has ever counted.
+    pub(super) fn held(&self) -> Option<Totals> {
+        self.log.books.totals()
+    }
+
+    /// Begins a count of the tree.
+    pub(super) fn begin_count(&mut self) {
+        let (books, at_work) = self.books_and_work();
+        books.begin_count(at_work);
+    }
+
+    /// Takes what was found in a part of the tree.
+    pub(super) fn count_part(
+        &mut self,
+        after: Option<StorageIndex>,
+        upto: Option<StorageIndex>,
+        found: &Totals,
+    ) -> Part {
+        let (books, at_work) = self.books_and_work();
+        books.count_part(after, upto, found, at_work)
+    }
+
+    /// The books, and where the tree may be about to change, or may lack what was entered already.
+    /// Whoever changes a share has its lock from before its entry until the tree has followed, but
+    /// for shares that the disk has refused.
+    fn books_and_work(&mut self) -> (&mut Books, impl Iterator<Item = StorageIndex>) {
+        let stuck = self.pending.stuck().map(|(key, ..)| key.storage_index);
+        (&mut self.log.books, self.locks.at_work().chain(stuck))
+    }
+}
+
 // Space.
 impl Context {
-    pub(super) fn space(&self) -> &SpaceAccount {
-        &self.space
+    /// How the space is, as of now.
+    pub(super) fn space(&mut self) -> &mut SpaceAccount {
+        let held = self.held().map(|held| held.bytes());
+        self.space.hold(held);
+        &mut self.space
     }
 
     /// Promises so many bytes, or returns false if they are not there.
     #[must_use]
     pub(super) fn promise(&mut self, size: u64) -> bool {
-        self.space.promise(size)
+        self.space().promise(size)
     }
 
     /// Takes a promise back.
@@ -531,10 +641,20 @@ impl Context {
         self.space.keep(size);
     }
 
+    /// Turns a promise into bytes of an upload in progress.
+    pub(super) fn grow(&mut self, size: u64) {
+        self.space.grow(size);
+    }
+
+    /// So much that was written of an upload is a share now, or gone.
+    pub(super) fn end_growth(&mut self, size: u64) {
+        self.space.end_growth(size);
+    }
+
     /// Promises what a small share takes whose container is of this size: bytes and inodes.
     #[must_use]
     pub(super) fn promise_share(&mut self, size: u64) -> bool {
-        self.space.promise_share(size)
+        self.space().promise_share(size)
     }
 
     /// Takes such a promise back.
@@ -667,6 +787,11 @@ impl Context {
         self.pending.stuck().map(|(key, ..)| key).collect()
     }
 
+    /// Why the disk has refused one of them, if there is one.
+    pub(super) fn why_stuck(&self) -> Option<DiskError> {
+        self.pending.stuck().next().map(|(_, error, _)| error)
+    }
+
     pub(super) fn stuck_count(&self) -> usize {
         self.pending.stuck_count()
     }
@@ -696,6 +821,21 @@ impl Context {
             self.events
                 .extend(waiters.into_iter().map(Event::Unrecorded));
         }
+    }
+}
+
+/// Reads what was found of a share that is to be taken away: what it is, and the size of its file.
+pub(super) fn kind_and_size(
+    completion: &Completion,
+) -> Result<Option<(ShareKind, u64)>, DiskError> {
+    match &completion.result {
+        Ok(Outcome::Read { size, pieces }) => {
+            let front = pieces.first().expect("its front was asked for");
+            Ok(Some((ShareKind::of(front), *size)))
+        }
+        Ok(outcome) => panic!("a read gave {outcome:?}"),
+        Err(error) if error.errno == Errno::NOENT => Ok(None),
+        Err(error) => Err(*error),
     }
 }
 

@@ -12,9 +12,10 @@ use crate::disk::StorePath;
 use crate::durable::{BytesDurable, Durable};
 use crate::error::DiskError;
 use crate::journal::log::Hold;
+use crate::kind::ShareKind;
 use crate::layout::ShareKey;
-use crate::refusal::{LeaseRefusal, Unwritable};
-use crate::request::{LeaseOwner, RequestId};
+use crate::refusal::{LeaseRefusal, Unavailable, Unwritable};
+use crate::request::{LeaseOwner, Request, RequestId};
 
 /// The machines, each of which does one kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,11 @@ pub(super) enum Machine {
     Slot,
     Spool,
     Follow,
+    Count,
+    Door,
+    Expire,
     Mend,
+    Migrate,
 }
 
 /// Who waits: an entry in a table of a machine's own. Which of its tables follows from what it
@@ -59,6 +64,10 @@ pub(super) enum Event {
     Renew(Renew),
     /// What came of a [`Renew`], for who asked.
     Renewed(Waiter, Owned, Result<Renewed, NotRenewed>),
+    /// For the machine of removals.
+    TakeAway(TakeAway),
+    /// What came of a [`TakeAway`], for who asked.
+    TakenAway(Waiter, Owned, Result<Durable, Unwritable>),
     /// For the machine that publishes.
     Publish(Publish),
     /// What came of a [`Publish`], for who asked.
@@ -81,6 +90,28 @@ pub(super) enum Event {
     UseSpool(UseSpool),
     /// For the machine of spools: no request will be made with this one.
     DropSpool(RequestId),
+
+    /// A request is taken once more, as if it had just come.
+    Arrive(RequestId, Request),
+    /// The bucket of a request is settled: it is carried out.
+    Enter(RequestId, Request),
+    /// Nobody can tell where the bucket of a request is.
+    TurnAway(RequestId, Request, Unavailable),
+    /// For the doors: a bucket was found in the old place.
+    Settle(StorageIndex),
+    /// For the migration: what came of an [`Event::Settle`].
+    Settled(StorageIndex, Settled),
+}
+
+/// Where a bucket is that was found in the old place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Settled {
+    /// In the new place, since now.
+    Moved,
+    /// Not in the old place, since before.
+    Elsewhere,
+    /// In the old place, or nobody knows.
+    Stays(DiskError),
 }
 
 /// Add or renew one client's lease on a share that is held, under its lock.
@@ -110,10 +141,21 @@ pub(super) enum NotRenewed {
     Refused(LeaseRefusal),
 }
 
+/// Remove a share that is there, of this kind and with a file of this size, under its lock.
+#[derive(Debug)]
+pub(super) struct TakeAway {
+    pub(super) owned: Owned,
+    pub(super) kind: ShareKind,
+    pub(super) size: u64,
+    pub(super) then: Waiter,
+}
+
 /// Give a share its name, which was synced itself.
 #[derive(Debug)]
 pub(super) struct Publish {
     pub(super) owned: Owned,
+    /// The size of its file.
+    pub(super) size: u64,
     /// The share's file in incoming, complete and closed.
     pub(super) source: StorePath,
     /// Its name is to be as durable, and what the journal says of an earlier share of this name is to

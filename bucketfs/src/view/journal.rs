@@ -124,7 +124,7 @@ impl Reader {
         let file = view.open_file(&StorePath::new(path))?;
         let size = Status::of(&file)?.size;
         let front = read(&file, 0, BLOCK_LEN)?;
-        let header =
+        let (header, _) =
             FileHeader::parse(&front, size).map_err(|damage| Failure::Damaged(0, damage))?;
         Ok(Self {
             file,
@@ -150,7 +150,7 @@ impl Reader {
             let Some(records) = batch.check(&bytes) else {
                 return Ok(());
             };
-            let records = records
+            let (records, _) = records
                 .parse()
                 .map_err(|damage| Failure::Damaged(self.offset, damage))?;
             records.iter().for_each(&mut give);

@@ -8,16 +8,19 @@ use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
     AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
-    Config, DetachUpload, Durability, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend,
-    Mending, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove, RemoveRefusal,
-    RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable, Unwritable, Wanted,
-    WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
+    Config, Count, DetachUpload, Durability, Expire, ExpireRefusal, Expired, ExpiryMode,
+    ExpiryRule, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend, MendRefusal, Mending,
+    MigrateRefusal, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove,
+    RemoveRefusal, RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable,
+    Unwritable, Wanted, WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
 
+pub(crate) mod migration;
 mod ranged;
 
+use crate::held;
 use crate::ledger::{Attempt, CLIENTS, Ledger, Verdict, Violation, secrets, upload_secret};
 
 /// How a life goes.
@@ -33,6 +36,10 @@ pub(crate) struct Plan {
     pub(crate) layout: Layout,
     /// Which boot of the kernel it is in.
     pub(crate) boot: u8,
+    /// Whether buckets are moved from one layout to another meanwhile.
+    pub(crate) migrates: bool,
+    /// To which layout they are all moved before it ends.
+    pub(crate) migrates_to: Option<Layout>,
 }
 
 /// A store at work.
@@ -51,7 +58,11 @@ struct Life<'a> {
     removals: usize,
     uploads: Vec<Attempted>,
     faulty: bool,
-    layout: Layout,
+    migrates: bool,
+    /// Buckets are being moved, now or later.
+    is_migrated: bool,
+    /// What the last request of a migration was answered.
+    migrated: Option<Answer>,
 }
 
 /// What was asked under an id.
@@ -64,6 +75,9 @@ enum Asked {
     End,
     Lease(StorageIndex, u8, u32),
     Remove(ShareKey),
+    Count,
+    /// Whether the share may go, by the leases that it was promised.
+    Expire(ShareKey, bool),
     Quarantine(ShareKey),
     /// With the shares that were there for certain when it was asked, and how many removals had been
     /// asked for by then.
@@ -72,6 +86,7 @@ enum Asked {
     Allocate(Attempted, bool),
     Part(ranged::Sent),
     AbortParts(ShareKey),
+    Migrate,
 }
 
 /// An attempt to store a share.
@@ -112,7 +127,7 @@ pub(crate) fn live(
     config.layout = plan.layout;
     config.boot_id = BootId::new([plan.boot; 16]);
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
-    let store = match Store::create(&mut sim, &config, *now) {
+    let mut store = match Store::create(&mut sim, &config, *now) {
         Ok(store) => store,
         Err(_) if sim.has_crashed() || faulty => return Ok((sim.into_medium(), true)),
         Err(error) => return Err(Violation(format!("cannot open: {error}"))),
@@ -122,6 +137,7 @@ pub(crate) fn live(
     }
     if !faulty && plan.durability == Durability::Full {
         sim.look(|medium| ledger.check(&medium.files()))?;
+        sim.look(|medium| held::check(&mut store, &medium.files(), ledger.has_mended))?;
     }
     let mut life = Life {
         store,
@@ -136,13 +152,21 @@ pub(crate) fn live(
         removals: 0,
         uploads: Vec::new(),
         faulty,
-        layout: plan.layout,
+        migrates: plan.migrates,
+        is_migrated: plan.migrates || plan.migrates_to.is_some(),
+        migrated: None,
     };
     life.forget_questions();
     life.ledger.parts_may_be_left |= faulty;
-    life.work(plan.requests)?;
+    life.work(plan.requests, plan.migrates_to)?;
     *now = life.now;
     let crashed = life.sim.has_crashed();
+    if !crashed && !faulty {
+        // In order: nothing is under way.
+        let store = &mut life.store;
+        life.sim
+            .look(|medium| held::check(store, &medium.files(), life.ledger.has_mended))?;
+    }
     Ok((life.sim.into_medium(), crashed))
 }
 
@@ -157,7 +181,14 @@ pub(crate) fn config(seed: u64, durability: Durability) -> Config {
 
 // The work.
 impl Life<'_> {
-    fn work(&mut self, requests: usize) -> Verdict {
+    fn work(&mut self, requests: usize, to: Option<Layout>) -> Verdict {
+        if self.store.status().held.is_none() {
+            // Nobody is at work yet: the whole tree is one part.
+            let found = self.sim.look(|medium| held::count(&medium.files()));
+            self.send(Asked::Count, Count::Begin);
+            let (after, upto) = (None, None);
+            self.send(Asked::Count, Count::Part { after, upto, found });
+        }
         for _ in 0..requests {
             self.ask();
             for _ in 0..self.random.index(12) {
@@ -169,6 +200,9 @@ impl Life<'_> {
             if self.sim.has_crashed() {
                 return Ok(());
             }
+        }
+        if let Some(to) = to {
+            self.migrate(to)?;
         }
         while !self.asked.is_empty() && !self.sim.has_crashed() {
             self.turn()?;
@@ -200,10 +234,13 @@ impl Life<'_> {
         while let Some((id, answer)) = self.store.poll_answer() {
             self.answered(id, answer)?;
         }
-        if self.random.one_in(50) {
+        let is_expiring = |asked: &Asked| matches!(asked, Asked::Expire(..));
+        if self.random.one_in(50) && !self.asked.values().any(is_expiring) {
             self.now.elapsed += Duration::from_millis(self.random.below(2000));
-            // The operator's clock may go back as well.
-            self.now.unix = self.now.unix + self.random.below(400) - 100;
+            // The operator's clock may go back as well. A request that waits for its bucket to be moved
+            // is dated by when that is done, and the ledger by when it was asked.
+            let back = if self.is_migrated { 0 } else { 100 };
+            self.now.unix = self.now.unix + self.random.below(400) - back;
             self.ledger.lease_until(expiration(self.now.unix));
             self.store.handle_timeout(self.now);
         }
@@ -219,12 +256,16 @@ impl Life<'_> {
 
     fn ask(&mut self) {
         self.ledger.lease_until(expiration(self.now.unix));
+        if self.migrates && self.random.one_in(4) {
+            return self.ask_migration();
+        }
         match self.random.below(26) {
             20.. => self.ask_parts(),
             0..=8 => self.ask_put(),
             9..=12 => self.ask_upload(),
             13..=15 => self.ask_lease(),
-            16..=17 => self.ask_remove(),
+            16 => self.ask_expire(),
+            17 => self.ask_remove(),
             _ => self.ask_read(),
         }
     }
@@ -410,11 +451,46 @@ impl Life<'_> {
         self.send(Asked::Remove(key), request);
     }
 
-    /// Where a share lies.
-    fn path(&self, key: ShareKey) -> String {
+    /// Has a share expire, if its leases are old enough. The clock stands still meanwhile, so that
+    /// what may go is known before.
+    fn ask_expire(&mut self) {
+        let key = self.key();
+        let busy = self.busy.get(&key).is_some_and(|count| *count > 0);
+        if busy || self.removing.is_some() {
+            return;
+        }
+        let lasting = Duration::from_secs(self.random.below(600));
+        let mode = match self.random.one_in(3) {
+            true => ExpiryMode::CutoffDate {
+                unix: self.now.unix - lasting.as_secs(),
+            },
+            false => ExpiryMode::Age {
+                lasting: Some(lasting),
+            },
+        };
+        let may_go = self
+            .ledger
+            .may_expire(key, self.now.unix - lasting.as_secs());
+        self.removing = Some(key);
+        self.removals += 1;
+        if may_go && self.ledger.is_certain(key) {
+            self.ledger.may_remove(key);
+        }
+        let rule = ExpiryRule {
+            mode,
+            immutable: true,
+            mutable: true,
+        };
+        let dry_run = self.random.one_in(4);
+        let request = Expire { key, rule, dry_run };
+        self.send(Asked::Expire(key, may_go), request);
+    }
+
+    /// Where a share lies, unless its bucket is moved before it is asked for.
+    fn path(&mut self, key: ShareKey) -> String {
         let (index, number) = (key.storage_index.to_string(), key.share_number);
         let (first, second) = (&index[..2], &index[2..4]);
-        match self.layout {
+        match self.store.status().layout {
             Layout::Flat => format!("shares/{index}/{number}"),
             Layout::OneLevel => format!("shares/{first}/{index}/{number}"),
             Layout::TwoLevel => format!("shares/{first}/{second}/{index}/{number}"),
@@ -485,6 +561,26 @@ impl Life<'_> {
                 }
                 Ok(())
             }
+            (Asked::Count, Answer::Count(Err(refusal))) if !self.faulty => {
+                Err(Violation(format!("nothing is counted: {refusal}")))
+            }
+            (Asked::Count, _) => Ok(()),
+            (Asked::Expire(key, may_go), answer) => {
+                self.removing = None;
+                match answer {
+                    Answer::Expire(Ok(Expired::Removed(_))) if may_go => self.ledger.removed(key),
+                    Answer::Expire(Ok(Expired::Removed(_) | Expired::WouldRemove(_)))
+                        if !may_go =>
+                    {
+                        return Err(Violation(format!("{key:?} expired under a live lease")));
+                    }
+                    Answer::Expire(Ok(Expired::Kept(_) | Expired::WouldRemove(_))) => {
+                        self.ledger.stays(key);
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
             (Asked::Quarantine(key), answer) => {
                 self.removing = None;
                 let is_there = matches!(answer, Answer::Mend(Ok(_)));
@@ -542,6 +638,10 @@ impl Life<'_> {
             (Asked::AbortParts(key), answer) => {
                 self.idle(key);
                 self.parts_aborted(key, &answer)
+            }
+            (Asked::Migrate, answer) => {
+                self.migrated = Some(answer);
+                Ok(())
             }
             (Asked::Write | Asked::End | Asked::Read(..), _) => Ok(()),
         }
@@ -659,8 +759,14 @@ impl Life<'_> {
                     AbortRangedRefusal::UnknownUpload | AbortRangedRefusal::AlreadyHeld,
                 ))
                 | Answer::Remove(Err(RemoveRefusal::NoShare))
+                | Answer::BeginMigration(Err(MigrateRefusal::Elsewhere { .. }))
+                | Answer::MigrateNext(Err(MigrateRefusal::NotMigrating))
+                | Answer::EndMigration(Err(MigrateRefusal::NotDone))
+                | Answer::Expire(Err(ExpireRefusal::NoShare))
         );
-        if reasonable || self.faulty {
+        let is_elsewhere =
+            self.is_migrated && matches!(answer, Answer::Mend(Err(MendRefusal::NotThere)));
+        if reasonable || is_elsewhere || self.faulty {
             return Ok(());
         }
         Err(Violation(format!("{asked:?} was refused: {refusal}")))

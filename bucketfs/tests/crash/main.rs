@@ -11,8 +11,10 @@ use std::time::Duration;
 use bucketfs::disk::sim::{Faults, Medium, Random, SyncKind};
 use bucketfs::{Durability, Layout, Now};
 
+mod held;
 mod ledger;
 mod life;
+mod migration;
 #[path = "../naive/mutable.rs"]
 mod naive;
 mod slots;
@@ -38,6 +40,8 @@ fn plan(seed: u64, requests: usize) -> Plan {
         durability: Durability::Full,
         layout: Layout::TwoLevel,
         boot: 0,
+        migrates: false,
+        migrates_to: None,
     }
 }
 

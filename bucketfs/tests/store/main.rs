@@ -12,14 +12,17 @@ use lafs::ShareNumber;
 
 mod advisories;
 mod bench;
+mod expiry;
 mod layouts;
 mod mend;
+mod migration;
 #[path = "../naive/mutable.rs"]
 mod naive;
 mod opening;
 mod pending;
 mod ranged;
 mod slots;
+mod totals;
 mod uploads;
 
 use bench::{Bench, bucket, config, disk, lease, numbers, path, put, read, remove, sizes};
