@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::control::{Reason, Refused, Reply, Request};
+use bucketfs::MendRefusal;
+use protocol::control::{Mended, Mending, Reason, Refused, Reply, Request};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -39,6 +40,7 @@ impl Desk {
                 self.keeper.end(task);
                 Answer::Said(Reply::Done {})
             }
+            Request::Mend { path, how } => Answer::Said(self.mend(path, how).await),
         }
     }
 
@@ -46,6 +48,25 @@ impl Desk {
         match self.keeper.begin(job) {
             Ok(heard) => Answer::Walk(heard),
             Err(refused) => Answer::Said(Reply::Refused(refused)),
+        }
+    }
+
+    async fn mend(&self, path: String, how: Mending) -> Reply {
+        let how = match how {
+            Mending::Quarantine => bucketfs::Mending::Quarantine,
+            Mending::PutInPlace => bucketfs::Mending::PutInPlace,
+            Mending::RemoveEmpty => bucketfs::Mending::RemoveEmpty,
+        };
+        let store = self.reporter.shared.store();
+        match store.ask(bucketfs::Mend { path, how }).await {
+            Ok(mended) => Reply::Mended(Mended { to: mended.to }),
+            Err(MendRefusal::Unavailable(_)) => {
+                refused(Reason::Unavailable, "the daemon is stopping")
+            }
+            Err(refusal) => {
+                let why = refusal.to_string();
+                Reply::Refused(Refused::new(Reason::Failed, why))
+            }
         }
     }
 }
