@@ -48,7 +48,7 @@ impl Reporter {
                 path: self.store.display().to_string(),
                 identifier: self.identifier.map(|id| id.to_string()),
                 layout: status.layout.name().to_owned(),
-                migrating_from: None,
+                migrating_from: status.migrating_from.map(|from| from.name().to_owned()),
                 durability: self.config.store.durability.name().to_owned(),
                 read_only: status.read_only,
                 failed: status.failed,

@@ -249,7 +249,10 @@ async fn a_journal_that_is_lost_or_damaged_can_be_given_up() {
     let damaged = |store: &Path| {
         for file in ["journal/a", "journal/b"] {
             let mut bytes = fs::read(store.join(file)).unwrap();
-            bytes[0x12] ^= 1;
+            // Its header is there twice.
+            for at in [0x12, 0x812] {
+                bytes[at] ^= 1;
+            }
             fs::write(store.join(file), bytes).unwrap();
         }
     };
