@@ -100,6 +100,9 @@ pub enum Error {
     /// A local grid.
     #[error(transparent)]
     LocalGrid(#[from] LocalGridError),
+    /// A store that is to be moved to another layout.
+    #[error(transparent)]
+    Migrate(#[from] crate::migrate::Error),
     /// The user pressed Ctrl-C, or the system asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -147,6 +150,7 @@ impl Error {
             | Self::NotEnoughShares(_)
             | Self::Inconsistent(_)
             | Self::LocalGrid(_)
+            | Self::Migrate(_)
             | Self::Interrupted => Exit::CouldNot,
         }
     }
@@ -157,6 +161,7 @@ impl Error {
         let hint = match self {
             Self::Home(error) => return error.hint(),
             Self::LocalGrid(error) => return error.hint(),
+            Self::Migrate(error) => return error.hint(),
             Self::Input(error) => return input_hint(error),
             Self::OutputExists { .. } => "`--force` replaces it",
             Self::NotWritable {
