@@ -95,6 +95,11 @@ impl UncheckedHeader {
         })
     }
 
+    /// What a file of this header has at least: its leases, and a share of no bytes.
+    pub(crate) fn file_size_min(&self) -> u64 {
+        HEADER_SIZE + LEASE_SIZE * u64::from(self.leases)
+    }
+
     /// Compares with the size of the file.
     ///
     /// # Errors

@@ -34,6 +34,7 @@ mod tokio_uring;
 mod workers;
 
 pub use aligned::{ALIGN, Aligned};
+pub(crate) use beneath::{Beneath, How};
 pub(crate) use cached::{Cached, read_cached_into, size_of_file};
 pub use error::DiskError;
 pub(crate) use list::files as files_of;
@@ -217,6 +218,16 @@ pub enum Operation {
         /// Its new name.
         target: StorePath,
     },
+    /// Gives what is no directory a second name, making the directories above it; nothing is synced.
+    ///
+    /// Fails with `EXIST` if the name is taken, and with `PERM` for a directory and where the system
+    /// allows no second name (`protected_hardlinks`). A symbolic link is not followed.
+    Link {
+        /// What has a name already.
+        source: StorePath,
+        /// Its other name.
+        target: StorePath,
+    },
     /// Gives a file the name of another, which is replaced if it exists, making the directories
     /// above it; nothing is synced. Whoever opens the name has the one file or the other.
     ///
@@ -301,6 +312,17 @@ pub enum Operation {
         /// How many directories above it may go.
         prune: u8,
     },
+    /// Removes a directory, which must be empty, then up to `prune` directories above it as far as they
+    /// are empty.
+    ///
+    /// Nothing is synced. Only the directory's own removal can fail: with `NOTEMPTY` or `EXIST` if
+    /// something is in it.
+    RemoveDirectory {
+        /// The directory.
+        path: StorePath,
+        /// How many directories above it may go.
+        prune: u8,
+    },
     /// Lists a directory, at most [`LIST_ENTRIES_MAX`] entries, in any order.
     List {
         /// The directory.
@@ -332,8 +354,13 @@ impl Operation {
             | Self::Patch { path, .. }
             | Self::Seal { path, .. }
             | Self::Remove { path, .. }
-            | Self::Publish { target: path, .. }
+            | Self::RemoveDirectory { path, .. }
+            | Self::Link { target: path, .. }
             | Self::Replace { target: path, .. } => say(path),
+            Self::Publish { source, target } => {
+                say(source);
+                say(target);
+            }
             Self::Place { files } => files.iter().for_each(|(path, _)| say(path)),
             Self::MoveDirectories { moves, .. } => {
                 for Move { source, target } in moves {

@@ -37,6 +37,26 @@ impl Durable {
         Self(())
     }
 
+    /// From the sync of the directories in which names were made or taken away; the bytes behind them
+    /// are durable, or nobody's promise.
+    ///
+    /// # Errors
+    ///
+    /// What the disk said: then nothing is known of the names.
+    pub(crate) fn named(completion: &Completion) -> Result<Self, DiskError> {
+        assert!(
+            matches!(completion.operation, Operation::SyncDirectories { .. }),
+            "only a sync of the directories proves names durable"
+        );
+        completion.result.as_ref().map_err(|error| *error)?;
+        Ok(Self(()))
+    }
+
+    /// Without a sync.
+    pub(crate) fn waived(Waiver(()): Waiver) -> Self {
+        Self(())
+    }
+
     /// One proof of two things.
     pub(crate) fn and(self, Self(()): Self) -> Self {
         self

@@ -10,6 +10,7 @@
 //! shares/incoming/<serial>.parts ranged uploads, found again after a restart
 //! shares/incoming/<serial>.note  beside one that is about to become a share
 //! corruption-advisories/...      what clients report, for the operator
+//! quarantine/<day>-<serial>/...  what was taken out of the tree, under its old path
 //! ```
 //!
 //! A layout is how many directories of two characters are between `shares` and the buckets:
@@ -88,6 +89,16 @@ impl Layouts {
     pub fn settled(layout: Layout) -> Self {
         let from = None;
         Self { layout, from }
+    }
+
+    /// Each of them once.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Layout> {
+        std::iter::once(self.layout).chain(self.from)
+    }
+
+    /// Whether buckets lie in this one.
+    pub(crate) fn has(self, layout: Layout) -> bool {
+        self.iter().any(|it| it == layout)
     }
 
     /// As one number, for whoever keeps it where only a number can be.
@@ -315,6 +326,11 @@ pub(crate) fn below_shares(path: &StorePath) -> Option<&str> {
     }
 }
 
+/// The bucket that a path leads into, if it does, in any layout or in none.
+pub(crate) fn bucket_in(path: &str) -> Option<StorageIndex> {
+    path.split('/').find_map(|name| name.parse().ok())
+}
+
 /// Whether a directory under `shares` has the name of one above buckets.
 fn is_prefix(name: &str) -> bool {
     let base32 = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
@@ -342,6 +358,12 @@ pub(crate) fn advisory(time: &str, key: ShareKey) -> StorePath {
     StorePath::new(&format!(
         "{ADVISORIES}/{time}--{storage_index}-{share_number}"
     ))
+}
+
+/// Where something goes that is taken out of the tree: below a directory of that day, of which there
+/// are as many as are needed for no name to be taken twice.
+pub(crate) fn quarantine(day: &str, serial: u32, path: &StorePath) -> StorePath {
+    StorePath::new(&format!("{QUARANTINE}/{day}-{serial}/{path}"))
 }
 
 /// What a file in incoming is.
@@ -384,10 +406,12 @@ pub(crate) const SHARES: &str = "shares";
 pub(crate) const INCOMING: &str = "shares/incoming";
 /// The directory of reports that shares are corrupt.
 pub(crate) const ADVISORIES: &str = "corruption-advisories";
+/// The directory of what was taken out of the tree.
+pub(crate) const QUARANTINE: &str = "quarantine";
 /// The directory of the journal.
 pub(crate) const JOURNAL: &str = "journal";
 /// The two files of the journal.
-pub(crate) const JOURNAL_FILES: [&str; 2] = ["journal/a", "journal/b"];
+pub const JOURNAL_FILES: [&str; 2] = ["journal/a", "journal/b"];
 /// A journal file that is being made.
 pub(crate) const JOURNAL_NEW: &str = "journal/new";
 /// The version file.

@@ -30,6 +30,7 @@ mod request;
 mod store;
 mod ticket;
 mod version;
+pub mod view;
 
 pub use adopt::adopt;
 pub use create::create;
@@ -39,21 +40,21 @@ pub use error::{AdoptError, Damage, DiskError, JournalDamage, OpenError, TooMany
 pub use handle::{Pending, Spool, StoreHandle, Upload};
 pub use identifier::{Found, StoreId, StoreIdError, identify, look};
 pub use last_use::last_use;
-pub use layout::{Layout, Layouts, ShareKey};
+pub use layout::{JOURNAL_FILES, Layout, Layouts, ShareKey};
 pub use migrate::migrate;
 pub use refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,
-    MigrateRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal, RemoveRefusal,
-    RenewRefusal, SlotRefusal, Unavailable, Unreadable, Unwritable, WriteRangeRefusal,
-    WriteRefusal, WriteSpoolRefusal,
+    MendRefusal, MigrateRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal,
+    RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable, Unwritable,
+    WriteRangeRefusal, WriteRefusal, WriteSpoolRefusal,
 };
 pub use request::{
     AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, BeginMigration,
-    CloseUpload, DetachUpload, DropSpool, EndMigration, Extent, Held, LeaseOwner, Leased,
-    MigrateNext, Migrated, Now, OpenSpool, OpenUpload, Opened, Piece, Put, RangeWritten, Read,
-    ReadTestWrite, Remove, RenewLeases, Request, RequestId, Rest, ShareChange, ShareKind,
-    SharesRead, SlotWrite, Status, Stored, Test, TestedAndWritten, WalkEnd, Wanted, WriteRange,
-    WriteSpool, WriteUpload,
+    CloseUpload, DetachUpload, DropSpool, EndMigration, Extent, Held, LeaseOwner, Leased, Mend,
+    Mended, Mending, MigrateNext, Migrated, Now, OpenSpool, OpenUpload, Opened, Piece, Put,
+    RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, Request, RequestId, Rest, ShareChange,
+    ShareKind, SharesRead, SlotWrite, Status, Stored, Test, TestedAndWritten, WalkEnd, Wanted,
+    WriteRange, WriteSpool, WriteUpload,
 };
 pub use store::{Config, Store};
 pub use ticket::{BootId, BootIdError};

@@ -449,6 +449,32 @@ pub enum RemoveRefusal {
     Unwritable(#[from] Unwritable),
 }
 
+/// A refusal of [`crate::Mend`]. Nothing was changed, unless the disk failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MendRefusal {
+    /// Nothing is taken now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The path is none of the tree of shares, or too long.
+    #[error("no path in the tree of shares")]
+    NotInTree,
+    /// What is there is as it should be, or not what the repair is for.
+    #[error("what is there is nothing that this repair is for")]
+    NotFitting,
+    /// Nothing is there.
+    #[error("nothing is there")]
+    NotThere,
+    /// The place that it is to be moved to is taken.
+    #[error("something else is in its place")]
+    Taken,
+    /// The directory is not empty.
+    #[error("something is in the directory")]
+    NotEmpty,
+    /// It cannot be done.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+}
+
 /// That the lease of a share cannot be written is no other refusal than that the share cannot.
 macro_rules! from_lease_refusal {
     ($($refusal:ident),*) => {$(

@@ -12,12 +12,12 @@ use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret, WriteEnabler};
 use crate::container::mutable::Content;
 use crate::durable::Durability;
 use crate::error::DiskError;
-use crate::layout::{Layout, Layouts, ShareKey};
+use crate::layout::{self, Layout, Layouts, ShareKey};
 use crate::refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,
-    MigrateRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal, RemoveRefusal,
-    RenewRefusal, SlotRefusal, Unavailable, Unreadable, WriteRangeRefusal, WriteRefusal,
-    WriteSpoolRefusal,
+    MendRefusal, MigrateRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal,
+    RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable, WriteRangeRefusal,
+    WriteRefusal, WriteSpoolRefusal,
 };
 
 /// Names a request from [`crate::Store::handle_request`] to its answer; chosen by the asker.
@@ -130,6 +130,7 @@ requests! {
     WriteSpool: (), WriteSpoolRefusal;
     DropSpool: (), Unavailable;
     Remove: (), RemoveRefusal;
+    Mend: Mended, MendRefusal;
     AskStatus: Box<Status>, Unavailable;
     BeginMigration: Layouts, MigrateRefusal;
     MigrateNext: Migrated, MigrateRefusal;
@@ -163,6 +164,38 @@ pub enum Stored {
 pub struct Remove {
     /// The share.
     pub key: ShareKey,
+}
+
+// Repairs.
+
+/// Put something in the tree right, by a path below the store directory. Answered when that is durable.
+///
+/// Nothing is ever deleted but an empty directory. Asked again, it is answered that nothing is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mend {
+    /// Where it is.
+    pub path: String,
+    /// What is to be done.
+    pub how: Mending,
+}
+
+/// What can be done about something in the tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mending {
+    /// It is moved into the quarantine, under its path: a share, whatever is in its place; any other
+    /// name, unless it is a directory of the store's in its place.
+    Quarantine,
+    /// A bucket that lies where nobody looks for it is moved to its place, if nothing is there.
+    PutInPlace,
+    /// A directory with nothing in it is removed.
+    RemoveEmpty,
+}
+
+/// It is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mended {
+    /// Where it is now, below the store directory; a directory that was empty is nowhere.
+    pub to: Option<String>,
 }
 
 // An upload, written front to back.
@@ -657,6 +690,7 @@ impl Request {
             | Self::Read(Read { storage_index, .. })
             | Self::RenewLeases(RenewLeases { storage_index, .. })
             | Self::ReadTestWrite(ReadTestWrite { storage_index, .. }) => Some(*storage_index),
+            Self::Mend(Mend { path, .. }) => layout::bucket_in(path),
             Self::WriteUpload(_)
             | Self::CloseUpload(_)
             | Self::AbortUpload(_)

@@ -42,6 +42,7 @@ mod follow;
 mod lease;
 mod listing;
 mod locks;
+mod mend;
 mod migrate;
 mod open;
 mod pending;
@@ -68,6 +69,7 @@ use door::Doors;
 use event::{Event, Machine};
 use follow::Following;
 use lease::Leases;
+use mend::Mendings;
 use migrate::Migration;
 use open::{IfMissing, Opened};
 use publish::Publishing;
@@ -102,6 +104,7 @@ struct Machines {
     slots: Slots,
     spools: Spools,
     following: Following,
+    mendings: Mendings,
     doors: Doors,
     migration: Migration,
 }
@@ -147,6 +150,7 @@ impl Store {
                 slots: Slots::new(),
                 spools: Spools::new(),
                 following: Following::new(),
+                mendings: Mendings::default(),
                 doors: Doors::default(),
                 migration: Migration::default(),
             },
@@ -295,6 +299,7 @@ impl Store {
             Request::WriteSpool(write) => it.spools.write(cx, Asker::new(id), write),
             Request::DropSpool(drop) => it.spools.drop_for(cx, Asker::new(id), drop.spool),
             Request::Remove(remove) => it.removals.remove(cx, Asker::new(id), &remove),
+            Request::Mend(mend) => it.mendings.mend(cx, Asker::new(id), &mend),
             Request::AskStatus(_) => {
                 // Somebody else may fill the disk while nobody stores anything here.
                 cx.measure_space_if_due();
@@ -460,6 +465,7 @@ impl Machines {
             Machine::Slot => &mut self.slots,
             Machine::Spool => &mut self.spools,
             Machine::Follow => &mut self.following,
+            Machine::Mend => &mut self.mendings,
             Machine::Door => &mut self.doors,
             Machine::Migrate => &mut self.migration,
         }

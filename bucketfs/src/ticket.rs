@@ -175,6 +175,15 @@ impl Ticket {
         tickets.max_by_key(|ticket| ticket.sequence)
     }
 
+    /// Whether one of two slots holds a ticket, of whichever boot.
+    pub(crate) fn is_there(slots: &[u8]) -> bool {
+        let mut slots = slots.chunks_exact(SLOT_LEN).take(2);
+        slots.any(|slot| {
+            let boot = slot.get(0x18..0x28).and_then(|boot| boot.try_into().ok());
+            boot.is_some_and(|boot| Self::parse_slot(slot, BootId(boot)).is_some())
+        })
+    }
+
     /// Whether a file of this size is of the share that the ticket speaks of, and ends with it.
     pub(crate) fn ends(&self, file_size: u64) -> bool {
         file_size == ticket_offset(self.size) + TICKETS_SIZE

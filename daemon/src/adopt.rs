@@ -9,6 +9,7 @@
 mod ini;
 pub(crate) mod process;
 mod settings;
+mod taken;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -20,6 +21,7 @@ use rustix::process::geteuid;
 
 use self::process::ProcessInTheWay;
 use self::settings::Settings;
+pub use self::taken::Taken;
 use crate::config::{self, Choices, NameError, Names, NodeId, Store};
 use crate::directory::{Directory, create_directory, create_file, read_small};
 use crate::error::Failed;
@@ -81,6 +83,7 @@ pub fn adopt(tahoe: &Path, directory: &Directory) -> Result<Adopted, AdoptError>
     create_file(&config_path, text.as_bytes())?;
     Ok(Adopted {
         store: store_path,
+        taken: taken::over(&choices),
         warnings: node.warnings,
     })
 }
@@ -90,6 +93,8 @@ pub fn adopt(tahoe: &Path, directory: &Directory) -> Result<Adopted, AdoptError>
 pub struct Adopted {
     /// The store that is served as it lies.
     pub store: PathBuf,
+    /// The settings that are as they were.
+    pub taken: Vec<Taken>,
     /// What will not be as it was.
     pub warnings: Vec<Warning>,
 }
@@ -133,6 +138,7 @@ impl TahoeNode {
             storage_dir,
             reserved_space,
             read_only,
+            expire,
             mut warnings,
         } = settings;
         if listen.is_empty() {
@@ -171,6 +177,7 @@ impl TahoeNode {
                     read_only,
                     ..Store::default()
                 },
+                expire,
             },
             warnings,
         })
@@ -286,9 +293,13 @@ fn read_if_there(directory: &Path, name: &'static str) -> Result<Option<String>,
 /// What of the old node will not be as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// `expire.enabled` is set.
-    #[error("expire.enabled: tahoed keeps leases and removes no share whose leases have ended")]
-    Expiry,
+    /// `expire.mode` is `age` without `expire.override_lease_duration`.
+    #[error(
+        "expire.mode = age: Tahoe-LAFS removes nothing by it without a lease duration, by a fault of \
+         its own; tahoed would, so it is taken over with dry_run: see what `tahoed expire DIRECTORY \
+         --dry-run` says, then remove dry_run below [expire] in tahoed.toml"
+    )]
+    NeverExpired,
     /// `force_foolscap` is set.
     #[error(
         "force_foolscap: clients used Foolscap, which tahoed does not speak; give them the output \

@@ -5,11 +5,13 @@
 
 mod edit;
 mod error;
+mod expire;
 mod location;
 mod names;
 mod read;
 mod size;
 mod source;
+mod span;
 mod template;
 
 use std::net::SocketAddr;
@@ -20,10 +22,12 @@ use bucketfs::StoreId;
 
 pub(crate) use edit::with_store;
 pub use error::{ConfigError, KeyAdvice, Place, Rule};
+pub use expire::{Expire, ExpireMode};
 pub use location::{Location, LocationError};
 pub use names::{GivenNames, NameError, Names, NodeId, PermutationSeed, ServerId};
 pub use read::{JOURNAL_SIZE_RULE, journal_size};
 pub use size::{ByteSize, ByteSizeError};
+pub use span::{Date, DateError, Span, SpanError};
 pub(crate) use template::quote;
 pub use template::{Choices, PORT_DEFAULT, render};
 
@@ -48,6 +52,12 @@ pub struct Config {
     pub log: Log,
     /// What is done to need little memory.
     pub memory: Memory,
+    /// How fast the walks over the whole store are.
+    pub keeper: Keeper,
+    /// Proving all bytes.
+    pub scrub: Scrub,
+    /// Removing shares whose leases have ended.
+    pub expire: Expire,
 }
 
 /// The store.
@@ -225,6 +235,39 @@ pub struct Memory {
     pub release_code_pages: bool,
 }
 
+/// How fast the walks over the whole store are, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeper {
+    /// Operations of the disk a second: opens, directories, reads.
+    pub operations_per_second: u64,
+    /// Bytes read a second.
+    pub bytes_per_second: ByteSize,
+}
+
+impl Default for Keeper {
+    fn default() -> Self {
+        Self {
+            operations_per_second: 200,
+            bytes_per_second: ByteSize(8_000_000),
+        }
+    }
+}
+
+/// Proving all bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scrub {
+    /// How often; `None`: only when asked for.
+    pub every: Option<Span>,
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self {
+            every: Some(Span::days(30)),
+        }
+    }
+}
+
 impl Config {
     /// Reads the text of a configuration file; `path` is for the messages.
     ///
@@ -250,6 +293,9 @@ impl Config {
             ("log.level", ours.log.level != theirs.log.level),
             ("log.format", ours.log.format != theirs.log.format),
             ("memory", ours.memory != theirs.memory),
+            ("keeper", ours.keeper != theirs.keeper),
+            ("scrub", ours.scrub != theirs.scrub),
+            ("expire", ours.expire != theirs.expire),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

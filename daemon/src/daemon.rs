@@ -3,13 +3,15 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bucketfs::{AskStatus, Driver, Status, StoreHandle, StoreId};
+use bucketfs::{AskStatus, Driver, Found, Status, StoreHandle, StoreId};
 use lafs::Swissnum;
+use protocol::control::SOCKET;
 use protocol::limits::BACKLOG;
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
@@ -23,6 +25,7 @@ use tracing::{info, warn};
 use crate::adopt::process;
 use crate::code_pages::CodePages;
 use crate::config::{Config, Memory, Names};
+use crate::control::{self, Desk, Listening};
 use crate::crew::{Crews, Job};
 use crate::directory::Directory;
 use crate::error::RunError;
@@ -31,6 +34,7 @@ use crate::notices::Kind;
 use crate::operator::Operator;
 use crate::peer::Peer;
 use crate::shared::Shared;
+use crate::status::{self, Reporter};
 use crate::store_fault::StoreFault;
 use crate::store_place::{CheckError, Claim};
 use crate::{clock, descriptors, file_system, store, store_place};
@@ -43,6 +47,7 @@ pub(crate) struct Daemon {
     identity: Identity,
     swissnum: Swissnum,
     store: StoreHandle,
+    store_path: PathBuf,
     driver: Driver,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
@@ -103,6 +108,7 @@ impl Daemon {
             identity,
             swissnum,
             store,
+            store_path,
             driver,
             listeners,
             addresses,
@@ -131,6 +137,7 @@ impl Daemon {
             identity,
             swissnum,
             store,
+            store_path,
             driver,
             listeners,
             addresses,
@@ -152,6 +159,8 @@ impl Daemon {
                 say_space(&status);
                 let mut limits = config.limits;
                 limits.connections = share.connections;
+                // The store is open: whatever socket is there is nobody's.
+                let mut listening = listen_for_operator(&store_path);
                 let shared = Arc::new(Shared::new(
                     store.clone(),
                     swissnum,
@@ -160,6 +169,15 @@ impl Daemon {
                     limits,
                     &status,
                 ));
+                let desk = Arc::new(Desk {
+                    reporter: Reporter {
+                        shared: Arc::clone(&shared),
+                        config: config.clone(),
+                        identifier: identifier(&store_path),
+                        store: store_path,
+                        since: status::now(),
+                    },
+                });
                 let served = {
                     let serving = pin!(
                         Serving {
@@ -174,9 +192,12 @@ impl Daemon {
                         served = serving => served,
                         never = operator.attend(&shared) => match never {},
                         never = shared.notices().run() => match never {},
+                        never = control::serve(listening.as_mut(), desk) => match never {},
                     }
                 };
                 shared.notices().say_counts(Instant::now().into_std());
+                // Before the store is free for another daemon, whose socket has the same name.
+                drop(listening);
                 store.shut_down().await;
                 served
             };
@@ -189,6 +210,27 @@ impl Daemon {
             info!("stopped");
             served
         })
+    }
+}
+
+/// Makes the socket for the operator's programs. A server without it serves all the same.
+fn listen_for_operator(store: &Path) -> Option<Listening> {
+    match Listening::at(store) {
+        Ok(listening) => Some(listening),
+        Err(error) => {
+            let path = store.join(SOCKET);
+            let path = path.display();
+            warn!(%path, %error, "cannot make the control socket: `tahoed status` will get no answer");
+            None
+        }
+    }
+}
+
+/// Which store it is; it has been given an identifier by now, if that could be.
+fn identifier(store: &Path) -> Option<StoreId> {
+    match bucketfs::look(store) {
+        Ok(Found::Store(id)) => id,
+        _ => None,
     }
 }
 

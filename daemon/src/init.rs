@@ -170,6 +170,7 @@ mod tests {
                 journal_size: config::ByteSize(1 << 20),
                 ..config::Store::default()
             },
+            expire: config::Expire::default(),
         }
     }
 

@@ -52,6 +52,7 @@ mod tests {
             listen: vec!["127.0.0.1:4001".parse().unwrap()],
             location: vec!["a.example".parse().unwrap(), "[::1]:9".parse().unwrap()],
             store: crate::config::Store::default(),
+            expire: crate::config::Expire::default(),
         };
         crate::init(&directory, &choices).unwrap();
         let config = directory.config().unwrap();
@@ -82,6 +83,7 @@ mod tests {
             listen: vec!["127.0.0.1:4001".parse().unwrap()],
             location: Vec::new(),
             store: crate::config::Store::default(),
+            expire: crate::config::Expire::default(),
         };
         crate::init(&directory, &choices).unwrap();
         let config = directory.config().unwrap();

@@ -1,4 +1,4 @@
-//! Share bytes: encryption, erasure codes, hash trees, UEB. No I/O.
+//! Files into shares and back: encryption, erasure codes, convergent keys. No I/O.
 //!
 //! Each suite is a module: it has its own formats, and its own encoder and decoder for them.
 //!

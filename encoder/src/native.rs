@@ -4,9 +4,9 @@
 //!   [`ConvergentKey`] derives the key from the file, so that a second upload gets the same one.
 //! * [`Decoder`] says what to request from servers, and turns their answers into verified
 //!   plaintext.
-//! * [`ShareVerifier`] verifies one share without the read key: with a verify cap or, as fsck must,
-//!   without any.
-//! * [`Geometry`] knows where everything is in a share, and what its last bytes say.
+//!
+//! What the bytes of a share are and prove is in the crate `share`, which needs no key: its
+//! [`Geometry`] knows where everything is, its [`ShareVerifier`] verifies one share.
 //!
 //! What is written is of the current [`Version`]; what was written in earlier ones is read for ever.
 //!
@@ -15,28 +15,18 @@
 
 mod cipher;
 mod codec;
-mod damage;
 mod decoder;
-mod description;
 mod encoder;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
-mod geometry;
-mod hash;
+mod inconsistent;
 mod key;
-mod node;
 mod proof;
-mod share_tree;
-mod trailer;
-mod tree;
-mod ueb;
-mod verify;
 
-pub use self::damage::{Damage, Inconsistent};
+pub use lafs::cap::native::Version;
+pub use share::native::{Damage, Geometry, ShareVerifier, UebError};
+
 pub use self::decoder::{BadShare, Decoder, Holder, ReadAhead, Request, RequestId};
 pub use self::encoder::{Encoded, Encoder, Segment};
-pub use self::geometry::Geometry;
+pub use self::inconsistent::Inconsistent;
 pub use self::key::ConvergentKey;
-pub use self::ueb::UebError;
-pub use self::verify::ShareVerifier;
-pub use lafs::cap::native::Version;

@@ -112,6 +112,11 @@ impl UncheckedHeader {
         })
     }
 
+    /// The size of the share, and where the extra leases are, as the header has it.
+    pub(crate) fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
     /// Compares with the size of the file.
     ///
     /// # Errors

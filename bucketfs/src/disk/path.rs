@@ -32,6 +32,20 @@ impl StorePath {
         Self(Arc::from(path))
     }
 
+    /// Takes a path that somebody outside names; `None` if it is not of plain names, or too long.
+    pub(crate) fn parse(path: &str) -> Option<Self> {
+        let is_plain = |name: &str| !matches!(name, "" | "." | "..");
+        let is_path = path.len() <= PATH_LEN_MAX && path.split('/').all(is_plain);
+        let path = CString::new(path).ok().filter(|_| is_path)?;
+        Some(Self(Arc::from(path)))
+    }
+
+    /// The last name of the path.
+    pub(crate) fn name(&self) -> &str {
+        let path = self.as_str();
+        path.rsplit_once('/').map_or(path, |(_, name)| name)
+    }
+
     /// A path that the layout has spelled out.
     pub(crate) fn spelled(path: &CStr) -> Self {
         Self(Arc::from(path))
@@ -88,6 +102,9 @@ impl fmt::Debug for StorePath {
     }
 }
 
+/// Most bytes of a path from outside: what the kernel takes (`PATH_MAX`), with room for more in front.
+const PATH_LEN_MAX: usize = 2048;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +142,7 @@ mod tests {
                 std::panic::catch_unwind(|| StorePath::new(path)).is_err(),
                 "{path:?}"
             );
+            assert_eq!(StorePath::parse(path), None, "{path:?}");
         }
     }
 }

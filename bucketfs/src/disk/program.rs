@@ -97,6 +97,7 @@ pub(crate) async fn perform<P: Perform>(
             append(on, &kept(), *offset, bytes, how).await.map(done)
         }
         Operation::Publish { source, target } => publish(on, source, target).await.map(done),
+        Operation::Link { source, target } => names::link(on, source, target, 0).await.map(done),
         Operation::Replace {
             source,
             spare,
@@ -117,6 +118,9 @@ pub(crate) async fn perform<P: Perform>(
             patch(on, path, writes, Some(*size), true).await.map(done)
         }
         Operation::Remove { path, prune } => names::remove(on, path, *prune).await.map(done),
+        Operation::RemoveDirectory { path, prune } => {
+            names::remove_directory(on, path, *prune).await.map(done)
+        }
         Operation::List { path } => list(on, path).await.map(Outcome::Listed),
         Operation::ListPage { path, after } => list_page(on, path, after).await,
         Operation::FreeSpace => free_space(on).await,
@@ -242,20 +246,10 @@ async fn publish<P: Perform>(
         _ => return Err(error),
     }
     // No RENAME_NOREPLACE here. A second name cannot replace one either.
-    let link = || {
-        let (source, target) = (source.clone(), target.clone());
-        in_its_directory(
-            &target,
-            Step::Link {
-                source,
-                target: target.clone(),
-            },
-        )
-    };
-    match below_directories(on, target, new, link).await {
-        Ok(_) => names::unlink(on, source).await,
-        Err((_, error)) if error.errno == Errno::EXIST => Err(taken(on, target, error).await),
-        Err((_, error)) => Err(error),
+    match names::link(on, source, target, new).await {
+        Ok(()) => names::unlink(on, source).await,
+        Err(error) if error.errno == Errno::EXIST => Err(taken(on, target, error).await),
+        Err(error) => Err(error),
     }
 }
 

@@ -192,7 +192,7 @@ impl Advice {
 /// A time as Tahoe has it in names: ISO 8601 without colons.
 ///
 /// The store's clock has whole seconds. The digits behind them only tell reports apart.
-fn time(unix: u64, micros: u32) -> String {
+pub(super) fn time(unix: u64, micros: u32) -> String {
     let (mut days, second) = (unix / 86_400, unix % 86_400);
     let mut year = 1970;
     let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

@@ -31,6 +31,7 @@ pub(super) enum Machine {
     Spool,
     Follow,
     Door,
+    Mend,
     Migrate,
 }
 

@@ -10,7 +10,7 @@ use lafs::StorageIndex;
 
 use crate::disk::{DiskError, StorePath};
 use crate::keys::{KeyMap, KeySet};
-use crate::layout::{Layout, Layouts, Tree};
+use crate::layout::{self, Layout, Layouts, Located, Tree};
 use crate::request::RequestId;
 
 /// Which layout, bucket by bucket.
@@ -69,6 +69,19 @@ impl Places {
             _ => self.layouts.layout,
         };
         Tree::new(layout)
+    }
+
+    /// What a path is of: of a bucket in the tree that it is in, and above buckets in either.
+    pub(crate) fn locate(&self, path: &StorePath) -> Located {
+        if let Some(index) = layout::bucket_in(path.as_str()) {
+            return self.tree(index).locate(path);
+        }
+        let mut trees = self.layouts.iter().map(Tree::new);
+        let located = trees.find_map(|tree| match tree.locate(path) {
+            Located::Foreign => None,
+            located => Some(located),
+        });
+        located.unwrap_or(Located::Foreign)
     }
 
     /// The old and the new place of a bucket that is to be moved.

@@ -17,9 +17,10 @@ use crate::layout::Layouts;
 use crate::limits;
 use crate::request::{
     AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, BeginMigration,
-    CloseUpload, DetachUpload, DropSpool, EndMigration, Leased, MigrateNext, Migrated, OpenSpool,
-    OpenUpload, Opened, Put, RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, RequestId,
-    SharesRead, Status, Stored, TestedAndWritten, WriteRange, WriteSpool, WriteUpload,
+    CloseUpload, DetachUpload, DropSpool, EndMigration, Leased, Mend, Mended, MigrateNext,
+    Migrated, OpenSpool, OpenUpload, Opened, Put, RangeWritten, Read, ReadTestWrite, Remove,
+    RenewLeases, RequestId, SharesRead, Status, Stored, TestedAndWritten, WriteRange, WriteSpool,
+    WriteUpload,
 };
 
 /// A request that awaits its answer.
@@ -197,6 +198,10 @@ pub(super) struct Unchanged {
     pub(super) read: Vec<(ShareNumber, Vec<Bytes>)>,
 }
 
+/// An empty directory is gone.
+#[derive(Debug)]
+pub(super) struct Emptied;
+
 /// Every test passed, and every change is made.
 #[derive(Debug)]
 pub(super) struct Changed {
@@ -214,6 +219,7 @@ successes! { Passing:
     Read of SharesRead => |read| read;
     ReadTestWrite of Unchanged => |it| TestedAndWritten { success: it.passed, read: it.read };
     OpenSpool of () => |()| ();
+    Mend of Emptied => |Emptied| Mended { to: None };
     WriteSpool of () => |()| ();
     DropSpool of () => |()| ();
     AskStatus of Status => |status| Box::new(status);
@@ -228,6 +234,7 @@ successes! { Lasting:
     CloseUpload of () => |()| ();
     WriteRange of Complete => |Complete| RangeWritten::Complete;
     Remove of () => |()| ();
+    Mend of Mended => |mended| mended;
     ReadTestWrite of Changed => |it| TestedAndWritten { success: true, read: it.read };
     RenewLeases of Leased => |leased| leased;
     Allocate of Allocated => |allocated| allocated;

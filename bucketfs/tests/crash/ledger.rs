@@ -32,6 +32,10 @@ pub(crate) struct Ledger {
     pub(crate) parts_may_be_left: bool,
     /// When leases that were asked for may end.
     expirations: BTreeSet<u32>,
+    /// Shares on their way into the quarantine: of what they may be.
+    quarantining: BTreeMap<ShareKey, BTreeSet<Attempt>>,
+    /// Shares that are there for good.
+    quarantined: Vec<(ShareKey, BTreeSet<Attempt>)>,
 }
 
 /// A ranged upload, as its client knows it.
@@ -181,6 +185,19 @@ impl Ledger {
         promise.leases.clear();
     }
 
+    /// The share may be moved into the quarantine from here on; it is certainly there.
+    pub(crate) fn may_quarantine(&mut self, key: ShareKey) {
+        let may_be = self.promise(key).may_be.iter().flatten().copied().collect();
+        self.quarantining.insert(key, may_be);
+    }
+
+    /// It is there: `None` if that was refused.
+    pub(crate) fn quarantined(&mut self, key: ShareKey, is_there: bool) {
+        let moved = self.quarantining.remove(&key);
+        self.quarantined
+            .extend(moved.filter(|_| is_there).map(|moved| (key, moved)));
+    }
+
     /// Whether the share is there whatever happens.
     pub(crate) fn is_certain(&self, key: ShareKey) -> bool {
         let promise = self.shares.get(&key);
@@ -241,6 +258,7 @@ impl Ledger {
                 return Err(Violation(format!("{path} is there twice")));
             }
         }
+        self.check_quarantine(&found, files)?;
         for (key, parts) in &mut self.parts {
             // Finished without an answer, or by somebody else: not to be resumed.
             parts.ending |= found.contains_key(key);
@@ -249,6 +267,32 @@ impl Ledger {
         for key in keys {
             let promise = self.check_share(key, found.get(&key).copied())?;
             self.shares.insert(key, promise);
+        }
+        Ok(())
+    }
+
+    /// What was to be moved is in its place or in the quarantine, and what was moved stays there.
+    fn check_quarantine(
+        &mut self,
+        found: &BTreeMap<ShareKey, &Vec<u8>>,
+        files: &BTreeMap<String, Vec<u8>>,
+    ) -> Verdict {
+        for (key, may_be) in std::mem::take(&mut self.quarantining) {
+            if !found.contains_key(&key) {
+                self.quarantined.push((key, may_be));
+            }
+        }
+        for (key, may_be) in &self.quarantined {
+            let is_it = |(path, file): (&String, &Vec<u8>)| {
+                let is_of_key =
+                    path.starts_with("quarantine/") && parse(path).is_ok_and(|found| found == *key);
+                let share = Container::parse(file).map(|container| container.share.to_vec());
+                let mut attempts = may_be.iter();
+                is_of_key && attempts.any(|attempt| share.as_ref() == Ok(&self.bytes(*attempt)))
+            };
+            if !files.iter().any(is_it) {
+                return Err(Violation(format!("{key:?} is not in the quarantine")));
+            }
         }
         Ok(())
     }

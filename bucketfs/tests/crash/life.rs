@@ -8,8 +8,8 @@ use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
     AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
-    Config, DetachUpload, Durability, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased,
-    MigrateRefusal, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove,
+    Config, DetachUpload, Durability, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend,
+    Mending, MigrateRefusal, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove,
     RemoveRefusal, RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable,
     Unwritable, Wanted, WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
 };
@@ -56,6 +56,7 @@ struct Life<'a> {
     removals: usize,
     uploads: Vec<Attempted>,
     faulty: bool,
+    layout: Layout,
     migrates: bool,
     /// Buckets are being moved, now or later.
     is_migrated: bool,
@@ -73,6 +74,7 @@ enum Asked {
     End,
     Lease(StorageIndex, u8, u32),
     Remove(ShareKey),
+    Quarantine(ShareKey),
     /// With the shares that were there for certain when it was asked, and how many removals had been
     /// asked for by then.
     Read(StorageIndex, Vec<ShareKey>, usize),
@@ -145,6 +147,7 @@ pub(crate) fn live(
         removals: 0,
         uploads: Vec::new(),
         faulty,
+        layout: plan.layout,
         migrates: plan.migrates,
         is_migrated: plan.migrates || plan.migrates_to.is_some(),
         migrated: None,
@@ -413,11 +416,31 @@ impl Life<'_> {
         self.removing = Some(key);
         self.removals += 1;
         let was_certain = self.ledger.is_certain(key);
+        if was_certain && self.random.one_in(2) {
+            // To those who read it, it is gone as one that was removed.
+            self.ledger.may_quarantine(key);
+            self.ledger.may_remove(key);
+            let path = self.path(key);
+            let how = Mending::Quarantine;
+            self.send(Asked::Quarantine(key), Mend { path, how });
+            return;
+        }
         if was_certain {
             self.ledger.may_remove(key);
         }
         let request = Remove { key };
         self.send(Asked::Remove(key), request);
+    }
+
+    /// Where a share lies.
+    fn path(&self, key: ShareKey) -> String {
+        let (index, number) = (key.storage_index.to_string(), key.share_number);
+        let (first, second) = (&index[..2], &index[2..4]);
+        match self.layout {
+            Layout::Flat => format!("shares/{index}/{number}"),
+            Layout::OneLevel => format!("shares/{first}/{index}/{number}"),
+            Layout::TwoLevel => format!("shares/{first}/{second}/{index}/{number}"),
+        }
     }
 
     fn ask_read(&mut self) {
@@ -480,6 +503,15 @@ impl Life<'_> {
             (Asked::Remove(key), answer) => {
                 self.removing = None;
                 if answer == Answer::Remove(Ok(())) {
+                    self.ledger.removed(key);
+                }
+                Ok(())
+            }
+            (Asked::Quarantine(key), answer) => {
+                self.removing = None;
+                let is_there = matches!(answer, Answer::Mend(Ok(_)));
+                self.ledger.quarantined(key, is_there);
+                if is_there {
                     self.ledger.removed(key);
                 }
                 Ok(())

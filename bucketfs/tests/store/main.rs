@@ -13,6 +13,7 @@ use lafs::ShareNumber;
 mod advisories;
 mod bench;
 mod layouts;
+mod mend;
 mod migration;
 #[path = "../naive/mutable.rs"]
 mod naive;

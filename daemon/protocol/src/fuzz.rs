@@ -3,6 +3,7 @@
 //! The fuzzer and the hostile tests call the same functions. They also check what must hold of
 //! whatever is accepted: a frame has one spelling, and a state machine stays within its bounds.
 
+pub mod control;
 pub mod gbs;
 
 use bytes::{Buf, Bytes};

@@ -1,4 +1,5 @@
-//! The wire protocols, without I/O: the pipeline, both ends, and Tahoe-LAFS's own in [`gbs`].
+//! The wire protocols, without I/O: the pipeline, both ends, Tahoe-LAFS's own in [`gbs`], and that
+//! of a daemon's operator in [`control`].
 //!
 //! Bytes and answers go in, events and bytes come out; sockets, TLS and time belong to the caller.
 //! The pipeline to the byte is `docs/pipeline-protocol.md`; every bound in it is in [`limits`].
@@ -8,6 +9,7 @@
 //! its methods to say something; then write what its `output` holds to the peer.
 
 pub mod client;
+pub mod control;
 mod error;
 pub mod frame;
 #[cfg(any(test, feature = "fuzzing"))]

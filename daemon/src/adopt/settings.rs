@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::ini::Ini;
 use super::{AdoptError, Warning};
-use crate::config::{ByteSize, Location};
+use crate::config::{ByteSize, Date, Expire, ExpireMode, Location, Span};
 use crate::printable::Printable;
 
 /// The settings that are taken over.
@@ -22,6 +22,7 @@ pub(super) struct Settings {
     pub(super) storage_dir: PathBuf,
     pub(super) reserved_space: ByteSize,
     pub(super) read_only: bool,
+    pub(super) expire: Expire,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -68,7 +69,6 @@ impl Settings {
             })?,
         };
         for (key, warning) in [
-            ("expire.enabled", Warning::Expiry),
             ("force_foolscap", Warning::Foolscap),
             ("grid_management", Warning::GridManager),
             ("debug_discard", Warning::Discard),
@@ -90,6 +90,7 @@ impl Settings {
             let place = "[client] introducer.furl";
             warnings.push(Warning::Introducer { place });
         }
+        let expire = keys.expire(&mut warnings)?;
         Ok(Self {
             nickname: keys.text("node", "nickname")?.unwrap_or_default(),
             listen,
@@ -97,6 +98,7 @@ impl Settings {
             storage_dir: PathBuf::from(storage_dir),
             reserved_space,
             read_only: keys.flag("storage", "readonly", false)?,
+            expire,
             warnings,
         })
     }
@@ -130,6 +132,50 @@ impl Keys<'_> {
             "false" | "no" | "off" | "0" => Ok(false),
             _ => Err(self.fault(section, key, "it has to be true or false")),
         }
+    }
+
+    /// The rule by which shares are removed. Of a node that removes none only the rule is taken over.
+    fn expire(&self, warnings: &mut Vec<Warning>) -> Result<Expire, AdoptError> {
+        let fault = |key, rule| self.fault("storage", key, rule);
+        let default = Expire::default();
+        let enabled = self.flag("storage", "expire.enabled", false)?;
+        let text = |key| -> Result<_, AdoptError> {
+            let text = self.text("storage", key)?;
+            Ok(text.filter(|text| !text.is_empty()))
+        };
+        if !enabled {
+            // Tahoe reads none of the rest then, and it may say anything.
+            return Ok(default);
+        }
+        let mode = match text("expire.mode")?.as_deref() {
+            Some("age") => {
+                let key = "expire.override_lease_duration";
+                let rule = "a duration looks like 60 days, 2 months or 1 year";
+                let span = text(key)?.map(|text| text.parse::<Span>());
+                ExpireMode::Age {
+                    override_lease_duration: span.transpose().map_err(|_| fault(key, rule))?,
+                }
+            }
+            Some("cutoff-date") => {
+                let key = "expire.cutoff_date";
+                let rule = "it has to be a day, such as 2026-01-31";
+                let date = text(key)?.and_then(|text| text.parse::<Date>().ok());
+                ExpireMode::CutoffDate(date.ok_or_else(|| fault(key, rule))?)
+            }
+            _ => return Err(fault("expire.mode", "it has to be age or cutoff-date")),
+        };
+        let never_removed = mode == default.mode;
+        if never_removed {
+            warnings.push(Warning::NeverExpired);
+        }
+        Ok(Expire {
+            enabled,
+            dry_run: never_removed,
+            mode,
+            immutable: self.flag("storage", "expire.immutable", true)?,
+            mutable: self.flag("storage", "expire.mutable", true)?,
+            ..default
+        })
     }
 
     fn listen(
@@ -277,14 +323,13 @@ mod tests {
     fn what_tahoed_does_not_do_is_warned_of() {
         let settings = parse(
             "[node]\ntub.port = tcp:1,listen:tor\ntub.location = AUTO,tor:x.onion:1,a.example:2\n\
-             [storage]\nexpire.enabled = true\nforce_foolscap = 1\ngrid_management = on\n\
+             [storage]\nforce_foolscap = 1\ngrid_management = on\n\
              debug_discard = yes\nplugins = p\n",
         )
         .unwrap();
         let expected = [
             Warning::Endpoint(Printable::new("listen:tor")),
             Warning::Hint(Printable::new("tor:x.onion:1")),
-            Warning::Expiry,
             Warning::Foolscap,
             Warning::GridManager,
             Warning::Discard,
@@ -292,6 +337,55 @@ mod tests {
         ];
         assert_eq!(settings.warnings, expected);
         assert_eq!(settings.location.len(), 1);
+    }
+
+    // Reference: storage server, section 5.
+    #[test]
+    fn expiry_is_taken_over_by_tahoes_own_words() {
+        for (text, mode, immutable, mutable) in [
+            (
+                "expire.mode = age\nexpire.override_lease_duration = 60 days\nexpire.mutable = no",
+                ExpireMode::Age {
+                    override_lease_duration: Some(Span::days(60)),
+                },
+                true,
+                false,
+            ),
+            (
+                "expire.mode = cutoff-date\nexpire.cutoff_date = 2026-01-31\nexpire.immutable = 0",
+                ExpireMode::CutoffDate("2026-01-31".parse().unwrap()),
+                false,
+                true,
+            ),
+        ] {
+            let text = format!("[storage]\nexpire.enabled = true\n{text}\n");
+            let settings = parse(&text).unwrap();
+            let expected = Expire {
+                enabled: true,
+                mode,
+                immutable,
+                mutable,
+                ..Expire::default()
+            };
+            assert_eq!(settings.expire, expected);
+            assert_eq!(settings.warnings, []);
+        }
+        let settings = parse("[storage]\nexpire.mode = nonsense\n").unwrap();
+        assert_eq!(settings.expire, Expire::default());
+    }
+
+    // A fault of Tahoe's: a node of these settings has never removed a share. Taken at their word
+    // they would remove years of shares in the first night.
+    #[test]
+    fn expiry_that_never_removed_anything_is_taken_over_as_a_dry_run() {
+        let settings = parse("[storage]\nexpire.enabled = true\nexpire.mode = age\n").unwrap();
+        let expected = Expire {
+            enabled: true,
+            dry_run: true,
+            ..Expire::default()
+        };
+        assert_eq!(settings.expire, expected);
+        assert_eq!(settings.warnings, [Warning::NeverExpired]);
     }
 
     #[test]
@@ -303,6 +397,21 @@ mod tests {
             ("[storage]\nreserved_space = 100 M", "reserved_space"),
             ("[storage]\nreserved_space = 1.5G", "reserved_space"),
             ("[storage]\nstorage_dir =", "storage_dir"),
+            ("[storage]\nexpire.enabled = maybe", "expire.enabled"),
+            ("[storage]\nexpire.enabled = yes", "expire.mode"),
+            (
+                "[storage]\nexpire.enabled = yes\nexpire.mode = x",
+                "expire.mode",
+            ),
+            (
+                "[storage]\nexpire.enabled = yes\nexpire.mode = cutoff-date",
+                "expire.cutoff_date",
+            ),
+            (
+                "[storage]\nexpire.enabled = yes\nexpire.mode = age\n\
+                 expire.override_lease_duration = 2 weeks",
+                "expire.override_lease_duration",
+            ),
             ("[storage]\nstorage_dir = ~/x", "storage_dir"),
             ("[storage]\nstorage_dir = %(x)s", "storage_dir"),
             ("[node]\ntub.port = disabled", "tub.port"),

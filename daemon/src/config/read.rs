@@ -9,8 +9,9 @@ use protocol::limits;
 use super::error::ConfigError;
 use super::source::{Schema, Source, Table};
 use super::{
-    ByteSize, Config, ContainerVersion, Durability, GivenNames, IoEngine, LISTEN_MAX, Layout,
-    Limits, Log, LogFormat, LogLevel, Memory, Store, Tls, TlsVersion,
+    ByteSize, Config, ContainerVersion, Date, Durability, Expire, ExpireMode, GivenNames, IoEngine,
+    Keeper, LISTEN_MAX, Layout, Limits, Log, LogFormat, LogLevel, Memory, Scrub, Span, Store, Tls,
+    TlsVersion,
 };
 
 /// Reads the text of a configuration file; `path` is for the messages.
@@ -32,6 +33,9 @@ pub(super) fn config(text: &str, path: &Path) -> Result<Config, ConfigError> {
         tls: tls(source.table("tls"))?,
         log: log(source.table("log"))?,
         memory: memory(source.table("memory"))?,
+        keeper: keeper(source.table("keeper"))?,
+        scrub: scrub(source.table("scrub"))?,
+        expire: expire(source.table("expire"))?,
     };
     match config.listen.is_empty() {
         true => Err(root.missing("listen", LISTEN_RULE)),
@@ -152,6 +156,100 @@ fn memory(table: Table<'_>) -> Result<Memory, ConfigError> {
     })
 }
 
+fn keeper(table: Table<'_>) -> Result<Keeper, ConfigError> {
+    let default = Keeper::default();
+    let bytes = table.text_or_number::<Rate>("bytes_per_second", RATE_RULE)?;
+    Ok(Keeper {
+        operations_per_second: table
+            .number("operations_per_second", OPERATIONS)?
+            .unwrap_or(default.operations_per_second),
+        bytes_per_second: bytes.map_or(default.bytes_per_second, |rate| rate.0),
+    })
+}
+
+fn scrub(table: Table<'_>) -> Result<Scrub, ConfigError> {
+    let every = table.text::<Every>("every", EVERY_RULE)?;
+    let every = every.map_or(Scrub::default().every, |every| every.0);
+    Ok(Scrub { every })
+}
+
+fn expire(table: Table<'_>) -> Result<Expire, ConfigError> {
+    let default = Expire::default();
+    let lease_duration = table.text::<Span>("override_lease_duration", SPAN_RULE)?;
+    let cutoff_date = table.text::<Date>("cutoff_date", DATE_RULE)?;
+    let modes = [("age", false), ("cutoff-date", true)];
+    let by_date = table.choice("mode", &modes)?.unwrap_or(false);
+    let mode = match (by_date, lease_duration, cutoff_date) {
+        (false, override_lease_duration, None) => ExpireMode::Age {
+            override_lease_duration,
+        },
+        (true, None, Some(date)) => ExpireMode::CutoffDate(date),
+        (true, None, None) => return Err(table.missing("cutoff_date", DATE_RULE)),
+        (true, Some(_), _) => {
+            return Err(table.rejected(
+                "override_lease_duration",
+                "left out with mode = \"cutoff-date\"",
+            ));
+        }
+        (false, _, Some(_)) => {
+            return Err(table.rejected("cutoff_date", "left out unless mode = \"cutoff-date\""));
+        }
+    };
+    let every = table.text::<EveryOften>("every", EVERY_OFTEN_RULE)?;
+    Ok(Expire {
+        enabled: table.flag("enabled")?.unwrap_or(default.enabled),
+        dry_run: table.flag("dry_run")?.unwrap_or(default.dry_run),
+        mode,
+        immutable: table.flag("immutable")?.unwrap_or(default.immutable),
+        mutable: table.flag("mutable")?.unwrap_or(default.mutable),
+        every: every.map_or(default.every, |every| every.0),
+    })
+}
+
+/// Bytes a second that let a walk get on.
+struct Rate(ByteSize);
+
+impl std::str::FromStr for Rate {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let size: ByteSize = text.parse().map_err(|_| ())?;
+        match RATES.contains(&size.0) {
+            true => Ok(Self(size)),
+            false => Err(()),
+        }
+    }
+}
+
+/// How often something is done, if at all.
+struct Every(Option<Span>);
+
+impl std::str::FromStr for Every {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "off" => Ok(Self(None)),
+            text => Ok(Self(Some(text.parse::<EveryOften>()?.0))),
+        }
+    }
+}
+
+/// How often something is done.
+struct EveryOften(Span);
+
+impl std::str::FromStr for EveryOften {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let span: Span = text.parse().map_err(|_| ())?;
+        match EVERY_SECONDS.contains(&span.as_secs()) {
+            true => Ok(Self(span)),
+            false => Err(()),
+        }
+    }
+}
+
 /// A text of bounded length.
 struct Nickname(String);
 
@@ -245,6 +343,27 @@ const SCHEMAS: &[Schema] = &[
         table: "memory",
         keys: &["release_code_pages"],
     },
+    Schema {
+        table: "keeper",
+        keys: &["operations_per_second", "bytes_per_second"],
+    },
+    Schema {
+        table: "scrub",
+        keys: &["every"],
+    },
+    Schema {
+        table: "expire",
+        keys: &[
+            "enabled",
+            "dry_run",
+            "mode",
+            "override_lease_duration",
+            "cutoff_date",
+            "immutable",
+            "mutable",
+            "every",
+        ],
+    },
 ];
 
 const LISTEN_RULE: &str = "a list of 1 to 16 addresses with their ports, such as \
@@ -262,6 +381,26 @@ const JOURNAL_SIZES: RangeInclusive<u64> =
 /// What the size of a journal may be.
 pub const JOURNAL_SIZE_RULE: &str = "a size from \"1MiB\" to \"4GiB\", such as \"64MiB\"";
 const _: () = assert!(*JOURNAL_SIZES.start() <= 1 << 20 && *JOURNAL_SIZES.end() == 4 << 30);
+
+/// From a walk that hardly moves to one that is not held back.
+const OPERATIONS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// Likewise. A read is of at most 256 KiB, so less than 64 KiB a second would be seconds of silence.
+const RATES: RangeInclusive<u64> = 1 << 16..=1 << 40;
+
+const RATE_RULE: &str = "a size from \"64KiB\" to \"1TiB\", such as \"8M\"";
+
+/// From an hour to ten years.
+const EVERY_SECONDS: RangeInclusive<u64> = 3600..=10 * 365 * 86_400;
+
+const EVERY_RULE: &str = "a span of time from an hour to ten years, such as \"30 days\" or \"12 \
+                          hours\", or \"off\"";
+
+const EVERY_OFTEN_RULE: &str = "a span of time from an hour to ten years, such as \"1 day\"";
+
+const SPAN_RULE: &str = "a span of time, such as \"60 days\" or \"2 months\"";
+
+const DATE_RULE: &str = "a day in quotes, such as \"2026-01-31\"";
 
 /// Goes into announcements; long enough for any name.
 const NICKNAME_LEN_MAX: usize = 200;
@@ -422,6 +561,30 @@ mod tests {
             ("tls.version_min = '1.1'", "it must be \"1.2\" or \"1.3\""),
             ("log.level = 'loud'", "\"info\", \"debug\" or \"trace\""),
             ("memory.release_code_pages = 1", "it must be true or false"),
+            ("keeper.bytes_per_second = '1K'", "a size from \"64KiB\""),
+            ("keeper.operations_per_second = 0", "from 1 to 1000000"),
+            ("scrub.every = '5 minutes'", "from an hour to ten years"),
+            ("scrub.every = 30", "or \"off\""),
+            ("expire.every = 'off'", "such as \"1 day\""),
+            ("expire.enabled = 'yes'", "it must be true or false"),
+            (
+                "expire.mode = 'never'",
+                "it must be \"age\" or \"cutoff-date\"",
+            ),
+            (
+                "expire.mode = 'cutoff-date'",
+                "`expire.cutoff_date` is missing",
+            ),
+            ("expire.cutoff_date = 2026-01-31", "a day in quotes"),
+            (
+                "expire.cutoff_date = '2026-01-31'",
+                "left out unless mode = \"cutoff-date\"",
+            ),
+            (
+                "expire = { mode = 'cutoff-date', override_lease_duration = '2 months', cutoff_date = '2026-01-31' }",
+                "`expire.override_lease_duration` is '2 months'; it must be left out with",
+            ),
+            ("expire.override_lease_duration = '2 weeks'", "\"2 months\""),
             ("listen", "line 1, column 7"),
             ("listen = [", "line 1, column 11"),
             ("listen = ['[::]:1']\n\0\0", "line 2, column 3"),
@@ -449,7 +612,10 @@ mod tests {
              container_version = 1\nlayout = 'one-level'\n\
              [limits]\nthreads = 2\nconnections = 3\nhandshake_timeout_seconds = 4\n\
              idle_timeout_seconds = 5\nprogress_timeout_seconds = 6\nstop_timeout_seconds = 7\n\
-             [tls]\nversion_min = '1.3'\n[log]\nlevel = 'debug'\nformat = 'json'\n[memory]\nrelease_code_pages = false\n",
+             [tls]\nversion_min = '1.3'\n[log]\nlevel = 'debug'\nformat = 'json'\n[memory]\nrelease_code_pages = false\n\
+             [keeper]\noperations_per_second = 8\nbytes_per_second = '1MiB'\n[scrub]\nevery = '12 hours'\n\
+             [expire]\nenabled = true\ndry_run = true\nmode = 'age'\nimmutable = false\nmutable = false\n\
+             override_lease_duration = '2 months'\nevery = '2 days'\n",
         )
         .unwrap();
         assert_eq!(config.store.reserved_space, ByteSize(5 << 30));
@@ -464,14 +630,45 @@ mod tests {
         assert_eq!(config.log.format, LogFormat::Json);
         assert_eq!(config.tls.version_min, TlsVersion::OneThree);
         assert!(!config.memory.release_code_pages);
+        assert_eq!(config.keeper.operations_per_second, 8);
+        assert_eq!(config.keeper.bytes_per_second, ByteSize(1 << 20));
+        assert_eq!(config.scrub.every, Some("12 hours".parse().unwrap()));
+        let expected = Expire {
+            enabled: true,
+            dry_run: true,
+            mode: ExpireMode::Age {
+                override_lease_duration: Some("62 days".parse().unwrap()),
+            },
+            immutable: false,
+            mutable: false,
+            every: Span::days(2),
+        };
+        assert_eq!(config.expire, expected);
+    }
+
+    // Nothing may be removed unless the operator has said so.
+    #[test]
+    fn expiry_is_off_unless_it_is_asked_for() {
+        let config = parse("listen = ['127.0.0.1:0']").unwrap();
+        assert!(!config.expire.enabled);
+        let config = parse("listen = ['127.0.0.1:0']\nexpire.mode = 'age'").unwrap();
+        assert_eq!(config.expire, Expire::default());
+        let text = "listen = ['127.0.0.1:0']\n[expire]\nmode = 'cutoff-date'\ncutoff_date = '2026-01-31'\n\
+                    [scrub]\nevery = 'off'";
+        let config = parse(text).unwrap();
+        let date = ExpireMode::CutoffDate("2026-01-31".parse().unwrap());
+        assert_eq!(config.expire.mode, date);
+        assert_eq!(config.scrub.every, None);
     }
 
     #[test]
     fn what_differs_is_named() {
         let config = parse("listen = ['[::]:1']").unwrap();
-        let other = "listen = ['[::]:2']\nlog.level = 'debug'\nstore.read_only = true";
+        let other = "listen = ['[::]:2']\nlog.level = 'debug'\nstore.read_only = true\n\
+                     scrub.every = 'off'\nexpire.enabled = true\nkeeper.operations_per_second = 1";
         let names = config.differences(&parse(other).unwrap());
-        assert_eq!(names, ["listen", "store", "log.level"]);
+        let expected = ["listen", "store", "log.level", "keeper", "scrub", "expire"];
+        assert_eq!(names, expected);
         assert!(config.differences(&config).is_empty());
     }
 }

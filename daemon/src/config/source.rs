@@ -218,6 +218,14 @@ impl Table<'_> {
         }
     }
 
+    /// The error for a key that is there, reads well, and must not stand with the others.
+    pub(super) fn rejected(&self, key: &'static str, rule: &'static str) -> ConfigError {
+        match self.get(key) {
+            Some(item) => self.fault(key, item, Rule::Text(rule)),
+            None => self.missing(key, rule),
+        }
+    }
+
     /// The error for a key that must be there and is not.
     pub(super) fn missing(&self, key: &'static str, rule: &'static str) -> ConfigError {
         ConfigError::Missing {

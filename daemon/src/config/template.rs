@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use super::{ByteSize, Layout, Location, Names, Store};
+use super::{ByteSize, Expire, ExpireMode, Layout, Location, Names, Store};
 
 /// The port of a server whose operator chose none.
 pub const PORT_DEFAULT: u16 = 3457;
@@ -19,6 +19,8 @@ pub struct Choices {
     pub location: Vec<Location>,
     /// The store. Its identifier is not chosen.
     pub store: Store,
+    /// What is removed when its leases have ended.
+    pub expire: Expire,
 }
 
 /// Returns the text of a configuration file with these choices, of a server with these names;
@@ -59,6 +61,7 @@ pub fn render(choices: &Choices, names: &Names) -> Option<String> {
             &size_line("journal_size", "64MiB", store.journal_size),
         )
         .replace("{layout}", &line("layout", "two-level", layout))
+        .replace("{expire}", &expire_lines(&choices.expire))
         .replace("{nickname}", &quote(&choices.nickname));
     Some(text)
 }
@@ -75,6 +78,37 @@ fn size_line(key: &str, default: &str, size: ByteSize) -> String {
         true => line(key, default, default),
         false => format!("{key} = {}", size.0),
     }
+}
+
+/// What is chosen of expiry, and the defaults in comments. (How often it is done is not chosen.)
+fn expire_lines(expire: &Expire) -> String {
+    let flag = |key: &str, default: bool, value: bool| {
+        let mark = if value == default { "#" } else { "" };
+        format!("{mark}{key} = {value}\n")
+    };
+    let mode = match expire.mode {
+        ExpireMode::Age {
+            override_lease_duration: None,
+        } => line("mode", "age", "age"),
+        ExpireMode::Age {
+            override_lease_duration: Some(span),
+        } => {
+            let span = quote(&span.to_string());
+            format!("mode = \"age\"\noverride_lease_duration = {span}")
+        }
+        ExpireMode::CutoffDate(date) => {
+            format!("mode = \"cutoff-date\"\ncutoff_date = \"{date}\"")
+        }
+    };
+    let default = Expire::default();
+    [
+        flag("enabled", default.enabled, expire.enabled),
+        flag("dry_run", default.dry_run, expire.dry_run),
+        mode + "\n",
+        flag("immutable", default.immutable, expire.immutable),
+        flag("mutable", default.mutable, expire.mutable),
+    ]
+    .concat()
 }
 
 fn list<T: ToString>(items: &[T]) -> String {
@@ -192,6 +226,29 @@ permutation_seed = {seed}
 # Give pages of program code back to the page cache while nothing happens. They are read again from
 # the page cache when they are needed.
 #release_code_pages = true
+
+[keeper]
+# Walks over the whole store, such as those below, run in one thread of low priority. This is how
+# much of the disk they may take a second.
+#operations_per_second = 200
+#bytes_per_second = "8M"
+
+[scrub]
+# How often every share is read and its bytes are proved: "30 days", "12 hours", or "off". Damage is
+# told in the log, in `tahoed status`, and as a corruption advisory. Nothing is changed.
+#every = "30 days"
+
+[expire]
+# Remove shares all of whose leases have ended. A share without any lease stays. With dry_run it is
+# only said what would be removed.
+#
+# mode = "age": a lease ends at the time that it names, 31 days after it was last renewed. With
+# override_lease_duration = "60 days" it ends so long after it was last renewed.
+# mode = "cutoff-date": a lease has ended if it was last renewed before the day (in UTC) that is
+# named by cutoff_date = "2026-01-31".
+{expire}
+# How often.
+#every = "1 day"
 "#;
 
 #[cfg(test)]
@@ -213,6 +270,7 @@ mod tests {
             listen: vec!["127.0.0.1:7".parse().unwrap(), "[::]:7".parse().unwrap()],
             location: vec!["storage.example".parse().unwrap()],
             store: Store::default(),
+            expire: Expire::default(),
         }
     }
 
@@ -251,6 +309,39 @@ mod tests {
         let text = render(&choices, &names()).unwrap();
         let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
         assert_eq!(config.store, store);
+    }
+
+    #[test]
+    fn expiry_that_is_chosen_is_read_back() {
+        for (mode, immutable, mutable) in [
+            (
+                ExpireMode::Age {
+                    override_lease_duration: Some("2 months".parse().unwrap()),
+                },
+                true,
+                false,
+            ),
+            (
+                ExpireMode::CutoffDate("2026-01-31".parse().unwrap()),
+                false,
+                true,
+            ),
+            (Expire::default().mode, true, true),
+        ] {
+            let expire = Expire {
+                enabled: true,
+                dry_run: true,
+                mode,
+                immutable,
+                mutable,
+                ..Expire::default()
+            };
+            let mut choices = choices("alice");
+            choices.expire = expire;
+            let text = render(&choices, &names()).unwrap();
+            let config = Config::parse(&text, Path::new("tahoed.toml")).unwrap();
+            assert_eq!(config.expire, expire);
+        }
     }
 
     // The comments promise defaults; with each key taken out of its comment nothing may change.

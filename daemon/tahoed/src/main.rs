@@ -2,6 +2,7 @@
 
 #[cfg(feature = "jemalloc")]
 mod allocator;
+mod report;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -61,6 +62,10 @@ enum Command {
         /// A directory that `tahoed init` made
         directory: PathBuf,
     },
+    /// Print how a server and its store are
+    ///
+    /// Asks the running server; of one that is stopped, its store is looked at. Nothing is changed.
+    Status(Asking),
     /// Print the NURLs, which let clients in
     ///
     /// One for each `location` of the configuration. They hold the swissnum: give them to those who
@@ -77,6 +82,15 @@ enum Command {
         /// A directory that `tahoed init` made
         directory: PathBuf,
     },
+}
+
+#[derive(clap::Args)]
+struct Asking {
+    /// A directory that `tahoed init` made, or a store
+    directory: PathBuf,
+    /// Print one line of JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -119,6 +133,7 @@ fn main() -> ExitCode {
         Command::Init(init) => make(init, &matches),
         Command::Adopt { node, directory } => adopt(&node, directory),
         Command::Run { directory } => daemon::serve(&Directory::new(directory)).map_err(Into::into),
+        Command::Status(asking) => report::status(&asking.directory, asking.json),
         Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
         Command::ServersYaml { directory } => print_servers_yaml(&Directory::new(directory)),
     }));
@@ -172,6 +187,7 @@ fn make(init: Init, matches: &ArgMatches) -> Result<(), Box<dyn std::error::Erro
             journal_size: init.journal_size,
             ..default
         },
+        expire: config::Expire::default(),
     };
     let made = match daemon::init(&directory, &choices) {
         Err(error @ InitError::NoPort) => usage(ErrorKind::MissingRequiredArgument, &error),
@@ -276,6 +292,10 @@ fn journal_size(text: &str) -> Result<ByteSize, String> {
 fn adopt(node: &Path, directory: Option<PathBuf>) -> Result<(), Box<dyn std::error::Error>> {
     let directory = Directory::new(directory.unwrap_or_else(|| node.to_owned()));
     let adopted = daemon::adopt(node, &directory)?;
+    println!("Taken over from tahoe.cfg, beside key, swissnum and names:");
+    for taken in &adopted.taken {
+        println!("    {taken}");
+    }
     for warning in &adopted.warnings {
         eprintln!("tahoed: warning: {warning}");
     }

@@ -3,9 +3,10 @@
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
 use lafs::cap::native::ReadKey;
+use share::native::hash::Hash;
 use zeroize::Zeroizing;
 
-use super::hash::{self, Hash};
+use super::key;
 
 /// Encrypts and decrypts the segments of one file.
 ///
@@ -15,7 +16,7 @@ pub(crate) struct Cipher(Zeroizing<Hash>);
 
 impl Cipher {
     pub(crate) fn new(read_key: &ReadKey) -> Self {
-        Self(hash::cipher_key(read_key))
+        Self(key::cipher_key(read_key))
     }
 
     /// The key stream of a segment, from its beginning.

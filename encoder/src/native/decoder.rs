@@ -31,6 +31,9 @@ use std::ops::Range;
 
 use lafs::cap::native::{ReadCap, VerifyCap};
 use lafs::{Parameters, ShareNumber};
+use share::native::Damage;
+use share::native::geometry::Geometry;
+use share::native::trailer::ShareName;
 
 use self::column::Column;
 pub use self::request::{Holder, Request, RequestId};
@@ -38,10 +41,8 @@ use self::segment::SegmentDecoder;
 pub use self::shares::BadShare;
 use self::shares::{ShareIndex, Shares};
 use self::window::Window;
-use super::damage::{Damage, Inconsistent};
-use super::geometry::Geometry;
+use super::inconsistent::Inconsistent;
 use super::proof::{KnownNodes, Proof};
-use super::trailer::ShareName;
 
 /// How much a decoder may hold and request ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,16 +2,17 @@
 
 use lafs::cap::native::{ReadCap, ReadKey, Version};
 use lafs::{Parameters, ShareNumber, StorageIndex, num};
+use share::native::geometry::{Geometry, block_size};
+use share::native::hash::{self, EMPTY_ROOT, Hash};
+use share::native::node::{Node, Top};
+use share::native::share_tree::ShareTree;
+use share::native::trailer;
+use share::native::tree::Frontier;
+use share::native::ueb::{ContentRoot, UebHead};
 
 use super::cipher::Cipher;
 use super::codec::{Blocks, Code};
-use super::geometry::{Geometry, block_size};
-use super::hash::{self, EMPTY_ROOT, Hash, PlaintextLeaves};
-use super::node::{Node, Top};
-use super::share_tree::ShareTree;
-use super::trailer;
-use super::tree::Frontier;
-use super::ueb::{ContentRoot, UebHead};
+use super::key::PlaintextLeaves;
 
 /// Encodes one file into its shares, a segment at a time.
 ///

@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use lafs::num;
+use share::native::Damage;
+use share::native::geometry::Geometry;
+use share::native::hash::{self, Hash, ShortHash};
+use share::native::node::Node;
+use share::native::trailer::{ShareName, Trailer};
+use share::native::tree::Subtree;
+use share::native::ueb::ContentRoot;
 
-use super::damage::{Damage, Inconsistent};
-use super::geometry::Geometry;
-use super::hash::{self, Hash, ShortHash};
-use super::node::Node;
-use super::trailer::{ShareName, Trailer};
-use super::tree::Subtree;
-use super::ueb::ContentRoot;
+use super::inconsistent::Inconsistent;
 
 /// The nodes of one share that are known to be right.
 #[derive(Default)]

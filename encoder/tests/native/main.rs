@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod deep;
 mod golden;
 mod grid;
 mod hostile;

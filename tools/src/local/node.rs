@@ -46,6 +46,7 @@ impl Node {
                 journal_size: JOURNAL_SIZE,
                 ..daemon::config::Store::default()
             },
+            expire: daemon::config::Expire::default(),
         };
         daemon::init(&node.directory, &choices)?;
         node.configure(number, address)?;

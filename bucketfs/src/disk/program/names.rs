@@ -114,13 +114,30 @@ pub(super) async fn remove<P: Perform>(
     prune: u8,
 ) -> Result<(), DiskError> {
     unlink(on, path).await?;
-    // The way to these was looked at just now, when the file's own directory was entered.
+    self::prune(on, path, prune).await;
+    Ok(())
+}
+
+/// Removes an empty directory, and then those above it as far as they are empty.
+pub(super) async fn remove_directory<P: Perform>(
+    on: &mut P,
+    path: &StorePath,
+    prune: u8,
+) -> Result<(), DiskError> {
+    let step = Step::RemoveDirectory { path: path.clone() };
+    each(on, in_its_directory(path, step)).await?;
+    self::prune(on, path, prune).await;
+    Ok(())
+}
+
+/// Removes directories above a name that has gone.
+async fn prune<P: Perform>(on: &mut P, path: &StorePath, prune: u8) {
+    // The way to these was looked at just now, when the name's own directory was entered.
     for path in above(path).take(usize::from(prune)) {
         if one(on, Step::RemoveDirectory { path }).await.is_err() {
             break;
         }
     }
-    Ok(())
 }
 
 /// Takes a file's name away.
@@ -149,6 +166,27 @@ pub(super) async fn replace<P: Perform>(
         in_its_directory(target, rename)
     };
     match below_directories(on, target, 0, rename).await {
+        Ok(_) => Ok(()),
+        Err((_, error)) => Err(error),
+    }
+}
+
+/// Gives what is no directory a second name; `expected` directories above it are probably missing.
+pub(super) async fn link<P: Perform>(
+    on: &mut P,
+    source: &StorePath,
+    target: &StorePath,
+    expected: usize,
+) -> Result<(), DiskError> {
+    let link = || {
+        let (source, target) = (source.clone(), target.clone());
+        let step = Step::Link {
+            source,
+            target: target.clone(),
+        };
+        in_its_directory(&target, step)
+    };
+    match below_directories(on, target, expected, link).await {
         Ok(_) => Ok(()),
         Err((_, error)) => Err(error),
     }

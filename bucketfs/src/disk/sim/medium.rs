@@ -274,6 +274,9 @@ impl Medium {
 
     pub(super) fn link(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
         let node = self.find(source)?;
+        if matches!(self.nodes[node], Node::Directory(_)) {
+            return Err(Errno::PERM);
+        }
         let (parent, name) = self.place(target)?;
         self.set_name(parent, name, Some(node));
         Ok(())

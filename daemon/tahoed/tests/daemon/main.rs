@@ -6,6 +6,7 @@
 
 mod adopting;
 mod client;
+mod control;
 mod crashing;
 mod documents;
 mod gbs;

@@ -50,6 +50,7 @@ impl Node {
                 journal_size: ByteSize(8 << 20),
                 ..config::Store::default()
             },
+            expire: config::Expire::default(),
         };
         daemon::init(&node.directory(), &choices).unwrap();
         node.configure(settings);

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use lafs::{ShareNumber, num};
+use share::native::Damage;
+use share::native::trailer::ShareName;
 
 use super::request::RequestId;
 use super::shares::ShareIndex;
-use crate::native::damage::Damage;
 use crate::native::proof::{Leaf, Proof, Proved, Sparse, locate};
-use crate::native::trailer::ShareName;
 
 /// The bytes of one share for one window.
 pub(super) struct Column {

@@ -2,13 +2,14 @@
 
 use lafs::cap::native::ReadKey;
 use lafs::num;
+use share::native::geometry::Geometry;
+use share::native::hash;
 
 use super::column::Column;
 use crate::native::cipher::Cipher;
 use crate::native::codec::recovery::Recovery;
-use crate::native::damage::Inconsistent;
-use crate::native::geometry::Geometry;
-use crate::native::hash::{self, PlaintextLeaves};
+use crate::native::inconsistent::Inconsistent;
+use crate::native::key::PlaintextLeaves;
 
 /// Decodes the segments of one file.
 pub(super) struct SegmentDecoder {

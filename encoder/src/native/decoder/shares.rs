@@ -1,9 +1,9 @@
 //! The shares that a decoder knows of, and which of them it uses.
 
 use lafs::ShareNumber;
+use share::native::Damage;
 
 use super::request::Holder;
-use crate::native::damage::Damage;
 use crate::native::proof::KnownNodes;
 
 /// Names a share that the decoder knows of.

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use lafs::{ShareNumber, num};
+use share::native::geometry::Geometry;
 
 use super::column::Column;
 use super::segment::SegmentDecoder;
-use crate::native::damage::Inconsistent;
-use crate::native::geometry::Geometry;
+use crate::native::inconsistent::Inconsistent;
 
 /// Some segments, and the columns that have come for them.
 pub(super) struct Window {

@@ -1,0 +1,41 @@
+//! Who answers what comes over the control socket.
+
+use protocol::control::{Reason, Refused, Reply, Request};
+
+use crate::status::Reporter;
+
+/// Answers requests.
+pub(crate) struct Desk {
+    pub(crate) reporter: Reporter,
+}
+
+/// What is said to one request, line by line.
+pub(crate) struct Answer {
+    reply: Reply,
+}
+
+impl Desk {
+    /// Takes a request.
+    pub(super) async fn answer(&self, request: Request) -> Answer {
+        let reply = match request {
+            Request::Status {} => match self.reporter.status().await {
+                Some(status) => Reply::Status(Box::new(status)),
+                None => unavailable(),
+            },
+            _ => Reply::Refused(Refused::new(Reason::NotNow, "this daemon has no walks")),
+        };
+        Answer { reply }
+    }
+}
+
+impl Answer {
+    /// The next line; waits until there is something to say.
+    pub(super) async fn next(&mut self) -> Reply {
+        std::future::ready(self.reply.clone()).await
+    }
+}
+
+fn unavailable() -> Reply {
+    let refused = Refused::new(Reason::Unavailable, "the daemon is stopping");
+    Reply::Refused(refused)
+}

@@ -1,0 +1,4 @@
+//! No changed copy of a mutable share is whole, but for the bytes about which nothing can be proved.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| share::fuzz::mutable(bytes));
