@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use crate::adopt::process;
 use crate::code_pages::CodePages;
 use crate::config::{Config, Memory, Names};
-use crate::control::{self, Desk, Listening};
+use crate::control::{self, Desk, Listening, Migrator};
 use crate::crew::{Crews, Job};
 use crate::directory::Directory;
 use crate::error::RunError;
@@ -169,7 +169,12 @@ impl Daemon {
                     limits,
                     &status,
                 ));
+                let migrator = Arc::new(Migrator::new(store.clone(), store_path.clone()));
+                if status.migrating_from.is_some() {
+                    migrator.resume(status.layout);
+                }
                 let desk = Arc::new(Desk {
+                    migrator,
                     reporter: Reporter {
                         shared: Arc::clone(&shared),
                         config: config.clone(),

@@ -1,14 +1,19 @@
-//! A store that is moved to another layout, where no daemon has it open: this process opens it.
+//! A store that is moved to another layout: by the daemon that has it open, which is asked to, or by this
+//! process if none has.
 //!
 //! [`survey()`] says what there is to do and what is in the way, and changes nothing; [`migrate()`] does
 //! it. What a migration is, and what happens when it is broken off, is in `docs/migration.md`.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use bucketfs::disk::{EngineChoice, RootError};
 use bucketfs::migrate::{MigrateError, Progress, Survey};
-use bucketfs::{BootId, Config, Layout, OpenError, StartError};
+use bucketfs::{BootId, Config, OpenError, StartError};
+use protocol::control::{self, AskError, Refused, Reply, Request};
+
+pub use bucketfs::Layout;
 
 /// The layouts that there are, by their names.
 pub const LAYOUTS: [(&str, Layout); 3] = [
@@ -28,7 +33,7 @@ pub enum Error {
         /// Why.
         error: OpenError,
     },
-    /// A daemon, or another program, has it open.
+    /// Another program has it open, which is no daemon.
     #[error("the store {} is in use by another process", store.display())]
     InUse {
         /// The store.
@@ -63,6 +68,15 @@ pub enum Error {
     /// It has begun, and has not come to its end.
     #[error(transparent)]
     Broken(#[from] MigrateError),
+    /// The daemon does not do it.
+    #[error("tahoed does not do that: {0}")]
+    Refused(Refused),
+    /// The daemon has ended before, or answers something else. It may go on.
+    #[error("tahoed does not answer: {0}")]
+    Daemon(#[from] AskError),
+    /// The daemon was told by somebody else to stop it.
+    #[error("the daemon was told to stop moving the store")]
+    Stopped,
     /// The disk's engine has ended.
     #[error("cannot wait for the disk: {0}")]
     Driver(io::Error),
@@ -76,7 +90,8 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::InUse { .. } => "stop `tahoed`, move the store, and start it again",
+            Self::InUse { .. } => "wait for it, or stop it",
+            Self::Stopped => "the store is served as it is; the same command goes on",
             Self::Limit { .. } => {
                 "choose a layout with more levels, or move the store to another file system first"
             }
@@ -93,7 +108,12 @@ impl Error {
                 "the store can be served as it is; the same command goes on, and one with the \
                  layout that it had turns it round"
             }
-            Self::Survey { .. } | Self::Open { .. } | Self::Driver(_) | Self::Random(_) => {
+            Self::Refused(_)
+            | Self::Daemon(_)
+            | Self::Survey { .. }
+            | Self::Open { .. }
+            | Self::Driver(_)
+            | Self::Random(_) => {
                 return None;
             }
         };
@@ -130,7 +150,38 @@ pub fn check(survey: &Survey) -> Result<(), Error> {
     Ok(())
 }
 
-/// Moves all buckets of a store. `told` is told how far it is, and says whether to go on.
+/// Has the daemon that serves a store move it, if one does; says how many buckets it has moved.
+///
+/// `told` is told how many it has moved so far. Blocks to the end; the daemon goes on without us.
+///
+/// # Errors
+///
+/// [`Error::Refused`], [`Error::Daemon`] and [`Error::Stopped`].
+pub fn ask(
+    store: &Path,
+    to: Layout,
+    rate: Option<u32>,
+    told: impl Fn(u64),
+) -> Result<Option<u64>, Error> {
+    let connected = UnixStream::connect(store.join(control::SOCKET));
+    // No socket, or one that a killed daemon has left: what is wrong with the store is said by opening it.
+    let Ok(mut stream) = connected else {
+        return Ok(None);
+    };
+    let to = match to {
+        Layout::TwoLevel => control::Layout::TwoLevel,
+        Layout::OneLevel => control::Layout::OneLevel,
+        Layout::Flat => control::Layout::Flat,
+    };
+    let request = Request::Migrate { to, rate };
+    match control::ask(&mut stream, &request, |progress| told(progress.buckets))? {
+        Reply::Walked(walked) if walked.whole => Ok(Some(walked.buckets)),
+        Reply::Refused(refused) => Err(Error::Refused(refused)),
+        _ => Err(Error::Stopped),
+    }
+}
+
+/// Moves all buckets of a store that nobody has open. `told` is told how far it is, and says whether to go on.
 ///
 /// Runs on a thread of its own runtime, with tokio's local tasks.
 ///

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tools::migrate::{LAYOUTS, check, migrate, survey};
+use tools::migrate::{LAYOUTS, Layout, ask, check, migrate, survey};
 use tools::{Error, Exit};
 
 use crate::arguments::Migrate;
@@ -44,20 +44,49 @@ pub(crate) async fn run(options: Migrate, report: &Report, stop: Stop) -> Result
         return Ok(Exit::Done);
     }
     let bar = bar(report, buckets);
-    let moved = migrate(&options.store, to, options.rate, |progress| {
-        if let Some(bar) = &bar {
+    let moved = moved(&options, to, stop, bar.as_ref()).await;
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    let moved = moved?;
+    let text = format!("{moved} buckets were moved; the store is {name} now");
+    report.result(text, &object.with("moved", moved))?;
+    Ok(Exit::Done)
+}
+
+/// Has the store moved, by its daemon or here; returns how many buckets were.
+async fn moved(
+    options: &Migrate,
+    to: Layout,
+    mut stop: Stop,
+    bar: Option<&ProgressBar>,
+) -> Result<u64, Error> {
+    let told = bar.cloned();
+    let (store, rate) = (options.store.clone(), options.rate);
+    // On another thread: the daemon may take long, and Ctrl-C is to work meanwhile.
+    let asked = tokio::task::spawn_blocking(move || {
+        ask(&store, to, rate, |moved| {
+            if let Some(bar) = &told {
+                bar.set_position(moved);
+            }
+        })
+    });
+    let asked = tokio::select! {
+        biased;
+        () = stop.wanted() => return Err(Error::Interrupted),
+        asked = asked => asked,
+    };
+    let asked = asked.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    if let Some(moved) = asked? {
+        return Ok(moved);
+    }
+    let moved = migrate(&options.store, to, rate, |progress| {
+        if let Some(bar) = bar {
             bar.set_position(progress.moved);
         }
         !stop.is_wanted()
     });
-    let moved = moved.await;
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
-    let moved = moved?.moved;
-    let text = format!("{moved} buckets were moved; the store is {name} now");
-    report.result(text, &object.with("moved", moved))?;
-    Ok(Exit::Done)
+    Ok(moved.await?.moved)
 }
 
 /// A line of how far it is, where somebody sees it.

@@ -123,7 +123,8 @@ fn migrate_kind(error: &tools::migrate::Error) -> &'static str {
         Error::Open { .. } => "store_does_not_open",
         Error::Limit { .. } => "too_many_directories",
         Error::Taken { .. } => "place_taken",
-        Error::Broken(_) => "not_all_moved",
+        Error::Broken(_) | Error::Stopped => "not_all_moved",
+        Error::Refused(_) | Error::Daemon(_) => "daemon",
         Error::Driver(_) | Error::Random(_) => "system",
     }
 }

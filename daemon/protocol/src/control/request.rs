@@ -21,11 +21,31 @@ pub enum Request {
     },
     /// Count all shares anew.
     Count {},
+    /// Move the buckets to where another layout has them. It goes on when the connection ends.
+    Migrate {
+        /// The layout that the store is to have.
+        to: Layout,
+        /// Most buckets a second; null for as many as the disk does.
+        #[serde(default)]
+        rate: Option<u32>,
+    },
     /// End a walk that is under way; it goes on where it stopped when it is next due.
     Stop {
         /// Which.
         task: Task,
     },
+}
+
+/// Where buckets lie below `shares`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// `ab/cd/<si>`.
+    TwoLevel,
+    /// `ab/<si>`.
+    OneLevel,
+    /// `<si>`.
+    Flat,
 }
 
 /// A walk over the whole store.
@@ -57,7 +77,7 @@ impl Task {
 
 impl Request {
     /// Every name of a request.
-    pub const NAMES: [&'static str; 5] = ["status", "scrub", "expire", "count", "stop"];
+    pub const NAMES: [&'static str; 6] = ["status", "scrub", "expire", "count", "migrate", "stop"];
 
     /// Reads one line.
     ///
@@ -115,6 +135,13 @@ mod tests {
                 r#"{"version":1,"ask":"expire","dry_run":true}"#,
             ),
             (Request::Count {}, r#"{"version":1,"ask":"count"}"#),
+            (
+                Request::Migrate {
+                    to: Layout::OneLevel,
+                    rate: Some(500),
+                },
+                r#"{"version":1,"ask":"migrate","to":"one-level","rate":500}"#,
+            ),
             (
                 Request::Stop { task: Task::Scrub },
                 r#"{"version":1,"ask":"stop","task":"scrub"}"#,
