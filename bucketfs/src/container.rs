@@ -18,7 +18,7 @@ use lafs::num;
 mod lease;
 pub mod mutable;
 
-pub use lease::{CLOCK_FLOOR, Lease, LeaseChange, LeaseSearch, expiration};
+pub use lease::{CLOCK_FLOOR, LEASE_DURATION, Lease, LeaseChange, LeaseSearch, expiration};
 
 use crate::error::Damage;
 

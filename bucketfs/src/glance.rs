@@ -21,9 +21,10 @@ use rustix::io::Errno;
 use crate::changes::Changes;
 use crate::container::mutable;
 use crate::disk::{ByteRange, Cached, Root};
+use crate::kind::ShareKind;
 use crate::layout::{ShareKey, SpelledNumber, Tree};
 use crate::limits;
-use crate::request::{Read, ShareKind, SharesRead, Wanted};
+use crate::request::{Read, SharesRead, Wanted};
 use crate::store::read::{Found, is_wanted, wanted_count};
 
 /// A view of the tree.
@@ -136,13 +137,13 @@ fn look_at(found: &mut Found, file: &OwnedFd, number: ShareNumber, wanted: bool)
         let mut front = [0; mutable::HEADER_LEN];
         let front = &mut front[..clip(0, mutable::HEADER_LEN, size)];
         crate::disk::read_cached_into(file, 0, front)?;
-        found.name(number, kind(front), size, front);
+        found.name(number, ShareKind::of(front), size, front);
         return Some(());
     }
     let ranges = found.plan(ShareKind::Immutable, true);
     let len = ranges[0].len.max(mutable::HEADER_LEN);
     let mut front = read(file, 0, clip(0, len, size))?;
-    let kind = kind(&front);
+    let kind = ShareKind::of(&front);
     let ranges = match kind {
         ShareKind::Immutable => ranges,
         ShareKind::Mutable => found.plan(kind, true),
@@ -172,13 +173,6 @@ fn read(file: BorrowedFd<'_>, offset: u64, len: usize) -> Option<Vec<u8>> {
 fn clip(offset: u64, len: usize, size: u64) -> usize {
     let left = size.saturating_sub(offset);
     num::len(left).map_or(len, |left| left.min(len))
-}
-
-fn kind(front: &[u8]) -> ShareKind {
-    match mutable::is_mutable(front) {
-        true => ShareKind::Mutable,
-        false => ShareKind::Immutable,
-    }
 }
 
 /// Most files of others in a bucket that are passed over.

@@ -6,9 +6,12 @@
 //! system has been synced, the full one is retired by a new header, which makes all its batches
 //! void. After a crash the batches that are not void are done again, in order.
 //!
-//! [`format`] has the bytes, `log` decides what is appended and retired when, `replay` does
+//! [`format`] has the bytes, [`account`] how much the store holds, `log` decides what is appended and retired when, `replay` does
 //! again what may not have reached the disk.
 
+pub(crate) mod account;
+pub(crate) mod books;
+mod fields;
 pub(crate) mod format;
 pub(crate) mod log;
 pub(crate) mod replay;

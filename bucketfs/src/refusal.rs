@@ -24,7 +24,8 @@ pub enum Unavailable {
 /// Nothing could be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unwritable {
-    /// Taking the bytes would leave less than the reserved space free.
+    /// Taking the bytes would leave less than the reserved space free, or the shares with more than
+    /// they may have.
     #[error("the store is full")]
     Full,
     /// A sync of the journal failed, or what it says could not be done.
@@ -445,6 +446,40 @@ pub enum RemoveRefusal {
     #[error("no such share")]
     NoShare,
     /// The removal cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+}
+
+/// A refusal of [`crate::Expire`]. The share stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExpireRefusal {
+    /// Nothing is taken now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// No such share is held.
+    #[error("no such share")]
+    NoShare,
+    /// It has more leases than the store looks at.
+    #[error(transparent)]
+    TooManyLeases(#[from] TooManyLeases),
+    /// The share cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The removal cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+}
+
+/// A refusal of [`crate::Count`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CountRefusal {
+    /// Nothing is taken now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The count does not stand where the part begins: somebody else has begun one, or none is begun.
+    #[error("another count was begun; this one is given up")]
+    Elsewhere,
+    /// What was counted cannot be written.
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
 }

@@ -12,13 +12,16 @@ use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret, WriteEnabler};
 use crate::container::mutable::Content;
 use crate::durable::Durability;
 use crate::error::DiskError;
+use crate::expiry::ExpiryRule;
+use crate::kind::ShareKind;
 use crate::layout::{self, Layout, Layouts, ShareKey};
 use crate::refusal::{
-    AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, LeaseRefusal,
-    MendRefusal, MigrateRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal, ReadRefusal,
-    RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable, WriteRangeRefusal,
-    WriteRefusal, WriteSpoolRefusal,
+    AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, CountRefusal,
+    ExpireRefusal, LeaseRefusal, MendRefusal, MigrateRefusal, OpenRefusal, OpenSpoolRefusal,
+    PutRefusal, ReadRefusal, RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable,
+    WriteRangeRefusal, WriteRefusal, WriteSpoolRefusal,
 };
+use crate::totals::Totals;
 
 /// Names a request from [`crate::Store::handle_request`] to its answer; chosen by the asker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,6 +133,8 @@ requests! {
     WriteSpool: (), WriteSpoolRefusal;
     DropSpool: (), Unavailable;
     Remove: (), RemoveRefusal;
+    Expire: Expired, ExpireRefusal;
+    Count: Counted, CountRefusal;
     Mend: Mended, MendRefusal;
     AskStatus: Box<Status>, Unavailable;
     BeginMigration: Layouts, MigrateRefusal;
@@ -164,6 +169,52 @@ pub enum Stored {
 pub struct Remove {
     /// The share.
     pub key: ShareKey,
+}
+
+/// Remove a share whose leases have all ended, as the operator's rule has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Expire {
+    /// The share.
+    pub key: ShareKey,
+    /// Which shares may go.
+    pub rule: ExpiryRule,
+    /// Only tell what would become of it.
+    pub dry_run: bool,
+}
+
+/// What came of an [`Expire`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// The share is gone, durably.
+    Removed(ExpiredShare),
+    /// It would be gone, had this not been a dry run.
+    WouldRemove(ExpiredShare),
+    /// It stays.
+    Kept(Kept),
+}
+
+/// A share that went, or would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpiredShare {
+    /// What it was.
+    pub kind: ShareKind,
+    /// The size of its file: what is free now.
+    pub size: u64,
+    /// How many leases it had.
+    pub leases: usize,
+    /// When the last of them ended by its own word, in seconds since 1970.
+    pub last_end: u32,
+}
+
+/// Why a share stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// A lease has not ended.
+    Leased,
+    /// It never had a lease.
+    NoLease,
+    /// The rule exempts its kind.
+    Exempt,
 }
 
 // Repairs.
@@ -404,26 +455,6 @@ pub struct Held {
     pub kind: ShareKind,
 }
 
-/// What a share is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShareKind {
-    /// A share of a bucket: it never changes.
-    Immutable,
-    /// A share of a slot.
-    Mutable,
-}
-
-impl ShareKind {
-    /// The word that Tahoe has for it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Immutable => "immutable",
-            Self::Mutable => "mutable",
-        }
-    }
-}
-
 /// What was read of one extent of a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
@@ -572,6 +603,40 @@ pub struct DropSpool {
 
 // The store itself.
 
+/// Count what the store holds: whoever walks the tree tells of it, part by part.
+///
+/// [`crate::Counter`] knows what to ask when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Begin at the start of the tree. A count that is under way is given up.
+    Begin,
+    /// A part of the tree was looked at since the last answer.
+    Part {
+        /// Where the last part that was taken ended; `None` at the start.
+        after: Option<StorageIndex>,
+        /// The last bucket or slot of the part; `None` for the end of the tree.
+        upto: Option<StorageIndex>,
+        /// All that was found in it.
+        found: Totals,
+    },
+}
+
+/// What came of a [`Count`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// The part is taken: go on behind it.
+    GoOn,
+    /// Somebody was at work on it: look at it again, or at less of it.
+    Again,
+    /// The tree is counted, and the journal has it.
+    Whole {
+        /// What the store thought to hold; `None` if nobody had ever counted.
+        before: Option<Totals>,
+        /// What it holds.
+        now: Totals,
+    },
+}
+
 /// Ask how the store is.
 #[derive(Clone, Debug)]
 pub struct AskStatus;
@@ -645,6 +710,10 @@ pub struct Status {
     pub available: u64,
     /// Bytes kept free.
     pub reserved: u64,
+    /// Most bytes that the files of all shares may have.
+    pub size_max: Option<u64>,
+    /// What the store holds, by kind; `None` if nobody has ever counted.
+    pub held: Option<Totals>,
     /// Bytes promised to uploads in progress and not yet written.
     pub promised: u64,
     /// Small shares that the journal has and the tree has not yet: served from memory.
@@ -685,6 +754,7 @@ impl Request {
             | Self::WriteRange(WriteRange { key, .. })
             | Self::AbortRanged(AbortRanged { key, .. })
             | Self::Advise(Advise { key, .. })
+            | Self::Expire(Expire { key, .. })
             | Self::Remove(Remove { key }) => Some(key.storage_index),
             Self::Allocate(Allocate { storage_index, .. })
             | Self::Read(Read { storage_index, .. })
@@ -692,6 +762,7 @@ impl Request {
             | Self::ReadTestWrite(ReadTestWrite { storage_index, .. }) => Some(*storage_index),
             Self::Mend(Mend { path, .. }) => layout::bucket_in(path),
             Self::WriteUpload(_)
+            | Self::Count(_)
             | Self::CloseUpload(_)
             | Self::AbortUpload(_)
             | Self::DetachUpload(_)

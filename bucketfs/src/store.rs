@@ -36,8 +36,10 @@ use crate::request::{Answer, Now, Request, RequestId, Status};
 
 mod advise;
 mod context;
+mod count;
 mod door;
 mod event;
+mod expire;
 mod follow;
 mod lease;
 mod listing;
@@ -65,8 +67,10 @@ pub(crate) use places::Places;
 
 use advise::Advisories;
 use context::{Context, Machinery};
+use count::Counts;
 use door::Doors;
 use event::{Event, Machine};
+use expire::Expiries;
 use follow::Following;
 use lease::Leases;
 use mend::Mendings;
@@ -104,6 +108,8 @@ struct Machines {
     slots: Slots,
     spools: Spools,
     following: Following,
+    expiries: Expiries,
+    counts: Counts,
     mendings: Mendings,
     doors: Doors,
     migration: Migration,
@@ -150,6 +156,8 @@ impl Store {
                 slots: Slots::new(),
                 spools: Spools::new(),
                 following: Following::new(),
+                expiries: Expiries::default(),
+                counts: Counts::default(),
                 mendings: Mendings::default(),
                 doors: Doors::default(),
                 migration: Migration::default(),
@@ -299,6 +307,8 @@ impl Store {
             Request::WriteSpool(write) => it.spools.write(cx, Asker::new(id), write),
             Request::DropSpool(drop) => it.spools.drop_for(cx, Asker::new(id), drop.spool),
             Request::Remove(remove) => it.removals.remove(cx, Asker::new(id), &remove),
+            Request::Expire(expire) => it.expiries.expire(cx, Asker::new(id), expire),
+            Request::Count(count) => it.counts.count(cx, Asker::new(id), &count),
             Request::Mend(mend) => it.mendings.mend(cx, Asker::new(id), &mend),
             Request::AskStatus(_) => {
                 // Somebody else may fill the disk while nobody stores anything here.
@@ -335,6 +345,10 @@ impl Store {
                 Event::Renew(renew) => it.leases.renew(cx, renew),
                 Event::Renewed(to, owned, result) => {
                     it.named(to.machine).renewed(cx, to.index, owned, result);
+                }
+                Event::TakeAway(it_goes) => it.removals.take_away(cx, it_goes),
+                Event::TakenAway(to, owned, result) => {
+                    it.named(to.machine).taken_away(cx, to.index, owned, result);
                 }
                 Event::Publish(publish) => it.publishing.publish(cx, publish),
                 Event::Published(to, owned, result) => {
@@ -414,9 +428,13 @@ impl Store {
 
     /// Returns how the store is.
     #[must_use]
-    pub fn status(&self) -> Status {
-        let cx = &self.context;
+    pub fn status(&mut self) -> Status {
+        let cx = &mut self.context;
         let counters = cx.journal_counters();
+        let held = cx.held();
+        let space = cx.space();
+        let (available, promised) = (space.available(), space.promised());
+        let (reserved, size_max) = (space.reserved(), space.size_max());
         Status {
             engine: cx.settings.engine,
             writes_directly: cx.settings.writes_directly,
@@ -426,9 +444,11 @@ impl Store {
             durability: cx.settings.durability,
             read_only: cx.settings.read_only,
             failed: cx.has_failed(),
-            available: cx.space().available(),
-            reserved: cx.space().reserved(),
-            promised: cx.space().promised(),
+            available,
+            reserved,
+            size_max,
+            held,
+            promised,
             pending: cx.pending_count(),
             unplaced: cx.stuck_count(),
             uploads: self.machines.uploads.len() + self.machines.ranged.len(),
@@ -465,6 +485,8 @@ impl Machines {
             Machine::Slot => &mut self.slots,
             Machine::Spool => &mut self.spools,
             Machine::Follow => &mut self.following,
+            Machine::Expire => &mut self.expiries,
+            Machine::Count => &mut self.counts,
             Machine::Mend => &mut self.mendings,
             Machine::Door => &mut self.doors,
             Machine::Migrate => &mut self.migration,

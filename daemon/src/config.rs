@@ -69,6 +69,8 @@ pub struct Store {
     pub id: Option<StoreId>,
     /// Bytes that are kept free on its file system.
     pub reserved_space: ByteSize,
+    /// Most bytes of the files of all shares, if that is bounded.
+    pub max_size: Option<ByteSize>,
     /// Take no new shares.
     pub read_only: bool,
     /// When a share is acknowledged.
@@ -89,6 +91,7 @@ impl Default for Store {
             path: PathBuf::from(STORE_PATH),
             id: None,
             reserved_space: ByteSize(1_000_000_000),
+            max_size: None,
             read_only: false,
             durability: Durability::Durable,
             io_engine: IoEngine::Auto,

@@ -129,7 +129,8 @@ impl Shared {
             }
             _ => warn!(
                 available = self.space_free.load(Ordering::Relaxed),
-                "refusing new shares: the free space is down to store.reserved_space"
+                "refusing new shares: the free space is down to store.reserved_space, or the shares \
+                 have store.max_size"
             ),
         }
     }

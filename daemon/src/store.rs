@@ -42,6 +42,7 @@ pub(crate) fn open(
 pub(crate) fn config(configured: &config::Store, seed: [u8; 32]) -> bucketfs::Config {
     let mut store = bucketfs::Config::new(seed);
     store.reserved = configured.reserved_space.0;
+    store.size_max = configured.max_size.map(|size| size.0);
     store.read_only = configured.read_only;
     store.durability = match configured.durability {
         config::Durability::Durable => Durability::Full,

@@ -12,6 +12,7 @@ use lafs::nurl::NurlError;
 
 use crate::exit::Exit;
 use crate::file_kind::FileKind;
+use crate::fsck::{self, FsckError};
 use crate::home::{HomeError, SettingsError};
 use crate::local::LocalGridError;
 use crate::wording::{quoted, quoted_path};
@@ -100,6 +101,9 @@ pub enum Error {
     /// A local grid.
     #[error(transparent)]
     LocalGrid(#[from] LocalGridError),
+    /// A store that was to be checked.
+    #[error(transparent)]
+    Fsck(#[from] FsckError),
     /// A store that is to be moved to another layout.
     #[error(transparent)]
     Migrate(#[from] crate::migrate::Error),
@@ -137,6 +141,7 @@ impl Error {
             | Self::Span { .. }
             | Self::BinaryToTerminal
             | Self::VerifyOnly => Exit::Usage,
+            Self::Fsck(_) => Exit::Fsck(fsck::OPERATIONAL),
             Self::Output { .. } if self.is_broken_pipe() => Exit::BrokenPipe,
             Self::Home(_)
             | Self::NoServers { .. }
@@ -161,6 +166,7 @@ impl Error {
         let hint = match self {
             Self::Home(error) => return error.hint(),
             Self::LocalGrid(error) => return error.hint(),
+            Self::Fsck(error) => return error.hint(),
             Self::Migrate(error) => return error.hint(),
             Self::Input(error) => return input_hint(error),
             Self::OutputExists { .. } => "`--force` replaces it",

@@ -20,7 +20,7 @@ use super::{Header, LEASE_COUNT_OFFSET, LEASE_SIZE, LEASES_MAX, Version};
 use crate::error::{Damage, TooManyLeases};
 
 /// How long a lease lasts from the operation that makes or renews it: 31 days, as in Tahoe.
-const DURATION: u64 = 31 * 24 * 60 * 60;
+pub const LEASE_DURATION: u64 = 31 * 24 * 60 * 60;
 
 /// Where a record keeps the expiration.
 const EXPIRATION_OFFSET: u64 = 68;
@@ -29,7 +29,7 @@ const _: () = assert!(EXPIRATION_OFFSET + 4 == LEASE_SIZE);
 /// Returns when a lease made or renewed at `unix` ends; the field's last second from 2106 on.
 #[must_use]
 pub fn expiration(unix: u64) -> u32 {
-    u32::try_from(unix.saturating_add(DURATION)).unwrap_or(u32::MAX)
+    u32::try_from(unix.saturating_add(LEASE_DURATION)).unwrap_or(u32::MAX)
 }
 
 /// Whether a renewal changes when a lease ends, that would make it end at `wanted`.

@@ -15,6 +15,8 @@ use blake2::digest::consts::U32;
 use blake2::{Blake2b, Digest};
 use lafs::num;
 
+use super::account::{Account, Entry};
+use super::books::Books;
 use super::format::{
     BATCH_LEN_MAX, BLOCK, BatchWriter, FileHeader, GROUP_SIZE_MAX, Record, VERSION,
 };
@@ -33,8 +35,7 @@ const KEPT_LEN_MAX: usize = 64 * 1024;
 pub(crate) struct Log<T> {
     files: [LogFile; 2],
     active: usize,
-    /// Records that are to be in one batch, so that a crash leaves all of them or none.
-    queue: VecDeque<(Vec<Record>, T)>,
+    queue: VecDeque<(Group, T)>,
     appending: Option<Vec<T>>,
     /// How many records the append in flight has.
     appending_records: u32,
@@ -50,6 +51,38 @@ pub(crate) struct Log<T> {
     full: bool,
     /// What has been done since the store was opened.
     pub(crate) counters: Counters,
+    /// How much the store holds.
+    pub(crate) books: Books,
+}
+
+/// What is to be in one batch, so that a crash leaves all of it or none.
+#[derive(Debug, Default)]
+pub(crate) struct Group {
+    /// Of shares that all differ. There may be none, if there is only something to enter.
+    pub(crate) records: Vec<Record>,
+    /// What the records, or what they tell the end of, change of how much the store holds.
+    pub(crate) entries: Vec<Entry>,
+    /// Whether all of it tells of what the tree has already, so that it waits however long it takes.
+    pub(crate) is_done: bool,
+}
+
+impl Group {
+    /// A change of one share, with what it changes of the totals.
+    pub(crate) fn one(record: Record, entry: Entry) -> Self {
+        Self {
+            records: vec![record],
+            entries: vec![entry],
+            is_done: false,
+        }
+    }
+
+    /// Something to enter that no record tells.
+    pub(crate) fn entry(entry: Entry) -> Self {
+        Self {
+            entries: vec![entry],
+            ..Self::default()
+        }
+    }
 }
 
 /// One of the two files.
@@ -132,7 +165,12 @@ pub(crate) struct Failed<T> {
 
 impl<T> Log<T> {
     /// Takes over two files without batches, of the headers that they have.
-    pub(crate) fn new(headers: [FileHeader; 2], salts: Salts, waiver: Option<Waiver>) -> Self {
+    pub(crate) fn new(
+        headers: [FileHeader; 2],
+        account: Account,
+        salts: Salts,
+        waiver: Option<Waiver>,
+    ) -> Self {
         let active = usize::from(headers[1].generation < headers[0].generation);
         Self {
             files: headers.map(LogFile::empty),
@@ -149,16 +187,17 @@ impl<T> Log<T> {
             failed: false,
             full: false,
             counters: Counters::default(),
+            books: Books::new(account),
         }
     }
 
-    /// Queues records for the next batch, all of them for one: of shares that all differ, and of
-    /// [`GROUP_SIZE_MAX`] bytes at the most. The log must not have failed.
-    pub(crate) fn append(&mut self, records: Vec<Record>, waiter: T) {
+    /// Queues what the next batch is to have, [`GROUP_SIZE_MAX`] bytes of records at the most. The log
+    /// must not have failed.
+    pub(crate) fn append(&mut self, group: Group, waiter: T) {
         assert!(!self.failed, "nothing is appended behind a failed sync");
-        let len: usize = records.iter().map(Record::encoded_len).sum();
-        assert!(!records.is_empty() && num::size(len) <= GROUP_SIZE_MAX);
-        self.queue.push_back((records, waiter));
+        let len: usize = group.records.iter().map(Record::encoded_len).sum();
+        assert!(num::size(len) <= GROUP_SIZE_MAX);
+        self.queue.push_back((group, waiter));
     }
 
     /// Gives a record's hold back: the tree has followed, or never will.
@@ -194,14 +233,13 @@ impl<T> Log<T> {
     }
 
     /// Gives those back who wait in the queue: it will be long before there is room. Only what is
-    /// done already, and fenced, goes on waiting, unless all is to end.
+    /// done already goes on waiting, unless all is to end.
     pub(crate) fn refuse(&mut self, all: bool) -> Vec<T> {
         self.full = false;
         let queue = std::mem::take(&mut self.queue);
-        let is_fence = |record: &Record| matches!(record, Record::Fence { .. });
-        let stays = |records: &[Record]| !all && records.iter().all(is_fence);
-        let (stay, go): (VecDeque<_>, VecDeque<_>) =
-            queue.into_iter().partition(|(records, _)| stays(records));
+        let (stay, go): (VecDeque<_>, VecDeque<_>) = queue
+            .into_iter()
+            .partition(|(group, _)| !all && group.is_done);
         self.queue = stay;
         go.into_iter().map(|(_, waiter)| waiter).collect()
     }
@@ -247,6 +285,7 @@ impl<T> Log<T> {
         }
         match durable {
             Ok(durable) => {
+                self.books.batch_durable();
                 self.counters.batches += 1;
                 self.counters.records += u64::from(self.appending_records);
                 let file = self.active;
@@ -288,10 +327,9 @@ impl<T> Log<T> {
             self.waiver,
         );
         self.checkpoint = Checkpoint::ExpectHeader(header);
-        Ok(Some((
-            Phase::Header,
-            write_header(spare, &header, self.waiver),
-        )))
+        let account = self.books.durable();
+        let operation = write_header(spare, &header, account, self.waiver);
+        Ok(Some((Phase::Header, operation)))
     }
 
     /// Takes the completion of the header that retires a file.
@@ -334,13 +372,14 @@ impl<T> Log<T> {
             assert!(count > 0, "an empty file has room for any group");
         }
         self.appending_records = batch.records();
-        let waiters: Vec<T> = self
-            .queue
-            .drain(..count)
-            .map(|(_, waiter)| waiter)
-            .collect();
+        let mut waiters = Vec::with_capacity(count);
+        for (group, waiter) in self.queue.drain(..count) {
+            self.books.enter(&group.entries);
+            waiters.push(waiter);
+        }
+        let account = self.books.end_batch();
         let file = &mut self.files[self.active];
-        let bytes = batch.finish(file.header.salt, file.batches);
+        let bytes = batch.finish(account, file.header.salt, file.batches);
         let offset = file.end;
         file.end += num::size(bytes.len());
         file.batches += 1;
@@ -361,7 +400,7 @@ impl<T> Log<T> {
         let room = num::len(file.header.file_size - file.end).unwrap_or(usize::MAX);
         let buffer = std::mem::take(&mut self.buffer);
         let mut batch = BatchWriter::new(buffer, room.min(BATCH_LEN_MAX));
-        let fits = |(records, _): &&(Vec<Record>, T)| batch.push(records);
+        let fits = |(group, _): &&(Group, T)| batch.push(&group.records);
         let count = self.queue.iter().take_while(fits).count();
         (batch, count)
     }
@@ -401,11 +440,16 @@ impl LogFile {
 }
 
 /// The operation that writes a file's header.
-pub(crate) fn write_header(file: usize, header: &FileHeader, waiver: Option<Waiver>) -> Operation {
+pub(crate) fn write_header(
+    file: usize,
+    header: &FileHeader,
+    account: &Account,
+    waiver: Option<Waiver>,
+) -> Operation {
     Operation::Append {
         file: FILES[file],
         offset: 0,
-        bytes: header.encode(),
+        bytes: header.encode(account),
         sync: waiver.is_none(),
     }
 }
@@ -456,6 +500,7 @@ mod tests {
 
     use super::*;
     use crate::disk::{OperationId, Outcome};
+    use crate::kind::ShareKind;
     use crate::layout::ShareKey;
 
     /// Room for the header and three blocks.
@@ -464,7 +509,14 @@ mod tests {
     fn log() -> Log<u32> {
         let salts = Salts::new([0; 32]);
         let headers = [5, 6].map(|generation| salts.header(generation, FILE_SIZE, None));
-        Log::new(headers, salts, None)
+        Log::new(headers, Account::empty(), salts, None)
+    }
+
+    fn group(records: Vec<Record>) -> Group {
+        Group {
+            records,
+            ..Group::default()
+        }
     }
 
     fn record(len: usize) -> Record {
@@ -493,7 +545,7 @@ mod tests {
 
     /// Appends one record, and returns who waited, with their holds, and where it went.
     fn append(log: &mut Log<u32>, waiter: u32) -> (Vec<Hold>, FileId, u64) {
-        log.append(vec![record(10)], waiter);
+        log.append(group(vec![record(10)]), waiter);
         let (phase, operation) = log.poll().expect("a batch");
         assert_eq!(phase, Phase::Append);
         let Operation::Append { file, offset, .. } = operation else {
@@ -511,10 +563,10 @@ mod tests {
     #[test]
     fn what_arrives_during_an_append_shares_the_next_one() {
         let mut log = log();
-        log.append(vec![record(10)], 1);
+        log.append(group(vec![record(10)]), 1);
         let (_, first) = log.poll().unwrap();
-        log.append(vec![record(10)], 2);
-        log.append(vec![record(10)], 3);
+        log.append(group(vec![record(10)]), 2);
+        log.append(group(vec![record(10)]), 3);
         assert!(log.poll().is_none(), "one append at a time");
         let Appended::Durable(durable) = log.appended(completion(first, Ok(()))) else {
             panic!("it succeeded");
@@ -533,9 +585,9 @@ mod tests {
     #[test]
     fn a_group_waits_for_a_batch_that_holds_all_of_it() {
         let mut log = log();
-        log.append(vec![record(2 * 4096)], 1);
+        log.append(group(vec![record(2 * 4096)]), 1);
         let many = || vec![record(3 * 4096 / 2), record(10)];
-        log.append(many(), 2);
+        log.append(group(many()), 2);
         let (_, first) = log.poll().unwrap();
         let Operation::Append { offset, file, .. } = &first else {
             panic!("{first:?}");
@@ -590,7 +642,7 @@ mod tests {
         for waiter in 0..6 {
             holds.extend(append(&mut log, waiter).0);
         }
-        log.append(vec![record(10)], 6);
+        log.append(group(vec![record(10)]), 6);
         assert!(log.poll().is_none());
         for hold in holds.drain(..3) {
             log.release(hold);
@@ -604,7 +656,7 @@ mod tests {
         };
         assert_eq!(*file, FILES[0]);
         // Generations 5 and 6 were the files': the retired one comes after both.
-        assert_eq!(FileHeader::parse(bytes, FILE_SIZE).unwrap().generation, 7);
+        assert_eq!(FileHeader::parse(bytes, FILE_SIZE).unwrap().0.generation, 7);
         log.retired(&completion(header, Ok(()))).unwrap();
         let (_, append) = log.poll().unwrap();
         assert!(matches!(append, Operation::Append { offset: BLOCK, .. }));
@@ -614,9 +666,9 @@ mod tests {
     #[test]
     fn after_a_failed_append_nothing_is_written_again() {
         let mut log = log();
-        log.append(vec![record(10)], 1);
+        log.append(group(vec![record(10)]), 1);
         let (_, operation) = log.poll().unwrap();
-        log.append(vec![record(10)], 2);
+        log.append(group(vec![record(10)]), 2);
         let Appended::Failed(failed) = log.appended(completion(operation, Err(Errno::IO))) else {
             panic!("it failed");
         };
@@ -640,7 +692,7 @@ mod tests {
             }
         }
         let (_, sync) = log.poll().unwrap();
-        log.append(vec![record(10)], 4);
+        log.append(group(vec![record(10)]), 4);
         let failed = log.synced(&completion(sync, Err(Errno::IO))).unwrap_err();
         assert_eq!(failed.waiters, [4]);
         assert!(log.poll().is_none());
@@ -662,6 +714,43 @@ mod tests {
         log.retired(&completion(header, Ok(()))).unwrap();
         assert!(log.poll().is_none());
         assert!(log.is_closed());
+    }
+
+    // A header that had more would tell of changes that a crash may take back.
+    #[test]
+    fn a_header_has_the_account_of_the_last_durable_batch() {
+        let mut log = log();
+        let held = |operation: &Operation| {
+            let Operation::Append { bytes, .. } = operation else {
+                panic!("{operation:?}");
+            };
+            let (_, account) = FileHeader::parse(bytes, FILE_SIZE).unwrap();
+            account.unwrap().totals.unwrap().shares()
+        };
+        let made = |log: &mut Log<u32>| {
+            let record = record(10);
+            let entry = Entry::made(record.key(), ShareKind::Immutable, 10);
+            log.append(Group::one(record, entry), 9);
+            log.poll().unwrap().1
+        };
+        for waiter in 0..2 {
+            for hold in append(&mut log, waiter).0 {
+                log.release(hold);
+            }
+        }
+        let last = made(&mut log);
+        let Appended::Durable(durable) = log.appended(completion(last, Ok(()))) else {
+            panic!("it succeeded");
+        };
+        durable
+            .into_iter()
+            .for_each(|(_, _, hold)| log.release(hold));
+        let beyond = made(&mut log);
+        let (_, sync) = log.poll().unwrap();
+        let (_, header) = log.synced(&completion(sync, Ok(()))).unwrap().unwrap();
+        assert_eq!(held(&header), 1, "one durable, one on its way");
+        assert_eq!(log.books.totals().unwrap().shares(), 2);
+        drop(beyond);
     }
 
     #[test]

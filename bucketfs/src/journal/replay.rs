@@ -14,6 +14,7 @@
 
 use std::collections::HashMap;
 
+use super::account::Account;
 use super::format::{self, BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, UncheckedBatch};
 use crate::disk::blocking::Blocking;
 use crate::disk::{
@@ -31,6 +32,29 @@ pub(crate) struct Found {
     /// The slot that it is open in.
     pub(crate) file: FileId,
     pub(crate) header: FileHeader,
+    /// That of its header.
+    pub(crate) account: Option<Account>,
+}
+
+/// What a replay found.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// How many records there were, accounts not counted.
+    pub(crate) records: u64,
+    /// How many batches.
+    pub(crate) batches: u64,
+    /// How much the store holds, those shares included that were about to have their names.
+    pub(crate) account: Option<Account>,
+}
+
+impl Replayed {
+    /// Takes an account that was found; of all of them the last counts.
+    fn take(&mut self, found: Option<Account>) {
+        let last = self.account.as_ref().map(|account| account.sequence);
+        if let Some(found) = found.filter(|found| last.is_none_or(|last| found.sequence > last)) {
+            self.account = Some(found);
+        }
+    }
 }
 
 /// A batch as it was found.
@@ -38,24 +62,30 @@ struct Batch {
     offset: u64,
     bytes: Vec<u8>,
     records: Vec<Record>,
+    account: Option<Account>,
 }
 
-/// Replays both files, the one of the lower generation first. Returns how many records there were.
+/// Replays both files, the one of the lower generation first.
 pub(crate) fn replay(
     disk: &mut Blocking<'_>,
     places: &mut Places,
     mut files: [Found; 2],
-) -> Result<u64, OpenError> {
+) -> Result<Replayed, OpenError> {
     files.sort_by_key(|file| file.header.generation);
     let mut fences = HashMap::new();
-    let mut count = 0_u64;
+    let mut found = Replayed::default();
+    for file in &mut files {
+        found.take(file.account.take());
+    }
     each_batch(disk, &files, |disk, file, batch| {
         for record in batch.records {
             if let Record::Fence { key } | Record::Replace { key, .. } = record {
-                fences.insert(key, count);
+                fences.insert(key, found.records);
             }
-            count += 1;
+            found.records += 1;
         }
+        found.batches += 1;
+        found.take(batch.account.filter(|_| file.header.has_account()));
         let mut bytes = Aligned::from(&batch.bytes[..]);
         format::pad(&mut bytes);
         let write = Operation::Append {
@@ -66,7 +96,7 @@ pub(crate) fn replay(
         };
         perform(disk, file, write)
     })?;
-    if count > 0 {
+    if found.batches > 0 {
         for file in &files {
             perform(disk, file, Operation::SyncFile { file: file.file })?;
         }
@@ -91,7 +121,7 @@ pub(crate) fn replay(
         }
         flights.finish(|key, done| applied(places, key, &done))
     })?;
-    Ok(count)
+    Ok(found)
 }
 
 /// Moves the bucket of a share to where it is to be, if the store is migrated.
@@ -226,13 +256,14 @@ impl Reader<'_> {
         let Some(records) = batch.check(&bytes) else {
             return Ok(None);
         };
-        let records = records
+        let (records, account) = records
             .parse()
             .map_err(|damage| self.damaged(self.offset, damage))?;
         let found = Batch {
             offset: self.offset,
             bytes,
             records,
+            account,
         };
         self.offset += batch.padded_size();
         self.index += 1;

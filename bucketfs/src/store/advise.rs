@@ -20,10 +20,11 @@ use super::event::{Machine, Waiter};
 use super::reply::Asker;
 use super::space::cost;
 use crate::disk::{Completion, Existing, Operation, Outcome, StorePath};
+use crate::kind::ShareKind;
 use crate::layout::{self, ShareKey};
 use crate::limits;
 use crate::refusal::AdviseRefusal;
-use crate::request::{Advise, ShareKind};
+use crate::request::Advise;
 
 /// How many reports there are, and how many may follow now.
 #[derive(Debug)]

@@ -21,16 +21,18 @@ use super::space::{Measurement, SpaceAccount};
 use crate::changes::Changes;
 use crate::container::Version;
 use crate::container::mutable::NodeId;
-use crate::disk::{Completion, Operation, OperationId, Outcome, StorePath};
+use crate::disk::{ByteRange, Completion, Operation, OperationId, Outcome, StorePath};
 use crate::durable::{Durability, Durable, Waiver};
 use crate::error::DiskError;
-use crate::journal::format::Record;
-use crate::journal::log::{Appended, Counters, Failed, Hold, Log, Phase};
+use crate::journal::books::{Books, Part};
+use crate::journal::log::{Appended, Counters, Failed, Group, Hold, Log, Phase};
 use crate::keys::KeySet;
+use crate::kind::ShareKind;
 use crate::layout::{self, Layouts, ShareKey};
 use crate::refusal::Unwritable;
 use crate::request::{Ask, Now};
 use crate::ticket::BootId;
+use crate::totals::Totals;
 
 /// What was chosen for this run of the store.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +126,16 @@ pub(super) trait Machinery {
         _: Result<Durable, NotPublished>,
     ) {
         unreachable!("{index} publishes nothing");
+    }
+
+    fn taken_away(
+        &mut self,
+        _: &mut Context,
+        index: usize,
+        _: Owned,
+        _: Result<Durable, Unwritable>,
+    ) {
+        unreachable!("{index} takes nothing away");
     }
 }
 
@@ -261,6 +273,18 @@ impl Context {
         Operation::Read {
             path: self.place(key),
             ranges: Vec::new(),
+        }
+    }
+
+    /// Asks what a share is and how large its file; [`kind_and_size`] reads the answer.
+    pub(super) fn examine(&self, key: ShareKey) -> Operation {
+        let front = ByteRange {
+            offset: 0,
+            len: ShareKind::FRONT_LEN,
+        };
+        Operation::Read {
+            path: self.place(key),
+            ranges: vec![front],
         }
     }
 
@@ -402,9 +426,16 @@ impl Context {
     }
 
     fn grant(&mut self, granted: impl IntoIterator<Item = Granted<Waiter>>) {
+        let books = &mut self.log.books;
         let events = granted.into_iter().map(|granted| match granted {
-            Granted::Share(owned, waiter) => Event::Granted(waiter, owned),
-            Granted::Slot(owned, waiter) => Event::SlotGranted(waiter, owned),
+            Granted::Share(owned, waiter) => {
+                books.touch(owned.key().storage_index);
+                Event::Granted(waiter, owned)
+            }
+            Granted::Slot(owned, waiter) => {
+                books.touch(owned.index());
+                Event::SlotGranted(waiter, owned)
+            }
         });
         self.events.extend(events);
     }
@@ -499,11 +530,11 @@ impl Context {
     }
 
     /// Makes records durable, all in one batch: after a crash all of them are there, or none.
-    pub(super) fn record(&mut self, records: Vec<Record>, waiter: Waiter) {
+    pub(super) fn record(&mut self, group: Group, waiter: Waiter) {
         if self.log.has_failed() {
             return self.send(Event::Unrecorded(waiter));
         }
-        self.log.append(records, waiter);
+        self.log.append(group, waiter);
     }
 
     /// The tree has what a record says, or never will.
@@ -552,16 +583,52 @@ impl Context {
     }
 }
 
+// How much the store holds.
+impl Context {
+    /// What the store holds, if anybody has ever counted.
+    pub(super) fn held(&self) -> Option<Totals> {
+        self.log.books.totals()
+    }
+
+    /// Begins a count of the tree.
+    pub(super) fn begin_count(&mut self) {
+        let (books, at_work) = self.books_and_work();
+        books.begin_count(at_work);
+    }
+
+    /// Takes what was found in a part of the tree.
+    pub(super) fn count_part(
+        &mut self,
+        after: Option<StorageIndex>,
+        upto: Option<StorageIndex>,
+        found: &Totals,
+    ) -> Part {
+        let (books, at_work) = self.books_and_work();
+        books.count_part(after, upto, found, at_work)
+    }
+
+    /// The books, and where the tree may be about to change, or may lack what was entered already.
+    /// Whoever changes a share has its lock from before its entry until the tree has followed, but
+    /// for shares that the disk has refused.
+    fn books_and_work(&mut self) -> (&mut Books, impl Iterator<Item = StorageIndex>) {
+        let stuck = self.pending.stuck().map(|(key, ..)| key.storage_index);
+        (&mut self.log.books, self.locks.at_work().chain(stuck))
+    }
+}
+
 // Space.
 impl Context {
-    pub(super) fn space(&self) -> &SpaceAccount {
-        &self.space
+    /// How the space is, as of now.
+    pub(super) fn space(&mut self) -> &mut SpaceAccount {
+        let held = self.held().map(|held| held.bytes());
+        self.space.hold(held);
+        &mut self.space
     }
 
     /// Promises so many bytes, or returns false if they are not there.
     #[must_use]
     pub(super) fn promise(&mut self, size: u64) -> bool {
-        self.space.promise(size)
+        self.space().promise(size)
     }
 
     /// Takes a promise back.
@@ -574,10 +641,20 @@ impl Context {
         self.space.keep(size);
     }
 
+    /// Turns a promise into bytes of an upload in progress.
+    pub(super) fn grow(&mut self, size: u64) {
+        self.space.grow(size);
+    }
+
+    /// So much that was written of an upload is a share now, or gone.
+    pub(super) fn end_growth(&mut self, size: u64) {
+        self.space.end_growth(size);
+    }
+
     /// Promises what a small share takes whose container is of this size: bytes and inodes.
     #[must_use]
     pub(super) fn promise_share(&mut self, size: u64) -> bool {
-        self.space.promise_share(size)
+        self.space().promise_share(size)
     }
 
     /// Takes such a promise back.
@@ -744,6 +821,21 @@ impl Context {
             self.events
                 .extend(waiters.into_iter().map(Event::Unrecorded));
         }
+    }
+}
+
+/// Reads what was found of a share that is to be taken away: what it is, and the size of its file.
+pub(super) fn kind_and_size(
+    completion: &Completion,
+) -> Result<Option<(ShareKind, u64)>, DiskError> {
+    match &completion.result {
+        Ok(Outcome::Read { size, pieces }) => {
+            let front = pieces.first().expect("its front was asked for");
+            Ok(Some((ShareKind::of(front), *size)))
+        }
+        Ok(outcome) => panic!("a read gave {outcome:?}"),
+        Err(error) if error.errno == Errno::NOENT => Ok(None),
+        Err(error) => Err(*error),
     }
 }
 

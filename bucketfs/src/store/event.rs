@@ -12,6 +12,7 @@ use crate::disk::StorePath;
 use crate::durable::{BytesDurable, Durable};
 use crate::error::DiskError;
 use crate::journal::log::Hold;
+use crate::kind::ShareKind;
 use crate::layout::ShareKey;
 use crate::refusal::{LeaseRefusal, Unavailable, Unwritable};
 use crate::request::{LeaseOwner, Request, RequestId};
@@ -30,7 +31,9 @@ pub(super) enum Machine {
     Slot,
     Spool,
     Follow,
+    Count,
     Door,
+    Expire,
     Mend,
     Migrate,
 }
@@ -61,6 +64,10 @@ pub(super) enum Event {
     Renew(Renew),
     /// What came of a [`Renew`], for who asked.
     Renewed(Waiter, Owned, Result<Renewed, NotRenewed>),
+    /// For the machine of removals.
+    TakeAway(TakeAway),
+    /// What came of a [`TakeAway`], for who asked.
+    TakenAway(Waiter, Owned, Result<Durable, Unwritable>),
     /// For the machine that publishes.
     Publish(Publish),
     /// What came of a [`Publish`], for who asked.
@@ -134,10 +141,21 @@ pub(super) enum NotRenewed {
     Refused(LeaseRefusal),
 }
 
+/// Remove a share that is there, of this kind and with a file of this size, under its lock.
+#[derive(Debug)]
+pub(super) struct TakeAway {
+    pub(super) owned: Owned,
+    pub(super) kind: ShareKind,
+    pub(super) size: u64,
+    pub(super) then: Waiter,
+}
+
 /// Give a share its name, which was synced itself.
 #[derive(Debug)]
 pub(super) struct Publish {
     pub(super) owned: Owned,
+    /// The size of its file.
+    pub(super) size: u64,
     /// The share's file in incoming, complete and closed.
     pub(super) source: StorePath,
     /// Its name is to be as durable, and what the journal says of an earlier share of this name is to

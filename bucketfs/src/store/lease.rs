@@ -20,8 +20,10 @@ use crate::container::{
 use crate::disk::{ByteRange, Completion, Operation, Outcome};
 use crate::durable::Durable;
 use crate::error::{Damage, TooManyLeases};
+use crate::journal::account::Entry;
 use crate::journal::format::Record;
-use crate::journal::log::Hold;
+use crate::journal::log::{Group, Hold};
+use crate::kind::ShareKind;
 use crate::layout::ShareKey;
 use crate::refusal::{LeaseRefusal, Unreadable, Unwritable};
 use crate::request::{LeaseOwner, Leased, RenewLeases};
@@ -35,7 +37,7 @@ pub(super) struct Leases {
     /// For the disk.
     steps: Slab<Step>,
     /// For the journal.
-    recording: Slab<Recording>,
+    recording: Slab<ToRecord>,
     /// For the readers of a share.
     patching: Slab<Patch>,
 }
@@ -91,12 +93,49 @@ struct Recording {
     edit: Edit,
 }
 
-/// What a lease changes in a container, of either kind.
+/// What a lease changes in a container.
 #[derive(Debug)]
 struct Edit {
+    kind: ShareKind,
+    /// The size of the file, without the change.
+    file_size: u64,
     writes: Vec<(u64, Bytes)>,
     /// The writes, and the size to set, that take it back.
     undo: (Vec<(u64, Bytes)>, Option<u64>),
+}
+
+impl Edit {
+    /// The size of the file with the change.
+    fn size_after(&self) -> u64 {
+        let ends = self.writes.iter();
+        let ends = ends.map(|(offset, bytes)| offset.saturating_add(num::size(bytes.len())));
+        ends.fold(self.file_size, u64::max)
+    }
+
+    /// The record that makes the change, or the one that takes it back.
+    fn group(&self, key: ShareKey, takes_back: bool) -> Group {
+        let (before, after) = (self.file_size, self.size_after());
+        let ((writes, size), (from, to)) = match takes_back {
+            false => ((self.writes.clone(), None), (before, after)),
+            true => (self.undo.clone(), (after, before)),
+        };
+        let record = Record::Patch { key, writes, size };
+        let entry = Entry::resized(key, self.kind, Some(from), Some(to));
+        Group {
+            records: vec![record],
+            entries: (from != to).then_some(entry).into_iter().collect(),
+            is_done: takes_back,
+        }
+    }
+}
+
+/// What the journal is to have.
+#[derive(Debug)]
+enum ToRecord {
+    /// A change that is then made.
+    Change(Recording),
+    /// That a change was taken back, after this refusal.
+    Undone(Recording, Unwritable),
 }
 
 /// A renewal whose record is durable.
@@ -299,6 +338,8 @@ impl Leases {
         let edit = header.leases(extra).and_then(|leases| {
             let change = search.run(header.version(), &leases)?;
             Ok(Edit {
+                kind: ShareKind::Mutable,
+                file_size: header.file_size(),
                 writes: change.writes(header, &leases),
                 undo: change.undo(header, &leases),
             })
@@ -322,6 +363,8 @@ impl Leases {
             Err(refusal) => self.refused(cx, renewal, refusal),
             Ok(change) => {
                 let edit = Edit {
+                    kind: ShareKind::Immutable,
+                    file_size: header.file_size(),
                     writes: change.writes(),
                     undo: change.undo(),
                 };
@@ -339,22 +382,18 @@ impl Leases {
             };
             return self.end(cx, renewal, Ok(renewed));
         }
-        let record = Record::Patch {
-            key: renewal.owned.key(),
-            writes: edit.writes.clone(),
-            size: None,
-        };
-        let index = self.recording.insert(Recording {
+        let group = edit.group(renewal.owned.key(), false);
+        let index = self.recording.insert(ToRecord::Change(Recording {
             renewal,
             share_size,
             edit,
-        });
-        cx.record(vec![record], waiter(index));
+        }));
+        cx.record(group, waiter(index));
     }
 
     fn patched(&mut self, cx: &mut Context, patch: Patch, completion: &Completion) {
         match completion.result {
-            Ok(_) => self.patch_ended(cx, patch, None),
+            Ok(_) => self.patch_ended(cx, patch),
             Err(error) => {
                 // Half a lease at the end of the file would count as share bytes.
                 let (writes, size) = patch.recording.edit.undo.clone();
@@ -373,15 +412,23 @@ impl Leases {
         refusal: Unwritable,
         completion: &Completion,
     ) {
+        let Patch {
+            recording, hold, ..
+        } = patch;
+        let key = recording.renewal.owned.key();
         if let Err(error) = completion.result {
-            let key = patch.recording.renewal.owned.key();
             cx.tear([key]);
             cx.give_up(&cx.place(key), error);
         }
-        self.patch_ended(cx, patch, Some(refusal));
+        cx.release_hold(hold);
+        cx.end_patch(&recording.renewal.owned);
+        // Else a replay would make the change after all, and the account not know it.
+        let group = recording.edit.group(key, true);
+        let index = self.recording.insert(ToRecord::Undone(recording, refusal));
+        cx.record(group, waiter(index));
     }
 
-    fn patch_ended(&mut self, cx: &mut Context, patch: Patch, refusal: Option<Unwritable>) {
+    fn patch_ended(&mut self, cx: &mut Context, patch: Patch) {
         let Patch {
             recording,
             durable,
@@ -390,14 +437,11 @@ impl Leases {
         cx.release_hold(hold);
         cx.end_patch(&recording.renewal.owned);
         let share_size = recording.share_size;
-        let result = match refusal {
-            None => Ok(Renewed {
-                share_size,
-                durable,
-            }),
-            Some(refusal) => Err(NotRenewed::Refused(refusal.into())),
+        let renewed = Renewed {
+            share_size,
+            durable,
         };
-        self.end(cx, recording.renewal, result);
+        self.end(cx, recording.renewal, Ok(renewed));
     }
 
     fn refused(&mut self, cx: &mut Context, renewal: Renewal, refusal: impl Into<LeaseRefusal>) {
@@ -463,7 +507,13 @@ impl Machinery for Leases {
     }
 
     fn recorded(&mut self, cx: &mut Context, index: usize, durable: Durable, hold: Hold) {
-        let recording = self.recording.remove(index);
+        let recording = match self.recording.remove(index) {
+            ToRecord::Change(recording) => recording,
+            ToRecord::Undone(recording, refusal) => {
+                cx.release_hold(hold);
+                return self.refused(cx, recording.renewal, refusal);
+            }
+        };
         let index = self.patching.insert(Patch {
             recording,
             durable,
@@ -474,8 +524,10 @@ impl Machinery for Leases {
     }
 
     fn unrecorded(&mut self, cx: &mut Context, index: usize) {
-        let recording = self.recording.remove(index);
-        let refusal = cx.record_refusal();
+        let (recording, refusal) = match self.recording.remove(index) {
+            ToRecord::Change(recording) => (recording, cx.record_refusal()),
+            ToRecord::Undone(recording, refusal) => (recording, refusal),
+        };
         self.refused(cx, recording.renewal, refusal);
     }
 

@@ -256,6 +256,13 @@ impl<T> Locks<T> {
         !self.slots.contains_key(&index)
     }
 
+    /// The storage indexes of which somebody has a lock, or is in line for one.
+    pub(super) fn at_work(&self) -> impl Iterator<Item = StorageIndex> {
+        let is_at_work = |slot: &SlotLock<T>| slot.owned || slot.sharers > 0;
+        let slots = self.slots.iter();
+        slots.filter_map(move |(index, slot)| is_at_work(slot).then_some(*index))
+    }
+
     /// Whether nobody holds or waits for anything.
     pub(super) fn is_empty(&self) -> bool {
         self.shares.is_empty() && self.slots.is_empty()

@@ -27,8 +27,9 @@ use super::{advise, listing};
 use crate::disk::{Completion, EntryKind, Operation, Outcome, StorePath};
 use crate::durable::Durable;
 use crate::error::DiskError;
+use crate::journal::account::Entry;
 use crate::journal::format::Record;
-use crate::journal::log::Hold;
+use crate::journal::log::{Group, Hold};
 use crate::layout::{self, Located, ShareKey};
 use crate::refusal::{MendRefusal, Unwritable};
 use crate::request::{Mend, Mended, Mending};
@@ -154,9 +155,14 @@ impl Mendings {
     }
 
     fn fence(&mut self, cx: &mut Context, mut job: Job) {
-        let fences = std::mem::take(&mut job.fences);
+        let group = Group {
+            records: std::mem::take(&mut job.fences),
+            // Whether it has moved, a crash does not tell; what the journal has is gone with it.
+            entries: vec![Entry::Unsure],
+            is_done: false,
+        };
         let waiter = waiter(self.fencing.insert(job));
-        cx.record(fences, waiter);
+        cx.record(group, waiter);
     }
 
     fn move_it(&mut self, cx: &mut Context, mut job: Job, attempts: u32) {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::context::{Context, Settings};
 use super::places::Places;
 use super::ranged::Table;
-use super::space::SpaceAccount;
+use super::space::{SpaceAccount, SpaceLimits};
 use crate::container::Version;
 use crate::container::mutable::NodeId;
 use crate::disk::blocking::Blocking;
@@ -23,11 +23,12 @@ use crate::disk::{
 };
 use crate::durable::Durability;
 use crate::error::{DiskError, OpenError};
+use crate::journal::account::Account;
 use crate::journal::format::{self, BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
 use crate::journal::log::{FILES, Log, Salts, write_header};
 use crate::journal::replay::{self, Found};
 use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, Layouts, SHARES};
-use crate::layout::{VERSION, VERSION_NEW};
+use crate::layout::{Tree, VERSION, VERSION_NEW};
 use crate::request::Now;
 use crate::ticket::BootId;
 use crate::version;
@@ -42,6 +43,9 @@ pub(super) use adopt::adopt;
 pub struct Config {
     /// Bytes to keep free on the file system.
     pub reserved: u64,
+    /// Most bytes that the files of its shares may have in all. It is heeded once the store knows how
+    /// much it holds ([`crate::Status::held`]).
+    pub size_max: Option<u64>,
     /// Take no new shares.
     pub read_only: bool,
     /// When acknowledgements are sent.
@@ -77,6 +81,7 @@ impl Config {
         boot_id.copy_from_slice(&seed[..16]);
         Self {
             reserved: 0,
+            size_max: None,
             read_only: false,
             durability: Durability::Full,
             journal_size: Self::JOURNAL_SIZE,
@@ -109,12 +114,17 @@ pub(super) fn open(
     let mut places = Places::new(opening.find_or_make(if_missing)?);
     let Replayed {
         headers,
-        count,
+        account,
+        records,
         has_lost,
     } = opening.replay(&mut places)?;
     let left = opening.sort_incoming(places.layouts(), has_lost, now)?;
-    let mut space = SpaceAccount::new(opening.free_space()?, config.reserved, now.elapsed);
-    space.promised_before(left.promised);
+    let limits = SpaceLimits {
+        reserved: config.reserved,
+        size_max: config.size_max,
+    };
+    let mut space = SpaceAccount::new(opening.free_space()?, limits, now.elapsed);
+    space.promised_before(left.promised, left.written);
     let settings = Settings {
         engine: opening.disk.engine_name(),
         writes_directly: opening.disk.writes_directly(),
@@ -124,7 +134,7 @@ pub(super) fn open(
         boot_id: config.boot_id,
         node_id: NodeId(config.node_id),
     };
-    let log = Log::new(headers, opening.salts, config.durability.waiver());
+    let log = Log::new(headers, account, opening.salts, config.durability.waiver());
     let mut context = Context::new(settings, places, now, log, space);
     context.skip_serials(left.serial);
     for key in left.ranged.keys() {
@@ -133,7 +143,7 @@ pub(super) fn open(
     Ok(Opened {
         context,
         ranged: left.ranged,
-        replayed: count,
+        replayed: records,
     })
 }
 
@@ -147,8 +157,10 @@ pub(super) enum IfMissing {
 /// What was done before the store could be believed.
 struct Replayed {
     headers: [FileHeader; 2],
+    /// How much the store holds.
+    account: Account,
     /// How many records there were.
-    count: u64,
+    records: u64,
     /// The file system has lost writes of an earlier run, and nobody knows which.
     has_lost: bool,
 }
@@ -205,7 +217,12 @@ impl Opening<'_> {
             if if_missing == IfMissing::Refuse {
                 return Err(OpenError::Missing { name: JOURNAL });
             }
-            self.make_journal(&path, file)?;
+            // How much there is of shares that are there already, nobody knows.
+            let account = match has(SHARES) {
+                true => Account::default(),
+                false => Account::empty(),
+            };
+            self.make_journal(&path, file, &account)?;
         }
         if !has(SHARES) && if_missing == IfMissing::Refuse {
             return Err(OpenError::Missing { name: SHARES });
@@ -246,7 +263,12 @@ impl Opening<'_> {
     }
 
     /// Makes a journal file, whole before it has its name.
-    fn make_journal(&mut self, path: &StorePath, index: u64) -> Result<(), OpenError> {
+    fn make_journal(
+        &mut self,
+        path: &StorePath,
+        index: u64,
+        account: &Account,
+    ) -> Result<(), OpenError> {
         let new = StorePath::new(JOURNAL_NEW);
         self.remove_if_there(&new)?;
         let size = (self.config.journal_size / 2) / BLOCK * BLOCK;
@@ -263,7 +285,7 @@ impl Opening<'_> {
         let header = self
             .salts
             .header(index, size, self.config.durability.waiver());
-        self.perform(&new, |_| write_header(file, &header, None))?;
+        self.perform(&new, |_| write_header(file, &header, account, None))?;
         self.perform(&new, |_| Operation::Close { file: slot })?;
         self.publish(&new, path)
     }
@@ -278,29 +300,41 @@ impl Opening<'_> {
             };
             self.perform(path, |path| Operation::Open { file, path, mode })?;
         }
-        let mut headers = [self.header(&paths[0])?, self.header(&paths[1])?];
-        let found = [0, 1].map(|index| Found {
-            path: paths[index].clone(),
-            file: FILES[index],
-            header: headers[index],
-        });
+        let found = [self.found(0)?, self.found(1)?];
+        let mut headers = [found[0].header, found[1].header];
         // Pages lost before this start, which the next sync of the file system would be told of:
         // those that matter are in the journal and about to be written again.
         let synced = self.disk.perform(Operation::SyncFileSystem);
         if let Err(error) = &synced {
             tracing::warn!(%error, "the file system lost writes before the store was opened");
         }
-        let count = replay::replay(&mut self.disk, places, found)?;
+        let replay::Replayed {
+            records,
+            batches,
+            account,
+        } = replay::replay(&mut self.disk, places, found)?;
+        let mut account = account.unwrap_or_default();
+        let unsure = !account.naming.is_empty();
+        // What is seen now is durable after the sync that follows.
+        let layouts = places.layouts();
+        account.settle(|key| {
+            let mut is_there = false;
+            for layout in layouts.iter() {
+                is_there |= self.exists(&Tree::new(layout).share(key))?;
+            }
+            Ok::<_, OpenError>(is_there)
+        })?;
         self.perform(&StorePath::root(), |_| Operation::SyncFileSystem)?;
         let waiver = self.config.durability.waiver();
         let other_promise = |header: &FileHeader| header.relaxed != waiver.is_some();
         // An earlier program must not take up what this one will write behind its header.
         let other_version = |header: &FileHeader| header.version != format::VERSION;
         let differs = |header: &FileHeader| other_promise(header) || other_version(header);
-        if count > 0 || headers.iter().any(differs) {
-            if count > 0 {
-                tracing::info!(records = count, "replayed the journal");
+        if batches > 0 || unsure || headers.iter().any(differs) {
+            if records > 0 {
+                tracing::info!(records, "replayed the journal");
             }
+            account.sequence += 1;
             // The older file first, as `replay` has it.
             let older = usize::from(headers[1].generation < headers[0].generation);
             for file in [older, 1 - older] {
@@ -308,17 +342,32 @@ impl Opening<'_> {
                 let size = headers[file].file_size;
                 headers[file] = self.salts.header(last + 1, size, waiver);
                 let header = headers[file];
-                self.perform(&paths[file], |_| write_header(file, &header, None))?;
+                self.perform(&paths[file], |_| {
+                    write_header(file, &header, &account, None)
+                })?;
             }
         }
         Ok(Replayed {
             headers,
-            count,
+            account,
+            records,
             has_lost: synced.is_err(),
         })
     }
 
-    fn header(&mut self, path: &StorePath) -> Result<FileHeader, OpenError> {
+    /// A journal file, open already.
+    fn found(&mut self, index: usize) -> Result<Found, OpenError> {
+        let path = StorePath::new(JOURNAL_FILES[index]);
+        let (header, account) = self.header(&path)?;
+        Ok(Found {
+            path,
+            file: FILES[index],
+            header,
+            account,
+        })
+    }
+
+    fn header(&mut self, path: &StorePath) -> Result<(FileHeader, Option<Account>), OpenError> {
         let range = ByteRange {
             offset: 0,
             len: BLOCK_LEN,

@@ -18,8 +18,10 @@ use super::space::{Measurement, cost};
 use crate::container::{self, Lease};
 use crate::disk::{Completion, Operation};
 use crate::durable::Durable;
+use crate::journal::account::Entry;
 use crate::journal::format::Record;
-use crate::journal::log::Hold;
+use crate::journal::log::{Group, Hold};
+use crate::kind::ShareKind;
 use crate::layout::ShareKey;
 use crate::limits;
 use crate::refusal::{PutRefusal, Unwritable};
@@ -154,8 +156,9 @@ impl Puts {
                     key: task.key,
                     container: task.container.clone(),
                 };
+                let entry = Entry::made(task.key, ShareKind::Immutable, task.size());
                 let index = self.recording.insert((task, owned));
-                cx.record(vec![record], waiter(index));
+                cx.record(Group::one(record, entry), waiter(index));
                 continue;
             }
             // Room is made by the shares that get their places, if any still may.

@@ -98,6 +98,8 @@ struct Growing {
     written: Ranges,
     /// The note beside the file says that these ranges are there.
     noted: bool,
+    /// How much its last write brought, once that has made it whole.
+    sealed: u64,
 }
 
 /// A request for an upload.
@@ -311,6 +313,9 @@ impl RangedUploads {
         let upload = self.uploads.remove(key);
         cx.end_progress(key);
         cx.cancel(upload.promised);
+        if let Some(growing) = &upload.growing {
+            cx.end_growth(growing.written.total() + growing.sealed);
+        }
         let noted = upload.growing.as_ref().filter(|growing| growing.noted);
         if let Some(growing) = noted {
             cx.clean_up(layout::incoming_note(growing.serial));
@@ -457,6 +462,7 @@ impl Table {
                 sequence: if noted { 0 } else { ticket.sequence + 1 },
                 written: ticket.written,
                 noted,
+                sealed: 0,
             }),
             orphaned: true,
             busy: false,

@@ -19,10 +19,11 @@ use super::reply::Asker;
 use crate::container::{self, UncheckedHeader, mutable};
 use crate::disk::{ByteRange, Completion, Operation, Outcome};
 use crate::error::{Damage, DiskError};
+use crate::kind::ShareKind;
 use crate::layout::ShareKey;
 use crate::limits;
 use crate::refusal::{ReadRefusal, Unreadable};
-use crate::request::{Extent, Held, Piece, Read, Rest, ShareKind, SharesRead, Wanted};
+use crate::request::{Extent, Held, Piece, Read, Rest, SharesRead, Wanted};
 
 /// All reads under way.
 #[derive(Debug, Default)]

@@ -17,10 +17,10 @@ use crate::layout::Layouts;
 use crate::limits;
 use crate::request::{
     AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, BeginMigration,
-    CloseUpload, DetachUpload, DropSpool, EndMigration, Leased, Mend, Mended, MigrateNext,
-    Migrated, OpenSpool, OpenUpload, Opened, Put, RangeWritten, Read, ReadTestWrite, Remove,
-    RenewLeases, RequestId, SharesRead, Status, Stored, TestedAndWritten, WriteRange, WriteSpool,
-    WriteUpload,
+    CloseUpload, Count, Counted, DetachUpload, DropSpool, EndMigration, Expire, Expired,
+    ExpiredShare, Kept, Leased, Mend, Mended, MigrateNext, Migrated, OpenSpool, OpenUpload, Opened,
+    Put, RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, RequestId, SharesRead, Status,
+    Stored, TestedAndWritten, WriteRange, WriteSpool, WriteUpload,
 };
 
 /// A request that awaits its answer.
@@ -208,6 +208,21 @@ pub(super) struct Changed {
     pub(super) read: Vec<(ShareNumber, Vec<Bytes>)>,
 }
 
+/// A share stays, or this is a dry run.
+#[derive(Debug)]
+pub(super) enum NotExpired {
+    Kept(Kept),
+    Would(ExpiredShare),
+}
+
+/// A share is gone that had expired.
+#[derive(Debug)]
+pub(super) struct WithShare(pub(super) ExpiredShare);
+
+/// What a part of a count comes to. What is counted is true whether it lasts or not.
+#[derive(Debug)]
+pub(super) struct PartCounted(pub(super) Counted);
+
 successes! { Passing:
     OpenUpload of OpenAt => |OpenAt(offset)| Opened::At { offset };
     WriteUpload of () => |()| ();
@@ -226,6 +241,11 @@ successes! { Passing:
     BeginMigration of Layouts => |layouts| layouts;
     MigrateNext of Migrated => |migrated| migrated;
     EndMigration of () => |()| ();
+    Expire of NotExpired => |it| match it {
+        NotExpired::Kept(why) => Expired::Kept(why),
+        NotExpired::Would(share) => Expired::WouldRemove(share),
+    };
+    Count of PartCounted => |PartCounted(counted)| counted;
 }
 
 successes! { Lasting:
@@ -234,6 +254,7 @@ successes! { Lasting:
     CloseUpload of () => |()| ();
     WriteRange of Complete => |Complete| RangeWritten::Complete;
     Remove of () => |()| ();
+    Expire of WithShare => |WithShare(share)| Expired::Removed(share);
     Mend of Mended => |mended| mended;
     ReadTestWrite of Changed => |it| TestedAndWritten { success: true, read: it.read };
     RenewLeases of Leased => |leased| leased;

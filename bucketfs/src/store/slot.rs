@@ -305,6 +305,11 @@ impl Change {
         }
     }
 
+    /// The size of a share's file, as it is so far, if there is one.
+    fn file_size(&self, share_number: ShareNumber) -> Option<u64> {
+        self.found.get(&share_number).map(Header::file_size)
+    }
+
     fn read_ranges(
         &self,
         cx: &Context,

@@ -7,6 +7,15 @@ use std::time::Duration;
 
 use crate::disk::Space;
 
+/// What the operator leaves to the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SpaceLimits {
+    /// Bytes to keep free on the file system.
+    pub(super) reserved: u64,
+    /// Most bytes of all files of shares.
+    pub(super) size_max: Option<u64>,
+}
+
 /// What is free, and what of it is spoken for.
 #[derive(Debug)]
 pub(super) struct SpaceAccount {
@@ -14,8 +23,12 @@ pub(super) struct SpaceAccount {
     free: u64,
     /// What [`SpaceAccount::written`] was when that was asked for.
     free_at: u64,
-    reserved: u64,
+    limits: SpaceLimits,
+    /// Bytes that the files of all shares have, if that is known.
+    held: Option<u64>,
     promised: u64,
+    /// Written of uploads in progress, which are no shares yet.
+    growing: u64,
     /// Written since the store was opened.
     written: u64,
     inodes: Inodes,
@@ -63,12 +76,14 @@ pub(super) fn cost(size: u64) -> u64 {
 }
 
 impl SpaceAccount {
-    pub(super) fn new(space: Space, reserved: u64, now: Duration) -> Self {
+    pub(super) fn new(space: Space, limits: SpaceLimits, now: Duration) -> Self {
         Self {
             free: space.free,
             free_at: 0,
-            reserved,
+            limits,
+            held: None,
             promised: 0,
+            growing: 0,
             written: 0,
             inodes: Inodes {
                 free: space.inodes,
@@ -85,8 +100,23 @@ impl SpaceAccount {
     pub(super) fn available(&self) -> u64 {
         let spoken_for = (self.written - self.free_at)
             .saturating_add(self.promised)
-            .saturating_add(self.reserved);
-        self.free.saturating_sub(spoken_for)
+            .saturating_add(self.limits.reserved);
+        let on_disk = self.free.saturating_sub(spoken_for);
+        match (self.limits.size_max, self.held) {
+            (Some(size_max), Some(held)) => {
+                let spoken_for = held
+                    .saturating_add(self.growing)
+                    .saturating_add(self.promised);
+                on_disk.min(size_max.saturating_sub(spoken_for))
+            }
+            // Nobody knows how much there is.
+            _ => on_disk,
+        }
+    }
+
+    /// Takes note of how many bytes the files of all shares have.
+    pub(super) fn hold(&mut self, held: Option<u64>) {
+        self.held = held;
     }
 
     /// What uploads in progress may still write.
@@ -96,7 +126,12 @@ impl SpaceAccount {
 
     /// What is kept free.
     pub(super) fn reserved(&self) -> u64 {
-        self.reserved
+        self.limits.reserved
+    }
+
+    /// What all shares may have.
+    pub(super) fn size_max(&self) -> Option<u64> {
+        self.limits.size_max
     }
 
     /// Promises so many bytes, or returns false if they are not there.
@@ -109,9 +144,11 @@ impl SpaceAccount {
         fits
     }
 
-    /// Counts what was promised in an earlier run, whether it is there or not.
-    pub(super) fn promised_before(&mut self, size: u64) {
+    /// Counts what was promised in an earlier run, whether it is there or not, and what was written
+    /// then.
+    pub(super) fn promised_before(&mut self, size: u64, written: u64) {
         self.promised = self.promised.saturating_add(size);
+        self.growing = self.growing.saturating_add(written);
     }
 
     /// Takes a promise back.
@@ -124,6 +161,18 @@ impl SpaceAccount {
     pub(super) fn keep(&mut self, size: u64) {
         self.cancel(size);
         self.written = self.written.saturating_add(size);
+    }
+
+    /// Turns a promise into bytes of an upload in progress.
+    pub(super) fn grow(&mut self, size: u64) {
+        self.keep(size);
+        self.growing = self.growing.saturating_add(size);
+    }
+
+    /// So much that was written of an upload is a share now, or gone.
+    pub(super) fn end_growth(&mut self, size: u64) {
+        let growing = self.growing.checked_sub(size);
+        self.growing = growing.expect("it was written");
     }
 
     /// Promises a small share, of a container of this size, what it may take; or returns false.
@@ -200,12 +249,43 @@ mod tests {
         }
     }
 
+    fn with_reserve(reserved: u64) -> SpaceAccount {
+        let limits = SpaceLimits {
+            reserved,
+            size_max: None,
+        };
+        SpaceAccount::new(space(1000), limits, Duration::ZERO)
+    }
+
+    // However much the disk still has: the operator has given the store a part of it.
+    #[test]
+    fn what_the_shares_may_have_counts_those_in_progress_and_those_promised() {
+        let limits = SpaceLimits {
+            reserved: 0,
+            size_max: Some(500),
+        };
+        let mut account = SpaceAccount::new(space(1000), limits, Duration::ZERO);
+        assert_eq!(account.available(), 1000, "nobody has counted");
+        account.hold(Some(100));
+        assert_eq!(account.available(), 400);
+        assert!(account.promise(300));
+        assert!(!account.promise(101));
+        account.grow(200);
+        assert_eq!(account.available(), 100, "it is in progress still");
+        account.cancel(100);
+        account.hold(Some(300));
+        account.end_growth(200);
+        assert_eq!(account.available(), 200);
+        account.hold(Some(600));
+        assert_eq!(account.available(), 0, "leases may go beyond");
+    }
+
     // A share that is acknowledged and finds no inode could not be given its place.
     #[test]
     fn a_small_share_is_promised_its_inodes_too() {
         let mut space = space(1 << 20);
         space.inodes = 3 * SHARE_INODES + 1;
-        let mut account = SpaceAccount::new(space, 0, Duration::ZERO);
+        let mut account = SpaceAccount::new(space, SpaceLimits::default(), Duration::ZERO);
         for _ in 0..3 {
             assert!(account.promise_share(100));
         }
@@ -228,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_is_promised_or_reserved_is_not_promised_again() {
-        let mut account = SpaceAccount::new(space(1000), 100, Duration::ZERO);
+        let mut account = with_reserve(100);
         assert!(account.promise(600));
         assert!(!account.promise(301));
         assert!(account.promise(300));
@@ -240,7 +320,7 @@ mod tests {
     // The bytes may or may not be in the answer; a share too many would eat the reserve.
     #[test]
     fn what_is_written_during_a_measurement_is_counted_twice() {
-        let mut account = SpaceAccount::new(space(1000), 0, Duration::ZERO);
+        let mut account = SpaceAccount::new(space(1000), SpaceLimits::default(), Duration::ZERO);
         assert!(account.promise(100));
         let measurement = account.begin_if_due(AGE_MAX).unwrap();
         assert!(account.begin_if_due(AGE_MAX).is_none());
@@ -256,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_reserve_larger_than_the_disk_leaves_nothing() {
-        let account = SpaceAccount::new(space(1000), u64::MAX, Duration::ZERO);
+        let account = with_reserve(u64::MAX);
         assert_eq!(account.available(), 0);
     }
 }

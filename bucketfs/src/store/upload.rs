@@ -53,8 +53,8 @@ pub(super) struct Uploads {
     steps: Slab<Step>,
     /// For the lease on a share that is held.
     renewing: Slab<Asker<OpenUpload>>,
-    /// For a share to have its name.
-    publishing: Slab<Asker<CloseUpload>>,
+    /// For a share to have its name; with how much was written of it.
+    publishing: Slab<(Asker<CloseUpload>, u64)>,
 }
 
 /// An upload in progress.
@@ -81,6 +81,8 @@ struct Upload {
     writing: usize,
     /// What the space account has promised and the disk does not have yet.
     promised: u64,
+    /// What the disk has, as the space account knows it.
+    written: u64,
     failure: Option<Unwritable>,
     state: State,
 }
@@ -406,6 +408,7 @@ impl Uploads {
             way: gather.map_or(Way::Through, Way::Gather),
             queue: VecDeque::new(),
             unwritten: 0,
+            written: 0,
             writing: 0,
             failure: None,
             state: State::Writing,
@@ -515,6 +518,7 @@ impl Machinery for Uploads {
             Step::Removed(upload) => {
                 cleaned_up(&completion);
                 let ended = self.remove(upload);
+                cx.end_growth(ended.written);
                 if let State::Ending(Some(asker)) = ended.state {
                     cx.tell(asker, ());
                 }
@@ -551,7 +555,8 @@ impl Machinery for Uploads {
         owned: Owned,
         result: Result<Durable, NotPublished>,
     ) {
-        let asker = self.publishing.remove(index);
+        let (asker, written) = self.publishing.remove(index);
+        cx.end_growth(written);
         match result {
             Ok(durable) => cx.acknowledge(asker, (), durable),
             Err(NotPublished::AlreadyHeld(error)) => cx.refuse(asker, Unwritable::Disk(error)),

@@ -21,8 +21,8 @@ use super::words;
 use super::{BucketSeen, UnsoundShare, View};
 use crate::container::{self, LEASES_MAX};
 use crate::disk::{Beneath, How, StorePath};
+use crate::kind::ShareKind;
 use crate::layout::{Layout, ShareKey, Tree};
-use crate::request::ShareKind;
 
 /// Looks at things.
 pub(super) struct Looker<'a> {

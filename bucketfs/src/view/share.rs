@@ -11,9 +11,9 @@ use super::pace::Pace;
 use super::status::Status;
 use crate::container::{self, UncheckedHeader, mutable};
 use crate::error::Damage;
+use crate::kind::ShareKind;
 use crate::layout::ShareKey;
 use crate::limits;
-use crate::request::ShareKind;
 
 /// A share whose container is sound.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,6 +30,8 @@ pub(crate) struct Ledger {
     pub(crate) parts: BTreeMap<ShareKey, PartsInProgress>,
     /// Files of uploads that came to nothing may be there: a removal has failed in this boot.
     pub(crate) parts_may_be_left: bool,
+    /// A share was, or may have been, moved into the quarantine.
+    pub(crate) has_mended: bool,
     /// When leases that were asked for may end.
     expirations: BTreeSet<u32>,
     /// Shares on their way into the quarantine: of what they may be.
@@ -185,8 +187,21 @@ impl Ledger {
         promise.leases.clear();
     }
 
+    /// The share was looked at, and is there.
+    pub(crate) fn stays(&mut self, key: ShareKey) {
+        self.promise(key).may_be.remove(&None);
+    }
+
+    /// Whether every lease that the share was promised was made before this moment.
+    pub(crate) fn may_expire(&self, key: ShareKey, made_before: u64) -> bool {
+        let promise = self.shares.get(&key);
+        let made = |until: &u32| u64::from(*until) - bucketfs::container::LEASE_DURATION;
+        promise.is_none_or(|promise| promise.leases.values().all(|it| made(it) < made_before))
+    }
+
     /// The share may be moved into the quarantine from here on; it is certainly there.
     pub(crate) fn may_quarantine(&mut self, key: ShareKey) {
+        self.has_mended = true;
         let may_be = self.promise(key).may_be.iter().flatten().copied().collect();
         self.quarantining.insert(key, may_be);
     }

@@ -8,8 +8,9 @@ use bucketfs::disk::Engine;
 use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
     AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
-    Config, DetachUpload, Durability, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend,
-    Mending, MigrateRefusal, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove,
+    Config, Count, DetachUpload, Durability, Expire, ExpireRefusal, Expired, ExpiryMode,
+    ExpiryRule, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend, MendRefusal, Mending,
+    MigrateRefusal, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove,
     RemoveRefusal, RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable,
     Unwritable, Wanted, WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
 };
@@ -19,6 +20,7 @@ use lafs::{ShareNumber, StorageIndex};
 pub(crate) mod migration;
 mod ranged;
 
+use crate::held;
 use crate::ledger::{Attempt, CLIENTS, Ledger, Verdict, Violation, secrets, upload_secret};
 
 /// How a life goes.
@@ -56,7 +58,6 @@ struct Life<'a> {
     removals: usize,
     uploads: Vec<Attempted>,
     faulty: bool,
-    layout: Layout,
     migrates: bool,
     /// Buckets are being moved, now or later.
     is_migrated: bool,
@@ -74,6 +75,9 @@ enum Asked {
     End,
     Lease(StorageIndex, u8, u32),
     Remove(ShareKey),
+    Count,
+    /// Whether the share may go, by the leases that it was promised.
+    Expire(ShareKey, bool),
     Quarantine(ShareKey),
     /// With the shares that were there for certain when it was asked, and how many removals had been
     /// asked for by then.
@@ -123,7 +127,7 @@ pub(crate) fn live(
     config.layout = plan.layout;
     config.boot_id = BootId::new([plan.boot; 16]);
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
-    let store = match Store::create(&mut sim, &config, *now) {
+    let mut store = match Store::create(&mut sim, &config, *now) {
         Ok(store) => store,
         Err(_) if sim.has_crashed() || faulty => return Ok((sim.into_medium(), true)),
         Err(error) => return Err(Violation(format!("cannot open: {error}"))),
@@ -133,6 +137,7 @@ pub(crate) fn live(
     }
     if !faulty && plan.durability == Durability::Full {
         sim.look(|medium| ledger.check(&medium.files()))?;
+        sim.look(|medium| held::check(&mut store, &medium.files(), ledger.has_mended))?;
     }
     let mut life = Life {
         store,
@@ -147,7 +152,6 @@ pub(crate) fn live(
         removals: 0,
         uploads: Vec::new(),
         faulty,
-        layout: plan.layout,
         migrates: plan.migrates,
         is_migrated: plan.migrates || plan.migrates_to.is_some(),
         migrated: None,
@@ -157,6 +161,12 @@ pub(crate) fn live(
     life.work(plan.requests, plan.migrates_to)?;
     *now = life.now;
     let crashed = life.sim.has_crashed();
+    if !crashed && !faulty {
+        // In order: nothing is under way.
+        let store = &mut life.store;
+        life.sim
+            .look(|medium| held::check(store, &medium.files(), life.ledger.has_mended))?;
+    }
     Ok((life.sim.into_medium(), crashed))
 }
 
@@ -172,6 +182,13 @@ pub(crate) fn config(seed: u64, durability: Durability) -> Config {
 // The work.
 impl Life<'_> {
     fn work(&mut self, requests: usize, to: Option<Layout>) -> Verdict {
+        if self.store.status().held.is_none() {
+            // Nobody is at work yet: the whole tree is one part.
+            let found = self.sim.look(|medium| held::count(&medium.files()));
+            self.send(Asked::Count, Count::Begin);
+            let (after, upto) = (None, None);
+            self.send(Asked::Count, Count::Part { after, upto, found });
+        }
         for _ in 0..requests {
             self.ask();
             for _ in 0..self.random.index(12) {
@@ -217,7 +234,8 @@ impl Life<'_> {
         while let Some((id, answer)) = self.store.poll_answer() {
             self.answered(id, answer)?;
         }
-        if self.random.one_in(50) {
+        let is_expiring = |asked: &Asked| matches!(asked, Asked::Expire(..));
+        if self.random.one_in(50) && !self.asked.values().any(is_expiring) {
             self.now.elapsed += Duration::from_millis(self.random.below(2000));
             // The operator's clock may go back as well. A request that waits for its bucket to be moved
             // is dated by when that is done, and the ledger by when it was asked.
@@ -246,7 +264,8 @@ impl Life<'_> {
             0..=8 => self.ask_put(),
             9..=12 => self.ask_upload(),
             13..=15 => self.ask_lease(),
-            16..=17 => self.ask_remove(),
+            16 => self.ask_expire(),
+            17 => self.ask_remove(),
             _ => self.ask_read(),
         }
     }
@@ -432,11 +451,46 @@ impl Life<'_> {
         self.send(Asked::Remove(key), request);
     }
 
-    /// Where a share lies.
-    fn path(&self, key: ShareKey) -> String {
+    /// Has a share expire, if its leases are old enough. The clock stands still meanwhile, so that
+    /// what may go is known before.
+    fn ask_expire(&mut self) {
+        let key = self.key();
+        let busy = self.busy.get(&key).is_some_and(|count| *count > 0);
+        if busy || self.removing.is_some() {
+            return;
+        }
+        let lasting = Duration::from_secs(self.random.below(600));
+        let mode = match self.random.one_in(3) {
+            true => ExpiryMode::CutoffDate {
+                unix: self.now.unix - lasting.as_secs(),
+            },
+            false => ExpiryMode::Age {
+                lasting: Some(lasting),
+            },
+        };
+        let may_go = self
+            .ledger
+            .may_expire(key, self.now.unix - lasting.as_secs());
+        self.removing = Some(key);
+        self.removals += 1;
+        if may_go && self.ledger.is_certain(key) {
+            self.ledger.may_remove(key);
+        }
+        let rule = ExpiryRule {
+            mode,
+            immutable: true,
+            mutable: true,
+        };
+        let dry_run = self.random.one_in(4);
+        let request = Expire { key, rule, dry_run };
+        self.send(Asked::Expire(key, may_go), request);
+    }
+
+    /// Where a share lies, unless its bucket is moved before it is asked for.
+    fn path(&mut self, key: ShareKey) -> String {
         let (index, number) = (key.storage_index.to_string(), key.share_number);
         let (first, second) = (&index[..2], &index[2..4]);
-        match self.layout {
+        match self.store.status().layout {
             Layout::Flat => format!("shares/{index}/{number}"),
             Layout::OneLevel => format!("shares/{first}/{index}/{number}"),
             Layout::TwoLevel => format!("shares/{first}/{second}/{index}/{number}"),
@@ -504,6 +558,26 @@ impl Life<'_> {
                 self.removing = None;
                 if answer == Answer::Remove(Ok(())) {
                     self.ledger.removed(key);
+                }
+                Ok(())
+            }
+            (Asked::Count, Answer::Count(Err(refusal))) if !self.faulty => {
+                Err(Violation(format!("nothing is counted: {refusal}")))
+            }
+            (Asked::Count, _) => Ok(()),
+            (Asked::Expire(key, may_go), answer) => {
+                self.removing = None;
+                match answer {
+                    Answer::Expire(Ok(Expired::Removed(_))) if may_go => self.ledger.removed(key),
+                    Answer::Expire(Ok(Expired::Removed(_) | Expired::WouldRemove(_)))
+                        if !may_go =>
+                    {
+                        return Err(Violation(format!("{key:?} expired under a live lease")));
+                    }
+                    Answer::Expire(Ok(Expired::Kept(_) | Expired::WouldRemove(_))) => {
+                        self.ledger.stays(key);
+                    }
+                    _ => {}
                 }
                 Ok(())
             }
@@ -688,8 +762,11 @@ impl Life<'_> {
                 | Answer::BeginMigration(Err(MigrateRefusal::Elsewhere { .. }))
                 | Answer::MigrateNext(Err(MigrateRefusal::NotMigrating))
                 | Answer::EndMigration(Err(MigrateRefusal::NotDone))
+                | Answer::Expire(Err(ExpireRefusal::NoShare))
         );
-        if reasonable || self.faulty {
+        let is_elsewhere =
+            self.is_migrated && matches!(answer, Answer::Mend(Err(MendRefusal::NotThere)));
+        if reasonable || is_elsewhere || self.faulty {
             return Ok(());
         }
         Err(Violation(format!("{asked:?} was refused: {refusal}")))

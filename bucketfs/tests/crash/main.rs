@@ -11,6 +11,7 @@ use std::time::Duration;
 use bucketfs::disk::sim::{Faults, Medium, Random, SyncKind};
 use bucketfs::{Durability, Layout, Now};
 
+mod held;
 mod ledger;
 mod life;
 mod migration;

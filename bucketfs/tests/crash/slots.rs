@@ -20,6 +20,7 @@ use bucketfs::{
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex, WriteEnabler};
 
+use crate::held;
 use crate::ledger::{CLIENTS, Verdict, Violation, secrets};
 use crate::life::migration::next_step;
 use crate::life::{Plan, config};
@@ -172,7 +173,7 @@ fn live(
     let faulty = plan.faults.error_every != 0 || plan.faults.sync_error_every != 0;
     let mut config = config(plan.seed, plan.durability);
     config.node_id = NODE_ID;
-    let store = match Store::create(&mut sim, &config, *now) {
+    let mut store = match Store::create(&mut sim, &config, *now) {
         Ok(store) if !sim.has_crashed() => store,
         Err(error) if !sim.has_crashed() && !faulty => {
             return Err(Violation(format!("cannot open: {error}")));
@@ -181,6 +182,7 @@ fn live(
     };
     if !faulty {
         sim.look(|medium| ledger.check(&medium.files()))?;
+        sim.look(|medium| held::check(&mut store, &medium.files(), false))?;
     }
     let unsure = indexes().map(|index| (index, ledger.state(index).is_none()));
     let unsure = unsure.into_iter().filter(|(_, unsure)| *unsure);
@@ -199,6 +201,11 @@ fn live(
     life.work(plan.requests)?;
     *now = life.now;
     let crashed = life.sim.has_crashed();
+    if !crashed && !faulty {
+        let store = &mut life.store;
+        life.sim
+            .look(|medium| held::check(store, &medium.files(), false))?;
+    }
     Ok((life.sim.into_medium(), crashed))
 }
 
@@ -268,7 +275,7 @@ impl Life<'_> {
     fn ask(&mut self) {
         let is_idle = |asked: &Asked| !matches!(asked, Asked::Migrate);
         if self.migrates && self.random.one_in(3) && self.asked.values().all(is_idle) {
-            let request = next_step(&self.store, &mut self.random);
+            let request = next_step(&mut self.store, &mut self.random);
             self.send(Asked::Migrate, request);
             return;
         }

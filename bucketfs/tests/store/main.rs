@@ -12,6 +12,7 @@ use lafs::ShareNumber;
 
 mod advisories;
 mod bench;
+mod expiry;
 mod layouts;
 mod mend;
 mod migration;
@@ -21,6 +22,7 @@ mod opening;
 mod pending;
 mod ranged;
 mod slots;
+mod totals;
 mod uploads;
 
 use bench::{Bench, bucket, config, disk, lease, numbers, path, put, read, remove, sizes};

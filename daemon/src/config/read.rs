@@ -68,6 +68,7 @@ fn store(table: Table<'_>) -> Result<Store, ConfigError> {
         reserved_space: table
             .text_or_number("reserved_space", SIZE_RULE)?
             .unwrap_or(default.reserved_space),
+        max_size: table.text_or_number("max_size", SIZE_RULE)?,
         read_only: table.flag("read_only")?.unwrap_or(default.read_only),
         durability: table
             .choice(
@@ -312,6 +313,7 @@ const SCHEMAS: &[Schema] = &[
             "path",
             "id",
             "reserved_space",
+            "max_size",
             "read_only",
             "durability",
             "io_engine",
@@ -547,6 +549,7 @@ mod tests {
                 "\"500M\", \"1G\" or \"2GiB\"",
             ),
             ("store.reserved_space = -1", "\"500M\", \"1G\" or \"2GiB\""),
+            ("store.max_size = 'much'", "\"500M\", \"1G\" or \"2GiB\""),
             (
                 "store.journal_size = '1K'",
                 "a size from \"1MiB\" to \"4GiB\"",
@@ -607,7 +610,7 @@ mod tests {
              [tahoe]\nnode_id = 'i7g4bv3qe7blsysbucejb26pjsobzm3j'\nserver_id = 'one'\n\
              permutation_seed = 'aa'\n\
              [store]\npath = '/s'\nid = '000102030405060708090a0b0c0d0e0f'\n\
-             reserved_space = '5GiB'\nread_only = true\n\
+             reserved_space = '5GiB'\nmax_size = '2T'\nread_only = true\n\
              durability = 'relaxed'\nio_engine = 'pool'\njournal_size = 1048576\n\
              container_version = 1\nlayout = 'one-level'\n\
              [limits]\nthreads = 2\nconnections = 3\nhandshake_timeout_seconds = 4\n\
@@ -619,6 +622,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.store.reserved_space, ByteSize(5 << 30));
+        assert_eq!(config.store.max_size, Some(ByteSize(2_000_000_000_000)));
         assert_eq!(config.store.durability, Durability::Relaxed);
         assert_eq!(config.store.container_version, ContainerVersion::One);
         assert_eq!(config.store.layout, Layout::OneLevel);

@@ -50,6 +50,13 @@ pub fn render(choices: &Choices, names: &Names) -> Option<String> {
             &size_line("reserved_space", "1G", store.reserved_space),
         )
         .replace(
+            "{max_size}",
+            &match store.max_size {
+                Some(size) => format!("max_size = {}", size.0),
+                None => "# max_size = \"500G\"".to_owned(),
+            },
+        )
+        .replace(
             "{read_only}",
             match store.read_only {
                 true => "read_only = true",
@@ -168,6 +175,10 @@ permutation_seed = {seed}
 # Space to leave free on that disk: 500M, 1G, 2GiB. When no more is left, new shares are refused;
 # reads, renewals and deletions still work.
 {reserved_space}
+
+# Most space that the files of all shares may take, however much the disk has: as above, or without
+# a bound where it is not set. When that is reached, new shares are refused likewise.
+{max_size}
 
 # Take no new shares.
 {read_only}
@@ -299,6 +310,7 @@ mod tests {
             path: "/srv/a \"b\"".into(),
             id: Some(bucketfs::StoreId::new([7; 16])),
             reserved_space: ByteSize(5 << 30),
+            max_size: Some(ByteSize(7 << 40)),
             read_only: true,
             journal_size: ByteSize(8 << 20),
             layout: Layout::OneLevel,

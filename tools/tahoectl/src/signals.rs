@@ -50,6 +50,18 @@ impl Stop {
         Ok(Self(receiver))
     }
 
+    /// Tells a thread of ours that is not told otherwise.
+    pub(crate) fn tell(mut self, then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let wait = move || {
+            runtime.block_on(self.wanted());
+            then();
+        };
+        let thread = std::thread::Builder::new().name("stop".to_owned());
+        // It waits for as long as the process lives.
+        thread.spawn(wait).map(drop)
+    }
+
     /// Whether we were told to stop already.
     pub(crate) fn is_wanted(&self) -> bool {
         *self.0.borrow()

@@ -3,6 +3,7 @@
 use super::{Config, Opening, at};
 use crate::disk::{ByteRange, Engine, EntryKind, ListCursor, StorePath};
 use crate::error::{AdoptError, OpenError};
+use crate::journal::account::Account;
 use crate::journal::format::{BLOCK, BLOCK_LEN, UncheckedBatch};
 use crate::journal::replay;
 use crate::layout::{JOURNAL, JOURNAL_FILES, Layout, Located, SHARES, Tree, VERSION};
@@ -39,7 +40,7 @@ impl Opening<'_> {
         for (path, file) in JOURNAL_FILES.iter().zip(0..) {
             let path = StorePath::new(path);
             if !self.exists(&path)? {
-                self.make_journal(&path, file)?;
+                self.make_journal(&path, file, &Account::default())?;
             } else if self.has_records(&path)? {
                 return Err(AdoptError::JournalInUse);
             }
@@ -95,7 +96,7 @@ impl Opening<'_> {
 
     /// Whether a journal file holds anything; one that was only made does not.
     fn has_records(&mut self, path: &StorePath) -> Result<bool, OpenError> {
-        let header = self.header(path)?;
+        let (header, _) = self.header(path)?;
         let range = ByteRange {
             offset: BLOCK,
             len: BLOCK_LEN,

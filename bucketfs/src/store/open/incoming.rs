@@ -23,6 +23,8 @@ pub(super) struct Left {
     pub(super) ranged: Table,
     /// Space for what they lack.
     pub(super) promised: u64,
+    /// What they have already.
+    pub(super) written: u64,
     /// The highest serial number of a ranged upload.
     pub(super) serial: u64,
 }
@@ -82,6 +84,7 @@ impl Opening<'_> {
                         notes.remove(&serial);
                     }
                     let file = (serial, noted);
+                    left.written = left.written.saturating_add(ticket.written.total());
                     let promised = left.ranged.resume(ticket, file, now.elapsed);
                     left.promised = left.promised.saturating_add(promised);
                 }

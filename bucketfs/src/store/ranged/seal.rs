@@ -147,9 +147,12 @@ impl RangedUploads {
         match synced {
             Ok(bytes) => {
                 upload.promised -= new;
-                cx.keep(new);
+                cx.grow(new);
+                let size = upload.header().file_size();
+                upload.growing.as_mut().expect(GROWING).sealed = new;
                 let publish = Publish {
                     owned,
+                    size,
                     source: path,
                     bytes,
                     then: waiter(self.storing.insert(asker)),

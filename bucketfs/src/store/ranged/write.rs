@@ -115,6 +115,7 @@ impl RangedUploads {
                     sequence: 0,
                     written: Ranges::default(),
                     noted: false,
+                    sealed: 0,
                 });
                 self.write_file(cx, write);
             }
@@ -188,7 +189,7 @@ impl RangedUploads {
         growing.sequence += 1;
         growing.noted = false;
         upload.promised -= size;
-        cx.keep(size);
+        cx.grow(size);
         cx.tell(write.asker, Missing(upload.missing()));
         self.answered(cx, write.key);
     }

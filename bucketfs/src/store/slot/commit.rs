@@ -13,12 +13,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use lafs::num;
 
 use super::{Change, Slots, Step, end, refuse, waiter};
 use crate::disk::{Completion, Operation, StorePath};
 use crate::durable::{Durable, NameDurable};
+use crate::journal::account::Entry;
 use crate::journal::format::Record;
-use crate::journal::log::Hold;
+use crate::journal::log::{Group, Hold};
+use crate::kind::ShareKind;
 use crate::layout::{self, INCOMING, ShareKey};
 use crate::refusal::Unwritable;
 use crate::store::context::{Context, unwritable};
@@ -37,13 +40,25 @@ pub(super) enum Revision {
     /// It has this container from now on, which is in incoming.
     Create {
         key: ShareKey,
+        /// The size of its file so far, if there is one.
+        before: Option<u64>,
         container: Bytes,
         incoming: StorePath,
     },
     /// It has the container that is in incoming under this number.
-    Replace { key: ShareKey, serial: u64 },
+    Replace {
+        key: ShareKey,
+        before: Option<u64>,
+        /// The size of that container.
+        after: u64,
+        serial: u64,
+    },
     /// It is gone.
-    Remove { key: ShareKey },
+    Remove {
+        key: ShareKey,
+        /// The size that its file had.
+        before: u64,
+    },
 }
 
 /// A change whose batch is durable; the tree follows it, one share after the other.
@@ -70,8 +85,23 @@ impl Revision {
             Self::Patch { key, .. }
             | Self::Create { key, .. }
             | Self::Replace { key, .. }
-            | Self::Remove { key } => *key,
+            | Self::Remove { key, .. } => *key,
         }
+    }
+
+    /// What it changes of the totals.
+    fn entry(&self) -> Option<Entry> {
+        let (before, after) = match self {
+            // It stays within the file that there is.
+            Self::Patch { .. } => return None,
+            Self::Create {
+                before, container, ..
+            } => (*before, Some(num::size(container.len()))),
+            Self::Replace { before, after, .. } => (*before, Some(*after)),
+            Self::Remove { before, .. } => (Some(*before), None),
+        };
+        let kind = ShareKind::Mutable;
+        Some(Entry::resized(self.key(), kind, before, after))
     }
 
     fn record(&self) -> Record {
@@ -85,11 +115,11 @@ impl Revision {
                 key: *key,
                 container: container.clone(),
             },
-            Self::Replace { key, serial } => Record::Replace {
+            Self::Replace { key, serial, .. } => Record::Replace {
                 key: *key,
                 serial: *serial,
             },
-            Self::Remove { key } => Record::Remove { key: *key },
+            Self::Remove { key, .. } => Record::Remove { key: *key },
         }
     }
 
@@ -205,8 +235,16 @@ impl Slots {
         let replaces = |revision: &Revision| matches!(revision, Revision::Replace { .. });
         assert_eq!(name.is_some(), change.revisions.iter().any(replaces));
         change.name = name;
-        let records = change.revisions.iter().map(Revision::record).collect();
-        cx.record(records, waiter(self.committing.insert(change)));
+        let group = Group {
+            records: change.revisions.iter().map(Revision::record).collect(),
+            entries: change
+                .revisions
+                .iter()
+                .filter_map(Revision::entry)
+                .collect(),
+            is_done: false,
+        };
+        cx.record(group, waiter(self.committing.insert(change)));
     }
 
     pub(super) fn committed(
@@ -280,7 +318,7 @@ impl Slots {
             .revisions
             .iter()
             .filter_map(|revision| match revision {
-                Revision::Replace { key, serial } => Some((*key, *serial)),
+                Revision::Replace { key, serial, .. } => Some((*key, *serial)),
                 _ => None,
             });
         let (keys, replaced) = replaced.unzip();

@@ -49,9 +49,10 @@ impl Slots {
             let removes = change.ask.shares[&share].removes();
             match change.found.get(&share) {
                 None if removes => {}
-                Some(_) if removes => {
+                Some(header) if removes => {
+                    let before = header.file_size();
                     let key = change.key(share);
-                    change.revisions.push(Revision::Remove { key });
+                    change.revisions.push(Revision::Remove { key, before });
                 }
                 Some(header) => {
                     let extra = num::len(header.sizes().extra);
@@ -185,6 +186,7 @@ impl Slots {
         };
         let step = Revision::Create {
             key: change.key(draft.share),
+            before: change.file_size(draft.share),
             container: container.into(),
             incoming: cx.next_incoming(),
         };

@@ -20,6 +20,8 @@ pub(super) struct Rewrite {
     file: FileId,
     path: StorePath,
     serial: u64,
+    /// The size that the file will have.
+    size: u64,
     /// What is still to be copied from where.
     copies: Vec<(StorePath, Vec<CopyRange>)>,
     /// What is still to be written.
@@ -50,6 +52,7 @@ impl Slots {
             file,
             path: path.clone(),
             serial,
+            size: draft.image.file_size(&draft.leases),
             copies: Vec::new(),
             writes: Vec::new(),
         };
@@ -122,9 +125,13 @@ impl Slots {
                     Some(others) => others.and(bytes),
                     None => bytes,
                 });
-                let key = change.key(rewrite.share);
-                let serial = rewrite.serial;
-                self.revised(cx, change, Revision::Replace { key, serial });
+                let revision = Revision::Replace {
+                    key: change.key(rewrite.share),
+                    before: change.file_size(rewrite.share),
+                    after: rewrite.size,
+                    serial: rewrite.serial,
+                };
+                self.revised(cx, change, revision);
             }
             (Rewriting::Abandoned(rewrite, refusal), _) => {
                 self.free_file(cx, rewrite.file);

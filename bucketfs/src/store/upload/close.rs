@@ -86,7 +86,8 @@ impl Uploads {
         size: u64,
         completion: Completion,
     ) {
-        cx.keep(size);
+        cx.grow(size);
+        self.table[closing.upload].written += size;
         let bytes = match (cx.waiver(), &completion.result) {
             (Some(waiver), Ok(_)) => Ok(BytesDurable::waived(waiver)),
             (Some(_), Err(error)) => Err(*error),
@@ -114,15 +115,18 @@ impl Uploads {
     ) {
         let upload = self.finished(cx, closing.upload);
         if let Err(error) = completion.result {
+            cx.end_growth(upload.written);
             cx.clean_up(upload.incoming);
             cx.refuse(closing.asker, unwritable(error));
             return cx.release(closing.owned);
         }
+        let version = cx.settings.container_version;
         let publish = Publish {
             owned: closing.owned,
+            size: Header::new(version, closing.size).file_size(),
             source: upload.incoming,
             bytes,
-            then: waiter(self.publishing.insert(closing.asker)),
+            then: waiter(self.publishing.insert((closing.asker, upload.written))),
         };
         cx.send(Event::Publish(publish));
     }

@@ -123,8 +123,9 @@ impl Uploads {
         size: u64,
         completion: Completion,
     ) {
-        cx.keep(size);
+        cx.grow(size);
         let upload = &mut self.table[index];
+        upload.written += size;
         upload.writing -= 1;
         if let Way::Gather(gather) | Way::Ungather(gather) = &mut upload.way {
             gather.written();
@@ -181,9 +182,10 @@ impl Uploads {
         size: u64,
         completion: Completion,
     ) {
-        cx.keep(size);
+        cx.grow(size);
         self.keep_buffer(completion.operation);
         let upload = &mut self.table[index];
+        upload.written += size;
         upload.writing -= 1;
         match completion.result {
             Ok(_) => {
@@ -225,8 +227,9 @@ impl Uploads {
         size: u64,
         completion: &Completion,
     ) {
-        cx.keep(size);
+        cx.grow(size);
         let upload = &mut self.table[index];
+        upload.written += size;
         upload.writing -= 1;
         match completion.result {
             Ok(_) => cx.tell(asker, ()),

@@ -13,7 +13,7 @@ impl Life<'_> {
         if self.asked.values().any(|it| matches!(it, Asked::Migrate)) {
             return;
         }
-        let request = next_step(&self.store, &mut self.random);
+        let request = next_step(&mut self.store, &mut self.random);
         self.send(Asked::Migrate, request);
     }
 
@@ -75,7 +75,7 @@ impl Life<'_> {
 }
 
 /// The next step of a migration, the first one of another, or one that turns it round.
-pub(crate) fn next_step(store: &Store, random: &mut Random) -> Request {
+pub(crate) fn next_step(store: &mut Store, random: &mut Random) -> Request {
     let to = Layout::ALL[random.index(Layout::ALL.len())];
     match store.status().migrating_from {
         None => BeginMigration { to }.into(),

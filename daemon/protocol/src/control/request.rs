@@ -29,6 +29,13 @@ pub enum Request {
         #[serde(default)]
         rate: Option<u32>,
     },
+    /// Put something in the store right.
+    Mend {
+        /// Where it is, below the store directory.
+        path: String,
+        /// What is to be done.
+        how: Mending,
+    },
     /// End a walk that is under way; it goes on where it stopped when it is next due.
     Stop {
         /// Which.
@@ -46,6 +53,18 @@ pub enum Layout {
     OneLevel,
     /// `<si>`.
     Flat,
+}
+
+/// What can be done about something in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mending {
+    /// It is moved into the quarantine.
+    Quarantine,
+    /// A bucket is moved to where it is looked for.
+    PutInPlace,
+    /// A directory with nothing in it is removed.
+    RemoveEmpty,
 }
 
 /// A walk over the whole store.
@@ -77,7 +96,9 @@ impl Task {
 
 impl Request {
     /// Every name of a request.
-    pub const NAMES: [&'static str; 6] = ["status", "scrub", "expire", "count", "migrate", "stop"];
+    pub const NAMES: [&'static str; 7] = [
+        "status", "scrub", "expire", "count", "migrate", "mend", "stop",
+    ];
 
     /// Reads one line.
     ///
@@ -141,6 +162,13 @@ mod tests {
                     rate: Some(500),
                 },
                 r#"{"version":1,"ask":"migrate","to":"one-level","rate":500}"#,
+            ),
+            (
+                Request::Mend {
+                    path: "shares/x".to_owned(),
+                    how: Mending::PutInPlace,
+                },
+                r#"{"version":1,"ask":"mend","path":"shares/x","how":"put-in-place"}"#,
             ),
             (
                 Request::Stop { task: Task::Scrub },

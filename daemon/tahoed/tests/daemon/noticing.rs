@@ -122,6 +122,13 @@ async fn a_store_that_takes_no_shares_says_so_at_start_and_when_it_refuses_one()
             "so many were, as full count=",
         ),
         (
+            "store.max_size = 0",
+            Reason::Full,
+            "taking no new shares: the store holds store.max_size",
+            "or the shares have store.max_size",
+            "so many were, as full count=",
+        ),
+        (
             "store.read_only = true",
             Reason::ReadOnly,
             "taking no new shares: store.read_only is set",
