@@ -5,6 +5,7 @@
 
 mod client;
 mod desk;
+mod migrate;
 mod socket;
 
 use std::convert::Infallible;
@@ -21,6 +22,7 @@ use tracing::{debug, warn};
 
 pub use client::{ControlError, ask};
 pub(crate) use desk::Desk;
+pub(crate) use migrate::Migrator;
 pub(crate) use socket::Listening;
 
 /// Answers whoever connects. Without a socket there is nobody to answer.

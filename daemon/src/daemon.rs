@@ -26,7 +26,7 @@ use crate::adopt::process;
 use crate::clock::Clock;
 use crate::code_pages::CodePages;
 use crate::config::{Config, Memory, Names};
-use crate::control::{self, Desk, Listening};
+use crate::control::{self, Desk, Listening, Migrator};
 use crate::crew::{Crews, Job};
 use crate::directory::Directory;
 use crate::error::RunError;
@@ -174,12 +174,17 @@ impl Daemon {
                     limits,
                     &status,
                 ));
+                let migrator = Arc::new(Migrator::new(store.clone(), store_path.clone()));
+                if status.migrating_from.is_some() {
+                    migrator.resume(status.layout);
+                }
                 let is_counted = status.held.is_some();
                 let handle = store.clone();
                 let workshop = Workshop::new(&store_path, handle, &config, clock, is_counted);
                 let keeper = Arc::new(Keeper::new(workshop));
                 let desk = Arc::new(Desk {
                     keeper: Arc::clone(&keeper),
+                    migrator,
                     reporter: Reporter {
                         shared: Arc::clone(&shared),
                         keeper: Arc::clone(&keeper),

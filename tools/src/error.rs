@@ -104,6 +104,9 @@ pub enum Error {
     /// A store that was to be checked.
     #[error(transparent)]
     Fsck(#[from] FsckError),
+    /// A store that is to be moved to another layout.
+    #[error(transparent)]
+    Migrate(#[from] crate::migrate::Error),
     /// The user pressed Ctrl-C, or the system asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -152,6 +155,7 @@ impl Error {
             | Self::NotEnoughShares(_)
             | Self::Inconsistent(_)
             | Self::LocalGrid(_)
+            | Self::Migrate(_)
             | Self::Interrupted => Exit::CouldNot,
         }
     }
@@ -163,6 +167,7 @@ impl Error {
             Self::Home(error) => return error.hint(),
             Self::LocalGrid(error) => return error.hint(),
             Self::Fsck(error) => return error.hint(),
+            Self::Migrate(error) => return error.hint(),
             Self::Input(error) => return input_hint(error),
             Self::OutputExists { .. } => "`--force` replaces it",
             Self::NotWritable {

@@ -17,7 +17,7 @@ mod status;
 pub use ask::{AskError, ask};
 pub use line::{LineReader, LineTooLong};
 pub use reply::{Expired, Mended, Progress, Reason, Refused, Reply, ReplyError, Walked};
-pub use request::{Mending, Request, Task};
+pub use request::{Layout, Mending, Request, Task};
 pub use status::{
     Amount, Connections, Engine, Expiry, Finding, Journal, Kinds, Leases, Pass, Scrub, Space,
     State, Status, Store, Work,

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bucketfs::MendRefusal;
-use protocol::control::{Mended, Mending, Reason, Refused, Reply, Request};
+use protocol::control::{Mended, Mending, Reason, Refused, Reply, Request, Task};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::Migrator;
 use crate::keeper::{Job, Keeper};
 use crate::status::Reporter;
 
 /// Answers requests.
 pub(crate) struct Desk {
     pub(crate) reporter: Reporter,
+    pub(crate) migrator: Arc<Migrator>,
     pub(crate) keeper: Arc<Keeper>,
 }
 
@@ -33,6 +35,16 @@ impl Desk {
                 Some(status) => Reply::Status(Box::new(status)),
                 None => refused(Reason::Unavailable, "the daemon is stopping"),
             }),
+            Request::Migrate { to, rate } => match self.migrator.begin(to, rate) {
+                Ok(heard) => Answer::Walk(heard),
+                Err(refused) => Answer::Said(Reply::Refused(refused)),
+            },
+            Request::Stop {
+                task: Task::Migrate,
+            } => {
+                self.migrator.end();
+                Answer::Said(Reply::Done {})
+            }
             Request::Scrub {} => self.begin(Job::Scrub),
             Request::Expire { dry_run } => self.begin(Job::Expire { dry_run }),
             Request::Count {} => self.begin(Job::Count),

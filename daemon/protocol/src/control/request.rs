@@ -21,6 +21,14 @@ pub enum Request {
     },
     /// Count all shares anew.
     Count {},
+    /// Move the buckets to where another layout has them. It goes on when the connection ends.
+    Migrate {
+        /// The layout that the store is to have.
+        to: Layout,
+        /// Most buckets a second; null for as many as the disk does.
+        #[serde(default)]
+        rate: Option<u32>,
+    },
     /// Put something in the store right.
     Mend {
         /// Where it is, below the store directory.
@@ -33,6 +41,18 @@ pub enum Request {
         /// Which.
         task: Task,
     },
+}
+
+/// Where buckets lie below `shares`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// `ab/cd/<si>`.
+    TwoLevel,
+    /// `ab/<si>`.
+    OneLevel,
+    /// `<si>`.
+    Flat,
 }
 
 /// What can be done about something in the store.
@@ -76,7 +96,9 @@ impl Task {
 
 impl Request {
     /// Every name of a request.
-    pub const NAMES: [&'static str; 6] = ["status", "scrub", "expire", "count", "mend", "stop"];
+    pub const NAMES: [&'static str; 7] = [
+        "status", "scrub", "expire", "count", "migrate", "mend", "stop",
+    ];
 
     /// Reads one line.
     ///
@@ -134,6 +156,13 @@ mod tests {
                 r#"{"version":1,"ask":"expire","dry_run":true}"#,
             ),
             (Request::Count {}, r#"{"version":1,"ask":"count"}"#),
+            (
+                Request::Migrate {
+                    to: Layout::OneLevel,
+                    rate: Some(500),
+                },
+                r#"{"version":1,"ask":"migrate","to":"one-level","rate":500}"#,
+            ),
             (
                 Request::Mend {
                     path: "shares/x".to_owned(),
