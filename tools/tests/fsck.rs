@@ -270,7 +270,9 @@ fn a_store_whose_journal_is_damaged_is_told_of_and_not_opened() {
     let store = damaged();
     let path = store.path().join("journal/a");
     let mut journal = fs::read(&path).unwrap();
+    // Its header is there twice.
     journal[0x20] ^= 1;
+    journal[0x820] ^= 1;
     fs::write(&path, journal).unwrap();
     let before = files(store.path());
     let mut told = Told::default();
