@@ -7,10 +7,10 @@ use bucketfs::disk::EngineChoice;
 use bucketfs::{Config, OpenUpload, Opened, ShareKey, StartError, StoreHandle, StoreId};
 use bytes::Bytes;
 use lafs::{CancelSecret, LeaseSecrets, RenewSecret, ShareNumber, StorageIndex, UploadSecret};
-use tokio::runtime::LocalOptions;
 use tokio::task::JoinSet;
 
 use crate::process;
+use crate::store_load::in_store;
 
 /// Stores shares of `size` bytes, `at_a_time` of them together, each in writes of `piece` bytes;
 /// the time and the processor time of it all.
@@ -29,15 +29,9 @@ pub fn upload_shares(
     piece: usize,
     at_a_time: u8,
 ) -> Result<(Duration, Duration), StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(LocalOptions::default())
-        .expect("a runtime needs three descriptors");
     let config = Config::new([5; 32]);
     bucketfs::create(directory, &config, StoreId::new([5; 16]))?;
-    let (store, driver) = bucketfs::open(directory, engine, &config)?;
-    Ok(runtime.block_on(async {
-        let driver = tokio::task::spawn_local(driver.run());
+    in_store(directory, engine, &config, async |store| {
         let bytes = Bytes::from(vec![0x5a; piece]);
         let (began, before) = (Instant::now(), cpu());
         let mut uploads = JoinSet::new();
@@ -47,14 +41,8 @@ pub fn upload_shares(
         while let Some(upload) = uploads.join_next().await {
             upload.expect("an upload does not panic");
         }
-        let cost = (began.elapsed(), cpu() - before);
-        store.shut_down().await;
-        driver
-            .await
-            .expect("the driver does not panic")
-            .expect("the driver ends when it is asked to");
-        cost
-    }))
+        (began.elapsed(), cpu() - before)
+    })
 }
 
 /// One share, each write answered before the next is sent, as the daemon does it.

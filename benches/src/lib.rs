@@ -5,6 +5,7 @@ pub mod fit;
 pub mod gbs;
 pub mod hosts;
 pub mod http;
+pub mod image;
 pub mod large_load;
 pub mod large_writes;
 pub mod line;

@@ -49,47 +49,73 @@ pub fn put_shares(
     bytes: &Bytes,
     concurrency: usize,
 ) -> Result<Load, StartError> {
+    let config = Config::new([5; 32]);
+    bucketfs::create(directory, &config, StoreId::new([5; 16]))?;
+    in_store(directory, engine, &config, async |store| {
+        let bytes = bytes.clone();
+        let shares = names.map(move |name| (name, bytes.clone()));
+        put_all(store, shares, concurrency).await
+    })
+}
+
+/// Opens a store, does something in it on the calling thread, and shuts it down.
+///
+/// # Errors
+///
+/// When the store cannot be opened.
+///
+/// # Panics
+///
+/// When its driver ends before it is asked to.
+pub fn in_store<T>(
+    directory: &Path,
+    engine: EngineChoice,
+    config: &Config,
+    work: impl AsyncFnOnce(&StoreHandle) -> T,
+) -> Result<T, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
         .expect("a runtime needs three descriptors");
-    let config = Config::new([5; 32]);
-    bucketfs::create(directory, &config, StoreId::new([5; 16]))?;
-    let (store, driver) = bucketfs::open(directory, engine, &config)?;
+    let (store, driver) = bucketfs::open(directory, engine, config)?;
     Ok(runtime.block_on(async {
         let driver = tokio::task::spawn_local(driver.run());
-        let load = put_all(&store, names, bytes, concurrency).await;
+        let done = work(&store).await;
         store.shut_down().await;
         driver
             .await
             .expect("the driver does not panic")
             .expect("the driver ends when it is asked to");
-        load
+        done
     }))
 }
 
-async fn put_all(
+/// Stores shares from `concurrency` clients at a time, and waits until the tree has them.
+///
+/// # Panics
+///
+/// When a share is refused.
+pub async fn put_all(
     store: &StoreHandle,
-    names: impl Iterator<Item = StorageIndex> + 'static,
-    bytes: &Bytes,
+    shares: impl Iterator<Item = (StorageIndex, Bytes)> + 'static,
     concurrency: usize,
 ) -> Load {
     let before = (status(store).await, cpu());
-    let names = Rc::new(RefCell::new(names));
+    let shares = Rc::new(RefCell::new(shares));
     let waits = Rc::new(RefCell::new(Vec::new()));
     let ended = Rc::new(Cell::new(0));
     let started = Instant::now();
     let mut askers = JoinSet::new();
     for _ in 0..concurrency {
-        let (store, bytes) = (store.clone(), bytes.clone());
-        let (names, waits, ended) = (Rc::clone(&names), Rc::clone(&waits), Rc::clone(&ended));
+        let store = store.clone();
+        let (shares, waits, ended) = (Rc::clone(&shares), Rc::clone(&waits), Rc::clone(&ended));
         askers.spawn_local(async move {
             loop {
-                let Some(name) = names.borrow_mut().next() else {
+                let Some((name, bytes)) = shares.borrow_mut().next() else {
                     break;
                 };
                 let asked = Instant::now();
-                let answer = store.ask(put(name, bytes.clone())).await;
+                let answer = store.ask(put(name, bytes)).await;
                 assert_eq!(answer, Ok(Stored::New), "{name}");
                 waits.borrow_mut().push(asked.elapsed().as_secs_f64());
             }

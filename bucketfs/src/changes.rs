@@ -16,18 +16,21 @@
 //! All storage indexes that begin with the same two characters share one place: that another
 //! one is being changed costs a reader the way through the store, and is rare; memory does not grow
 //! with the store.
+//!
+//! In which layouts the buckets lie is kept here, too: when that changes, everything does.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 
 use lafs::StorageIndex;
 
 use crate::disk::{Operation, StorePath};
-use crate::layout;
+use crate::layout::{self, Layouts};
 
 /// What is being changed, and how often it was.
 #[derive(Debug)]
 pub(crate) struct Changes {
     places: Box<[Place]>,
+    layouts: AtomicU8,
     /// The store takes no more requests.
     closed: AtomicBool,
 }
@@ -46,11 +49,25 @@ struct Place {
 pub(crate) struct Mark(u64);
 
 impl Changes {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(layouts: Layouts) -> Self {
         Self {
             places: (0..PLACES).map(|_| Place::default()).collect(),
+            layouts: AtomicU8::new(layouts.as_number()),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// In which layouts the buckets lie. A reader asks between its mark and its look.
+    pub(crate) fn layouts(&self) -> Layouts {
+        let number = self.layouts.load(Ordering::SeqCst);
+        Layouts::from_number(number).expect("it was made of layouts")
+    }
+
+    /// From now on the buckets lie in other layouts. No mark is worth anything any more.
+    pub(crate) fn set_layouts(&self, layouts: Layouts) {
+        self.places.iter().for_each(Place::begin);
+        self.layouts.store(layouts.as_number(), Ordering::SeqCst);
+        self.places.iter().for_each(Place::end);
     }
 
     /// Something of a storage index is about to change.
@@ -180,6 +197,11 @@ mod tests {
     use super::*;
     use crate::layout::{Layout, ShareKey, Tree};
 
+    const LAYOUTS: Layouts = Layouts {
+        layout: Layout::TwoLevel,
+        from: None,
+    };
+
     fn index(first: u8, second: u8) -> StorageIndex {
         let mut bytes = [7; 16];
         bytes[..2].copy_from_slice(&[first, second]);
@@ -211,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_worth_nothing_once_something_has_begun() {
-        let changes = Changes::new();
+        let changes = Changes::new(LAYOUTS);
         let index = index(1, 2);
         let mark = changes.quiet(index).unwrap();
         assert!(changes.is_still(index, mark));
@@ -226,9 +248,25 @@ mod tests {
         assert!(changes.quiet(index).is_some());
     }
 
+    // It would look for a bucket where the store had it before, and not find it.
+    #[test]
+    fn a_mark_is_worth_nothing_once_the_layouts_are_others() {
+        let changes = Changes::new(LAYOUTS);
+        let index = index(1, 2);
+        let mark = changes.quiet(index).unwrap();
+        let migrating = Layouts {
+            layout: Layout::Flat,
+            from: Some(Layout::TwoLevel),
+        };
+        changes.set_layouts(migrating);
+        assert!(!changes.is_still(index, mark));
+        assert!(changes.quiet(index).is_some());
+        assert_eq!(changes.layouts(), migrating);
+    }
+
     #[test]
     fn an_operation_is_counted_where_it_changes_the_tree() {
-        let changes = Changes::new();
+        let changes = Changes::new(LAYOUTS);
         let index = index(1, 2);
         let path = Tree::new(Layout::default()).bucket(index);
         let remove = Operation::Remove { path, prune: 0 };
@@ -242,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_closed_store_sends_readers_to_its_door() {
-        let changes = Changes::new();
+        let changes = Changes::new(LAYOUTS);
         changes.close();
         assert_eq!(changes.quiet(index(1, 2)), None);
     }

@@ -56,7 +56,8 @@ pub const OPEN_FILES_MAX: u16 = 298;
 /// Most operations the store has in flight at a time; what is beyond waits inside the store.
 pub const FLIGHT_MAX: usize = 256;
 
-/// Most [`Operation::Place`] the store has in flight at a time. Two threads that make files keep two
+/// Most [`Operation::Place`] and, beside them, most [`Operation::MoveDirectories`] the store has in
+/// flight at a time. Two threads that make files keep two
 /// cores busy; four make no more, as they wait for each other's directories.
 pub const PLACES_MAX: usize = 2;
 
@@ -241,6 +242,20 @@ pub enum Operation {
         /// Its new name.
         target: StorePath,
     },
+    /// Gives directories other names, one after the other: each with all that is in it, or not at
+    /// all. Makes the directories above the new names, and removes up to `prune` directories above
+    /// each old one as far as they are empty. Nothing is synced.
+    ///
+    /// Each is by itself. An empty directory of the new name gives way, and nothing else does. What
+    /// is no directory is left alone. Blocks a thread for as long as it takes, on every engine.
+    MoveDirectories {
+        /// Which, and where to.
+        moves: Vec<Move>,
+        /// How many directories above an old name may go.
+        prune: u8,
+        /// Whether there is room for new directories; if not, each stays where it is.
+        has_room: bool,
+    },
     /// Copies parts of a file into an open one. Nothing is synced.
     ///
     /// Fails with `IO` if the source ends before a part does.
@@ -347,6 +362,12 @@ impl Operation {
                 say(target);
             }
             Self::Place { files } => files.iter().for_each(|(path, _)| say(path)),
+            Self::MoveDirectories { moves, .. } => {
+                for Move { source, target } in moves {
+                    say(source);
+                    say(target);
+                }
+            }
             // Files that are open are those of the journal, of uploads and of spools.
             Self::WriteAt { .. }
             | Self::SyncFile { .. }
@@ -430,6 +451,29 @@ pub struct ByteRange {
     pub len: usize,
 }
 
+/// A directory that is to have another name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The directory.
+    pub source: StorePath,
+    /// Its new name.
+    pub target: StorePath,
+}
+
+/// What came of a [`Move`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It has its new name.
+    Moved,
+    /// There was no such directory.
+    NotThere,
+    /// It has its old name, with all that is in it.
+    Stays(
+        /// Why.
+        DiskError,
+    ),
+}
+
 /// A part of a file that is to be copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyRange {
@@ -477,6 +521,9 @@ pub enum Outcome {
     Space(Space),
     /// Of [`Operation::Place`]: of each file, in the order given.
     Placed(Vec<Result<(), DiskError>>),
+    /// Of [`Operation::MoveDirectories`]: of each, in the order given; an error where it is not known
+    /// which name it has.
+    Moved(Vec<Result<Moved, DiskError>>),
 }
 
 /// One name in a directory.

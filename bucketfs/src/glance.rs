@@ -7,6 +7,9 @@
 //! at hand, or is being changed ([`crate::changes`]), or is in any way not as it should be, the
 //! store is asked for.
 //!
+//! While a store is migrated a bucket may lie in two places. One that is still in the old one is the
+//! store's business, which moves it first; that it is not there any more is looked at, too.
+//!
 //! What always holds: an answer given here is one that the store could have given at that moment.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,15 +32,13 @@ use crate::store::read::{Found, is_wanted, wanted_count};
 pub(crate) struct Glance {
     /// The store's, which is given back when that has ended.
     root: Weak<Root>,
-    tree: Tree,
     changes: Arc<Changes>,
 }
 
 impl Glance {
-    pub(crate) fn new(root: &Arc<Root>, (tree, changes): (Tree, Arc<Changes>)) -> Self {
+    pub(crate) fn new(root: &Arc<Root>, changes: Arc<Changes>) -> Self {
         Self {
             root: Arc::downgrade(root),
-            tree,
             changes,
         }
     }
@@ -52,54 +53,63 @@ impl Glance {
         let mark = self.changes.quiet(storage_index)?;
         let version = self.changes.slot_version(storage_index);
         let root = self.root.upgrade()?;
+        let layouts = self.changes.layouts();
+        let tree = Tree::new(layouts.layout);
+        if let Some(from) = layouts.from {
+            let old = Tree::new(from).spell_bucket(storage_index);
+            match root.cached().open_directory(old.as_c_str()) {
+                Err(Errno::NOENT) => {}
+                _ => return None,
+            }
+        }
         let found = match read.wanted {
-            Wanted::One(number) => self.look_at_one(root.cached(), read, number)?,
-            Wanted::Any(_) | Wanted::These(_) => self.look_at_all(root.cached(), read)?,
+            Wanted::One(number) => look_at_one(tree, root.cached(), read, number)?,
+            Wanted::Any(_) | Wanted::These(_) => look_at_all(tree, root.cached(), read)?,
         };
         let is_still = self.changes.is_still(storage_index, mark);
         is_still.then(|| found.into_answer(version))
     }
+}
 
-    fn look_at_one(&self, root: Cached<'_>, read: &Read, number: ShareNumber) -> Option<Found> {
-        let mut found = Found::new(read.extents.clone(), 1);
-        let key = ShareKey {
-            storage_index: read.storage_index,
-            share_number: number,
-        };
-        match root.open(self.tree.spell_share(key).as_c_str()) {
-            Ok(file) => look_at(&mut found, &file, number, true)?,
+fn look_at_one(tree: Tree, root: Cached<'_>, read: &Read, number: ShareNumber) -> Option<Found> {
+    let mut found = Found::new(read.extents.clone(), 1);
+    let key = ShareKey {
+        storage_index: read.storage_index,
+        share_number: number,
+    };
+    match root.open(tree.spell_share(key).as_c_str()) {
+        Ok(file) => look_at(&mut found, &file, number, true)?,
+        Err(Errno::NOENT) => {}
+        Err(_) => return None,
+    }
+    Some(found)
+}
+
+fn look_at_all(tree: Tree, root: Cached<'_>, read: &Read) -> Option<Found> {
+    let path = tree.spell_bucket(read.storage_index);
+    let (bucket, numbers) = match root.open_directory(path.as_c_str()) {
+        Ok(bucket) => {
+            let numbers = numbers(&bucket)?;
+            (bucket, numbers)
+        }
+        Err(Errno::NOENT) => return Some(Found::new(Vec::new(), 0)),
+        Err(_) => return None,
+    };
+    let count = wanted_count(&read.wanted, &numbers);
+    let mut found = Found::new(read.extents.clone(), count);
+    for (index, number) in numbers.into_iter().enumerate() {
+        let wanted = is_wanted(&read.wanted, index, number);
+        match root
+            .below(&bucket)
+            .open(SpelledNumber::of(number).as_c_str())
+        {
+            Ok(file) => look_at(&mut found, &file, number, wanted)?,
+            // Gone between the listing and this.
             Err(Errno::NOENT) => {}
             Err(_) => return None,
         }
-        Some(found)
     }
-
-    fn look_at_all(&self, root: Cached<'_>, read: &Read) -> Option<Found> {
-        let path = self.tree.spell_bucket(read.storage_index);
-        let (bucket, numbers) = match root.open_directory(path.as_c_str()) {
-            Ok(bucket) => {
-                let numbers = numbers(&bucket)?;
-                (bucket, numbers)
-            }
-            Err(Errno::NOENT) => return Some(Found::new(Vec::new(), 0)),
-            Err(_) => return None,
-        };
-        let count = wanted_count(&read.wanted, &numbers);
-        let mut found = Found::new(read.extents.clone(), count);
-        for (index, number) in numbers.into_iter().enumerate() {
-            let wanted = is_wanted(&read.wanted, index, number);
-            match root
-                .below(&bucket)
-                .open(SpelledNumber::of(number).as_c_str())
-            {
-                Ok(file) => look_at(&mut found, &file, number, wanted)?,
-                // Gone between the listing and this.
-                Err(Errno::NOENT) => {}
-                Err(_) => return None,
-            }
-        }
-        Some(found)
-    }
+    Some(found)
 }
 
 /// The share numbers among a bucket's files, in ascending order; other files are left alone. `None`

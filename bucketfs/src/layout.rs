@@ -73,7 +73,56 @@ impl std::fmt::Display for Layout {
     }
 }
 
-/// Where the buckets of a store lie, and what lies where: nothing else says so.
+/// In which layouts the buckets of a store lie: in one, or some in one and some in the other while
+/// they are being moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layouts {
+    /// The store's layout, or the one that it is to have.
+    pub layout: Layout,
+    /// The layout that buckets are being moved from, if they are. It is another one.
+    pub from: Option<Layout>,
+}
+
+impl Layouts {
+    /// Those of a store that is not being moved.
+    #[must_use]
+    pub fn settled(layout: Layout) -> Self {
+        let from = None;
+        Self { layout, from }
+    }
+
+    /// Each of them once.
+    pub(crate) fn iter(self) -> impl Iterator<Item = Layout> {
+        std::iter::once(self.layout).chain(self.from)
+    }
+
+    /// Whether buckets lie in this one.
+    pub(crate) fn has(self, layout: Layout) -> bool {
+        self.iter().any(|it| it == layout)
+    }
+
+    /// As one number, for whoever keeps it where only a number can be.
+    pub(crate) fn as_number(self) -> u8 {
+        let index = |layout| {
+            let found = Layout::ALL
+                .into_iter()
+                .zip(1..)
+                .find(|(it, _)| *it == layout);
+            found.map_or(0, |(_, index)| index)
+        };
+        4 * index(self.layout) + self.from.map_or(0, index)
+    }
+
+    /// The inverse of [`Layouts::as_number`].
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        let named = |index: u8| Layout::ALL.get(usize::from(index).checked_sub(1)?).copied();
+        let layout = named(number / 4)?;
+        let from = named(number % 4);
+        Some(Self { layout, from })
+    }
+}
+
+/// Where the buckets of a layout lie, and what lies where: nothing else says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tree {
     layout: Layout,
@@ -173,10 +222,6 @@ pub(crate) enum Located {
 impl Tree {
     pub(crate) fn new(layout: Layout) -> Self {
         Self { layout }
-    }
-
-    pub(crate) fn layout(self) -> Layout {
-        self.layout
     }
 
     /// The directory of a bucket or slot.
@@ -281,6 +326,11 @@ pub(crate) fn below_shares(path: &StorePath) -> Option<&str> {
     }
 }
 
+/// The bucket that a path leads into, if it does, in any layout or in none.
+pub(crate) fn bucket_in(path: &str) -> Option<StorageIndex> {
+    path.split('/').find_map(|name| name.parse().ok())
+}
+
 /// Whether a directory under `shares` has the name of one above buckets.
 fn is_prefix(name: &str) -> bool {
     let base32 = |byte: u8| matches!(byte, b'a'..=b'z' | b'2'..=b'7');
@@ -376,6 +426,17 @@ pub(crate) const IDENTIFIER_NEW: &str = "identifier.new";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layouts_are_found_again_in_their_number() {
+        for layout in Layout::ALL {
+            for from in Layout::ALL.map(Some).into_iter().chain([None]) {
+                let layouts = Layouts { layout, from };
+                assert_eq!(Layouts::from_number(layouts.as_number()), Some(layouts));
+            }
+        }
+        assert_eq!(Layouts::from_number(0), None);
+    }
 
     #[test]
     fn a_share_lies_as_many_levels_down_as_its_layout_has() {

@@ -27,6 +27,7 @@ mod kind;
 mod last_use;
 mod layout;
 pub mod limits;
+pub mod migrate;
 mod refusal;
 mod request;
 mod store;
@@ -46,20 +47,21 @@ pub use handle::{Pending, Spool, StoreHandle, Upload};
 pub use identifier::{Found, StoreId, StoreIdError, identify, look};
 pub use kind::ShareKind;
 pub use last_use::last_use;
-pub use layout::{JOURNAL_FILES, Layout, ShareKey};
+pub use layout::{JOURNAL_FILES, Layout, Layouts, ShareKey};
+pub use migrate::migrate;
 pub use refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, CountRefusal,
-    ExpireRefusal, LeaseRefusal, MendRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal,
-    ReadRefusal, RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable, Unwritable,
-    WriteRangeRefusal, WriteRefusal, WriteSpoolRefusal,
+    ExpireRefusal, LeaseRefusal, MendRefusal, MigrateRefusal, OpenRefusal, OpenSpoolRefusal,
+    PutRefusal, ReadRefusal, RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable,
+    Unwritable, WriteRangeRefusal, WriteRefusal, WriteSpoolRefusal,
 };
 pub use request::{
-    AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, CloseUpload,
-    Count, Counted, DetachUpload, DropSpool, Expire, Expired, ExpiredShare, Extent, Held, Kept,
-    LeaseOwner, Leased, Mend, Mended, Mending, Now, OpenSpool, OpenUpload, Opened, Piece, Put,
-    RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, Request, RequestId, Rest, ShareChange,
-    SharesRead, SlotWrite, Status, Stored, Test, TestedAndWritten, Wanted, WriteRange, WriteSpool,
-    WriteUpload,
+    AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, BeginMigration,
+    CloseUpload, Count, Counted, DetachUpload, DropSpool, EndMigration, Expire, Expired,
+    ExpiredShare, Extent, Held, Kept, LeaseOwner, Leased, Mend, Mended, Mending, MigrateNext,
+    Migrated, Now, OpenSpool, OpenUpload, Opened, Piece, Put, RangeWritten, Read, ReadTestWrite,
+    Remove, RenewLeases, Request, RequestId, Rest, ShareChange, SharesRead, SlotWrite, Status,
+    Stored, Test, TestedAndWritten, WalkEnd, Wanted, WriteRange, WriteSpool, WriteUpload,
 };
 pub use store::{Config, Store};
 pub use ticket::{BootId, BootIdError};

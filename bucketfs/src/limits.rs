@@ -87,6 +87,9 @@ const _: () = assert!(REQUEST_BYTES >= WRITE_LEN);
 pub const PENDING_LEN: usize = 1 << 20;
 const _: () = assert!(PENDING_LEN as u64 >= 2 * SMALL_SHARE_SIZE);
 
+/// Most buckets that one [`crate::MigrateNext`] moves.
+pub const MIGRATED: usize = 1024;
+
 /// How long an upload that nobody writes to is kept.
 pub const UPLOAD_IDLE: Duration = Duration::from_secs(30 * 60);
 

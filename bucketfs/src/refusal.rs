@@ -5,6 +5,7 @@
 //! peer. All texts are for people; none names a path or a secret.
 
 use crate::error::{Damage, DiskError, TooManyLeases};
+use crate::layout::Layout;
 
 /// The store takes no request of any kind now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +16,9 @@ pub enum Unavailable {
     /// More requests than [`crate::limits::REQUESTS`] allows; the driver asks `has_room` first.
     #[error("too many requests at once")]
     Overloaded,
+    /// The store is being migrated, and the disk does not tell where the bucket lies.
+    #[error("the disk does not tell where the bucket lies: {0}")]
+    Disk(DiskError),
 }
 
 /// Nothing could be written.
@@ -69,6 +73,34 @@ pub enum LeaseRefusal {
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
     /// The lease cannot be written.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
+}
+
+/// A refusal of [`crate::BeginMigration`], [`crate::MigrateNext`] or [`crate::EndMigration`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MigrateRefusal {
+    /// Nothing is taken now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// Buckets are being moved between two other layouts: that has to be finished or turned round.
+    #[error("the store is being moved from {from} to {layout}; finish that, or turn it round")]
+    Elsewhere {
+        /// To this layout.
+        layout: Layout,
+        /// From this one.
+        from: Layout,
+    },
+    /// Nothing is being moved.
+    #[error("no migration is under way")]
+    NotMigrating,
+    /// The last walk through the old places has found something, or there was none.
+    #[error("buckets are left that have not been moved")]
+    NotDone,
+    /// Another of these requests is under way.
+    #[error("somebody else is at work on the migration")]
+    Busy,
+    /// The disk fails, or is full.
     #[error(transparent)]
     Unwritable(#[from] Unwritable),
 }

@@ -11,13 +11,14 @@ use lafs::{LeaseSecrets, ShareNumber, StorageIndex, UploadSecret, WriteEnabler};
 
 use crate::container::mutable::Content;
 use crate::durable::Durability;
+use crate::error::DiskError;
 use crate::expiry::ExpiryRule;
 use crate::kind::ShareKind;
-use crate::layout::{Layout, ShareKey};
+use crate::layout::{self, Layout, Layouts, ShareKey};
 use crate::refusal::{
     AbortRangedRefusal, AbortRefusal, AdviseRefusal, AllocateRefusal, CloseRefusal, CountRefusal,
-    ExpireRefusal, LeaseRefusal, MendRefusal, OpenRefusal, OpenSpoolRefusal, PutRefusal,
-    ReadRefusal, RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable,
+    ExpireRefusal, LeaseRefusal, MendRefusal, MigrateRefusal, OpenRefusal, OpenSpoolRefusal,
+    PutRefusal, ReadRefusal, RemoveRefusal, RenewRefusal, SlotRefusal, Unavailable, Unreadable,
     WriteRangeRefusal, WriteRefusal, WriteSpoolRefusal,
 };
 use crate::totals::Totals;
@@ -136,6 +137,9 @@ requests! {
     Count: Counted, CountRefusal;
     Mend: Mended, MendRefusal;
     AskStatus: Box<Status>, Unavailable;
+    BeginMigration: Layouts, MigrateRefusal;
+    MigrateNext: Migrated, MigrateRefusal;
+    EndMigration: (), MigrateRefusal;
 }
 
 // A share in one request.
@@ -637,6 +641,52 @@ pub enum Counted {
 #[derive(Clone, Debug)]
 pub struct AskStatus;
 
+// Migration.
+
+/// Begin to move the buckets to another layout, while everything else goes on. Answered when the
+/// version file says so, durably, with what it says.
+///
+/// A store that has the layout, or is being moved to it, stays as it is. One that is being moved from
+/// it is turned round. [`crate::migrate()`] does all of a migration.
+#[derive(Clone, Debug)]
+pub struct BeginMigration {
+    /// The layout that the store is to have.
+    pub to: Layout,
+}
+
+/// Move some of the buckets that are still in the old places. Answered when they are moved, which is
+/// not durable: a power cut may find them in either place.
+#[derive(Clone, Debug)]
+pub struct MigrateNext {
+    /// How many at most; at least one, and not more than [`crate::limits::MIGRATED`].
+    pub buckets: usize,
+}
+
+/// What came of [`MigrateNext`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// How many buckets were moved.
+    pub moved: u64,
+    /// Buckets that are in the old place for now, and are served there.
+    pub stayed: Vec<(StorageIndex, DiskError)>,
+    /// Whether the walk through the old places is over; the next request begins another.
+    pub walk_end: Option<WalkEnd>,
+}
+
+/// How a walk through the old places has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalkEnd {
+    /// It has found something. Another one has to be made.
+    Again,
+    /// It has found nothing: the migration may be ended.
+    NothingLeft,
+}
+
+/// End the migration: every move is made durable, and then the version file says that there are no
+/// more. Refused unless the last walk through the old places has found nothing.
+#[derive(Clone, Debug)]
+pub struct EndMigration;
+
 /// How the store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -644,8 +694,12 @@ pub struct Status {
     pub engine: &'static str,
     /// Whether the journal and large shares are written past the page cache.
     pub writes_directly: bool,
-    /// Where its shares lie.
+    /// Where its shares lie, or are being moved to.
     pub layout: Layout,
+    /// The layout that they are being moved from, if they are.
+    pub migrating_from: Option<Layout>,
+    /// Buckets that were asked for and could not be moved; they are served where they are.
+    pub unmoved: usize,
     /// When acknowledgements are sent.
     pub durability: Durability,
     /// Whether the operator takes no new shares.
@@ -689,6 +743,47 @@ impl Request {
             Self::Advise(advise) => advise.reason.len(),
             Self::ReadTestWrite(ask) => ask.len(),
             _ => 0,
+        }
+    }
+
+    /// The bucket or slot that the request is about, if it names one.
+    pub(crate) fn storage_index(&self) -> Option<StorageIndex> {
+        match self {
+            Self::Put(Put { key, .. })
+            | Self::OpenUpload(OpenUpload { key, .. })
+            | Self::WriteRange(WriteRange { key, .. })
+            | Self::AbortRanged(AbortRanged { key, .. })
+            | Self::Advise(Advise { key, .. })
+            | Self::Expire(Expire { key, .. })
+            | Self::Remove(Remove { key }) => Some(key.storage_index),
+            Self::Allocate(Allocate { storage_index, .. })
+            | Self::Read(Read { storage_index, .. })
+            | Self::RenewLeases(RenewLeases { storage_index, .. })
+            | Self::ReadTestWrite(ReadTestWrite { storage_index, .. }) => Some(*storage_index),
+            Self::Mend(Mend { path, .. }) => layout::bucket_in(path),
+            Self::WriteUpload(_)
+            | Self::Count(_)
+            | Self::CloseUpload(_)
+            | Self::AbortUpload(_)
+            | Self::DetachUpload(_)
+            | Self::OpenSpool(_)
+            | Self::WriteSpool(_)
+            | Self::DropSpool(_)
+            | Self::AskStatus(_)
+            | Self::BeginMigration(_)
+            | Self::MigrateNext(_)
+            | Self::EndMigration(_) => None,
+        }
+    }
+
+    /// The upload that the request is about, if it names one by its id.
+    pub(crate) fn upload(&self) -> Option<RequestId> {
+        match self {
+            Self::WriteUpload(write) => Some(write.upload),
+            Self::CloseUpload(close) => Some(close.upload),
+            Self::AbortUpload(abort) => Some(abort.upload),
+            Self::DetachUpload(detach) => Some(detach.upload),
+            _ => None,
         }
     }
 

@@ -19,20 +19,25 @@
 //!   bytes, or after they were synced themselves. (Until the checkpoint, then the tree has them.)
 //! * A container changes in place only after the journal durably holds the change.
 //! * An acknowledgement is sent only for a [`Durable`](crate::durable::Durable).
+//! * Each bucket lies in one place, and whoever is at it is told the same one, also while the store is
+//!   migrated: a request that comes to a bucket waits at its [`door`] until that is known.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use lafs::StorageIndex;
+
 use crate::changes::Changes;
 use crate::disk::{Completion, Engine, Operation, OperationId};
 use crate::error::{AdoptError, OpenError};
-use crate::layout::{Layout, Tree};
+use crate::layout::Layout;
 use crate::refusal::Unavailable;
 use crate::request::{Answer, Now, Request, RequestId, Status};
 
 mod advise;
 mod context;
 mod count;
+mod door;
 mod event;
 mod expire;
 mod follow;
@@ -40,8 +45,10 @@ mod lease;
 mod listing;
 mod locks;
 mod mend;
+mod migrate;
 mod open;
 mod pending;
+mod places;
 mod publish;
 mod put;
 mod ranged;
@@ -56,15 +63,18 @@ mod upload;
 pub use open::Config;
 
 pub(crate) use listing::share_number;
+pub(crate) use places::Places;
 
 use advise::Advisories;
 use context::{Context, Machinery};
 use count::Counts;
+use door::Doors;
 use event::{Event, Machine};
 use expire::Expiries;
 use follow::Following;
 use lease::Leases;
 use mend::Mendings;
+use migrate::Migration;
 use open::{IfMissing, Opened};
 use publish::Publishing;
 use put::Puts;
@@ -101,6 +111,8 @@ struct Machines {
     expiries: Expiries,
     counts: Counts,
     mendings: Mendings,
+    doors: Doors,
+    migration: Migration,
 }
 
 // Opened.
@@ -147,6 +159,8 @@ impl Store {
                 expiries: Expiries::default(),
                 counts: Counts::default(),
                 mendings: Mendings::default(),
+                doors: Doors::default(),
+                migration: Migration::default(),
             },
             replayed: opened.replayed,
         }
@@ -193,17 +207,45 @@ impl Store {
         };
         self.context.replies_mut().take(id, request.len());
         match unavailable {
-            Some(why) => {
-                let answer = request.unavailable(why);
-                self.context.replies_mut().turn_away(id, answer);
-                if let Request::ReadTestWrite(ask) = request {
-                    let spool = ask.spool.map(Event::DropSpool);
-                    spool.into_iter().for_each(|event| self.context.send(event));
-                }
-            }
-            None => self.dispatch(id, request),
+            Some(why) => self.turn_away(id, request, why),
+            None => self.arrive(id, request),
         }
         self.run();
+    }
+
+    fn turn_away(&mut self, id: RequestId, request: Request, why: Unavailable) {
+        let answer = request.unavailable(why);
+        self.context.replies_mut().turn_away(id, answer);
+        if let Request::ReadTestWrite(ask) = request {
+            let spool = ask.spool.map(Event::DropSpool);
+            spool.into_iter().for_each(|event| self.context.send(event));
+        }
+    }
+
+    /// Has a request wait where it has to, while the store is migrated; else carries it out.
+    fn arrive(&mut self, id: RequestId, request: Request) {
+        let it = &mut self.machines;
+        if it.migration.is_shut() && !matches!(request, Request::AskStatus(_)) {
+            return it.migration.wait(id, request);
+        }
+        // What follows upon the beginning of an upload, or upon its end, comes after that.
+        let upload = request
+            .upload()
+            .and_then(|upload| it.doors.of_upload(upload));
+        let bucket = it.bucket(&request);
+        let bucket = bucket.filter(|bucket| it.doors.is_shut(&self.context, *bucket));
+        match upload.or(bucket) {
+            Some(bucket) => it.doors.wait(&mut self.context, bucket, (id, request)),
+            None => self.enter(id, request),
+        }
+    }
+
+    /// Carries a request out, of whose bucket it is known where it lies.
+    fn enter(&mut self, id: RequestId, request: Request) {
+        if let Some(bucket) = self.machines.bucket(&request) {
+            self.context.places.enter(id, bucket);
+        }
+        self.dispatch(id, request);
     }
 
     /// Takes the end of an operation that [`Store::poll_operation`] gave.
@@ -274,15 +316,23 @@ impl Store {
                 let status = self.status();
                 self.context.tell(Asker::new(id), status);
             }
+            Request::BeginMigration(begin) => it.migration.begin(cx, Asker::new(id), &begin),
+            Request::MigrateNext(next) => it.migration.next(cx, Asker::new(id), &next),
+            Request::EndMigration(_) => it.migration.end(cx, Asker::new(id)),
         }
     }
 
     /// Takes what happened to whom it is for, until nothing more follows.
     fn run(&mut self) {
-        let cx = &mut self.context;
-        let it = &mut self.machines;
-        while let Some(event) = cx.next_event() {
+        while let Some(event) = self.context.next_event() {
+            let cx = &mut self.context;
+            let it = &mut self.machines;
             match event {
+                Event::Arrive(id, request) => self.arrive(id, request),
+                Event::Enter(id, request) => self.enter(id, request),
+                Event::TurnAway(id, request, why) => self.turn_away(id, request, why),
+                Event::Settle(bucket) => it.doors.settle(cx, bucket),
+                Event::Settled(bucket, settled) => it.migration.settled(cx, bucket, settled),
                 Event::Granted(to, owned) => it.named(to.machine).granted(cx, to.index, owned),
                 Event::SlotGranted(to, owned) => {
                     it.named(to.machine).slot_granted(cx, to.index, owned);
@@ -330,6 +380,8 @@ impl Store {
                 return Some(next);
             }
             self.machines.following.poll(&mut self.context);
+            self.machines.doors.poll(&mut self.context);
+            self.machines.migration.poll(&mut self.context);
             if !self.context.has_more() {
                 return None;
             }
@@ -339,7 +391,9 @@ impl Store {
 
     /// Returns the next answer to give.
     pub fn poll_answer(&mut self) -> Option<(RequestId, Answer)> {
-        self.context.replies_mut().poll()
+        let (id, answer) = self.context.replies_mut().poll()?;
+        self.context.places.leave(id);
+        Some((id, answer))
     }
 
     /// Returns when [`Store::handle_timeout`] is to be called, on the clock of [`Now::elapsed`].
@@ -362,8 +416,8 @@ impl Store {
     }
 
     /// Where its shares lie, and which of them it is changing: for readers that do not ask it.
-    pub(crate) fn sight(&self) -> (Tree, Arc<Changes>) {
-        (self.context.settings.tree, self.context.changes())
+    pub(crate) fn sight(&self) -> Arc<Changes> {
+        self.context.changes()
     }
 
     /// Whether, after [`Store::shut_down`], nothing is left to do: the store may be dropped.
@@ -384,7 +438,9 @@ impl Store {
         Status {
             engine: cx.settings.engine,
             writes_directly: cx.settings.writes_directly,
-            layout: cx.settings.tree.layout(),
+            layout: cx.places.layouts().layout,
+            migrating_from: cx.places.from(),
+            unmoved: cx.places.unsettled_count(),
             durability: cx.settings.durability,
             read_only: cx.settings.read_only,
             failed: cx.has_failed(),
@@ -405,6 +461,17 @@ impl Store {
 }
 
 impl Machines {
+    /// The bucket that a request is about, if it is about one.
+    fn bucket(&self, request: &Request) -> Option<StorageIndex> {
+        match request {
+            Request::CloseUpload(close) => {
+                let key = self.uploads.key(close.upload);
+                key.map(|key| key.storage_index)
+            }
+            request => request.storage_index(),
+        }
+    }
+
     fn named(&mut self, machine: Machine) -> &mut dyn Machinery {
         match machine {
             Machine::Put => &mut self.puts,
@@ -421,6 +488,8 @@ impl Machines {
             Machine::Expire => &mut self.expiries,
             Machine::Count => &mut self.counts,
             Machine::Mend => &mut self.mendings,
+            Machine::Door => &mut self.doors,
+            Machine::Migrate => &mut self.migration,
         }
     }
 }

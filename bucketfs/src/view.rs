@@ -19,7 +19,7 @@ use rustix::io::Errno;
 
 use crate::disk::{Beneath, How, RootError, StorePath};
 use crate::error::OpenError;
-use crate::layout::{INCOMING, Layout, SHARES, ShareKey, VERSION};
+use crate::layout::{INCOMING, Layout, Layouts, SHARES, ShareKey, VERSION};
 use crate::version;
 
 mod deep;
@@ -56,24 +56,7 @@ pub struct View {
     /// Whose the store is.
     owner: u32,
     /// As of the last look at the version file.
-    wanted: RwLock<Wanted>,
-}
-
-/// Where buckets are looked for: in one layout's places, and in another's while they are migrated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Wanted {
-    layout: Layout,
-    from: Option<Layout>,
-}
-
-impl Wanted {
-    fn iter(self) -> impl Iterator<Item = Layout> {
-        std::iter::once(self.layout).chain(self.from)
-    }
-
-    fn has(self, layout: Layout) -> bool {
-        self.iter().any(|wanted| wanted == layout)
-    }
+    layouts: RwLock<Layouts>,
 }
 
 impl View {
@@ -91,7 +74,7 @@ impl View {
             directory: directory.as_fd(),
             has_openat2,
         };
-        let wanted = read_version(beneath)?;
+        let layouts = read_version(beneath)?;
         let shares = beneath
             .open(&StorePath::new(SHARES), How::Directory)
             .map_err(|errno| match errno {
@@ -104,7 +87,7 @@ impl View {
             directory,
             has_openat2,
             owner: status.owner,
-            wanted: RwLock::new(wanted),
+            layouts: RwLock::new(layouts),
         })
     }
 
@@ -117,13 +100,13 @@ impl View {
     /// The store's layout.
     #[must_use]
     pub fn layout(&self) -> Layout {
-        self.wanted().layout
+        self.layouts().layout
     }
 
     /// The layout from which the store is being migrated, if it is.
     #[must_use]
     pub fn from(&self) -> Option<Layout> {
-        self.wanted().from
+        self.layouts().from
     }
 
     /// Whether some process, perhaps this one, has the store open to change it.
@@ -148,14 +131,14 @@ impl View {
         }
     }
 
-    fn wanted(&self) -> Wanted {
-        *self.wanted.read().expect("nobody panics with the lock")
+    fn layouts(&self) -> Layouts {
+        *self.layouts.read().expect("nobody panics with the lock")
     }
 
     /// Reads the version file again: a migration may have begun or ended.
     fn refresh(&self) {
-        if let Ok(wanted) = read_version(self.beneath()) {
-            *self.wanted.write().expect("nobody panics with the lock") = wanted;
+        if let Ok(layouts) = read_version(self.beneath()) {
+            *self.layouts.write().expect("nobody panics with the lock") = layouts;
         }
     }
 
@@ -219,7 +202,7 @@ impl View {
     }
 }
 
-fn read_version(beneath: Beneath<'_>) -> Result<Wanted, OpenError> {
+fn read_version(beneath: Beneath<'_>) -> Result<Layouts, OpenError> {
     let path = StorePath::new(VERSION);
     let file = match beneath.open(&path, How::Read) {
         Ok(file) => file,
@@ -235,8 +218,7 @@ fn read_version(beneath: Beneath<'_>) -> Result<Wanted, OpenError> {
     let mut text = vec![0; version::LEN_MAX];
     let len =
         rustix::io::pread(&file, &mut text, 0).map_err(|errno| disk(&path, "pread", errno))?;
-    let layout = version::parse(&text[..len])?;
-    Ok(Wanted { layout, from: None })
+    version::parse(&text[..len])
 }
 
 fn disk(path: &StorePath, call: &'static str, errno: Errno) -> OpenError {

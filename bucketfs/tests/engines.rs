@@ -12,8 +12,8 @@ use std::thread;
 use bucketfs::DiskError;
 use bucketfs::disk::{
     ByteRange, Completion, CopyRange, Engine, Entry, EntryKind, Existing, FileId, LIST_ENTRIES_MAX,
-    LIST_PAGE_LEN, ListCursor, OpenMode, Operation, OperationId, Outcome, Pool, Ring, Root,
-    StorePath,
+    LIST_PAGE_LEN, ListCursor, Move, Moved, OpenMode, Operation, OperationId, Outcome, Pool, Ring,
+    Root, StorePath,
 };
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -269,6 +269,90 @@ fn files_are_placed_each_by_itself(make: Make) {
     assert_eq!(bench.contents("shares/ab/file"), b"foreign");
     assert_eq!(bench.contents("shares/ab/cd/old/0"), b"three");
     assert!(bench.exists("shares/xy/zz/new/7"));
+}
+
+// One that cannot be moved keeps no other from it, and is where it was.
+fn directories_are_moved_each_by_itself(make: Make) {
+    let mut bench = Bench::new(make);
+    for bucket in ["one", "two", "three", "four"] {
+        bench.done(create(&format!("shares/ab/{bucket}/0"), bucket.as_bytes()));
+    }
+    bench.done(create("shares/ab/file", b"a file"));
+    bench.done(create("shares/ab/cd/two/7", b"in the way"));
+    bench.done(create("shares/xy/file", b"in the way, too"));
+    bench.done(Operation::MakeDirectories {
+        path: StorePath::new("shares/ab/cd/four"),
+    });
+    let to = |source: &str, target: &str| Move {
+        source: StorePath::new(source),
+        target: StorePath::new(target),
+    };
+    let moves = vec![
+        to("shares/ab/one", "shares/ab/on/one"),
+        to("shares/ab/two", "shares/ab/cd/two"),
+        to("shares/ab/absent", "shares/ab/cd/absent"),
+        to("shares/zz/absent", "shares/ab/cd/absent"),
+        to("shares/ab/file", "shares/ab/cd/file"),
+        to("shares/ab/three", "shares/xy/file/three"),
+        to("shares/ab/four", "shares/ab/cd/four"),
+    ];
+    let operation = |moves, has_room| Operation::MoveDirectories {
+        moves,
+        prune: 1,
+        has_room,
+    };
+    let mut perform = |operation| match bench.perform(operation) {
+        Ok(Outcome::Moved(results)) => results,
+        result => panic!("each has a result of its own, not {result:?}"),
+    };
+    let results = perform(operation(moves, true));
+    let results: Vec<_> = results.into_iter().map(Result::unwrap).collect();
+    assert_eq!(results[0], Moved::Moved);
+    let stays = |result| {
+        matches!(
+            result,
+            Moved::Stays(DiskError {
+                errno: Errno::NOTEMPTY | Errno::EXIST,
+                ..
+            })
+        )
+    };
+    assert!(stays(results[1]), "{:?}", results[1]);
+    assert_eq!(results[2..5], [Moved::NotThere; 3]);
+    let stays = |result| {
+        matches!(
+            result,
+            Moved::Stays(DiskError {
+                errno: Errno::NOTDIR,
+                ..
+            })
+        )
+    };
+    assert!(stays(results[5]), "{:?}", results[5]);
+    assert_eq!(results[6], Moved::Moved);
+    let back = vec![to("shares/ab/on/one", "shares/one")];
+    let results = perform(operation(back.clone(), false));
+    let stays = |result| {
+        matches!(
+            result,
+            Ok(Moved::Stays(DiskError {
+                errno: Errno::NOSPC,
+                ..
+            }))
+        )
+    };
+    assert!(stays(results[0]), "{:?}", results[0]);
+    assert_eq!(perform(operation(back, true)), [Ok(Moved::Moved)]);
+    for (path, bytes) in [
+        ("shares/one/0", "one"),
+        ("shares/ab/two/0", "two"),
+        ("shares/ab/three/0", "three"),
+        ("shares/ab/cd/four/0", "four"),
+        ("shares/ab/file", "a file"),
+    ] {
+        assert_eq!(bench.contents(path), bytes.as_bytes(), "{path}");
+    }
+    assert!(!bench.exists("shares/ab/on"), "an empty one went");
 }
 
 fn names_of_the_wrong_kind_are_errors(make: Make) {
@@ -969,6 +1053,7 @@ macro_rules! suite {
             a_file_is_not_made_if_another_exists
             overwriting_replaces_all_of_a_file
             files_are_placed_each_by_itself
+            directories_are_moved_each_by_itself
             names_of_the_wrong_kind_are_errors
             what_is_missing_is_said_to_be_missing
             reading_is_clipped_to_the_end_of_the_file

@@ -12,6 +12,7 @@ use lafs::nurl::NurlError;
 
 use crate::exit::Exit;
 use crate::file_kind::FileKind;
+use crate::fsck::{self, FsckError};
 use crate::home::{HomeError, SettingsError};
 use crate::local::LocalGridError;
 use crate::wording::{quoted, quoted_path};
@@ -100,6 +101,9 @@ pub enum Error {
     /// A local grid.
     #[error(transparent)]
     LocalGrid(#[from] LocalGridError),
+    /// A store that was to be checked.
+    #[error(transparent)]
+    Fsck(#[from] FsckError),
     /// The user pressed Ctrl-C, or the system asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -134,6 +138,7 @@ impl Error {
             | Self::Span { .. }
             | Self::BinaryToTerminal
             | Self::VerifyOnly => Exit::Usage,
+            Self::Fsck(_) => Exit::Fsck(fsck::OPERATIONAL),
             Self::Output { .. } if self.is_broken_pipe() => Exit::BrokenPipe,
             Self::Home(_)
             | Self::NoServers { .. }
@@ -157,6 +162,7 @@ impl Error {
         let hint = match self {
             Self::Home(error) => return error.hint(),
             Self::LocalGrid(error) => return error.hint(),
+            Self::Fsck(error) => return error.hint(),
             Self::Input(error) => return input_hint(error),
             Self::OutputExists { .. } => "`--force` replaces it",
             Self::NotWritable {

@@ -15,6 +15,8 @@ pub enum Exit {
     Usage,
     /// It could not be done: configuration, servers, disk, network.
     CouldNot,
+    /// A check of a store has ended, with the code of fsck(8).
+    Fsck(u8),
     /// This program is wrong.
     Bug,
     /// Nobody reads what is written any more.
@@ -30,6 +32,7 @@ impl Exit {
             Self::No => 1,
             Self::Usage => 2,
             Self::CouldNot => 3,
+            Self::Fsck(code) => code,
             // EX_SOFTWARE of sysexits.h.
             Self::Bug => 70,
             // What a shell says of a program that ended by SIGPIPE: 128 and the signal's number.

@@ -10,6 +10,7 @@ pub mod error;
 pub mod exit;
 mod failure;
 pub mod file_kind;
+pub mod fsck;
 pub mod grid;
 pub mod home;
 pub mod input;

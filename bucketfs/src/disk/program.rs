@@ -22,6 +22,7 @@ mod blocks;
 mod chain;
 mod copy;
 mod create;
+mod moves;
 mod names;
 mod read;
 
@@ -52,6 +53,14 @@ pub(crate) async fn perform<P: Perform>(
             .await
             .map(done),
         Operation::Place { files } => Ok(Outcome::Placed(create::placed(on, files).await)),
+        Operation::MoveDirectories {
+            moves,
+            prune,
+            has_room,
+        } => {
+            let moved = moves::moved(on, moves, *prune, *has_room).await;
+            Ok(Outcome::Moved(moved))
+        }
         Operation::Preallocate { path, size } => {
             create::preallocated(on, path, *size).await.map(done)
         }

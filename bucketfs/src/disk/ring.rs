@@ -14,9 +14,10 @@
 //! Steps that io_uring has no opcode for go to helper threads, one step at a time. Reads and
 //! listings of what the kernel has in memory go neither way: they are done when they are submitted.
 //!
-//! Shares that the journal has are placed by threads of their own, a whole operation at a time: the
-//! kernel would hand every step of it to a worker of its own anyway, as each changes a directory,
-//! and a thread that makes the calls itself saves the entries, the completions and the wake-ups.
+//! Shares that the journal has are placed, and buckets moved, by threads of their own, a whole
+//! operation at a time: the kernel would hand every step of it to a worker of its own anyway, as each
+//! changes a directory, and a thread that makes the calls itself saves the entries, the completions
+//! and the wake-ups.
 //!
 //! A kernel short of memory may refuse the queue. It is offered again, with pauses; after half a
 //! minute what it has not taken is taken back, and from then on every step goes to the helpers.
@@ -398,7 +399,7 @@ impl Engine for Ring {
                 result,
             });
         }
-        if let Operation::Place { .. } = operation {
+        if let Operation::Place { .. } | Operation::MoveDirectories { .. } = operation {
             self.placing += 1;
             return self.placers.give(Whole {
                 id,

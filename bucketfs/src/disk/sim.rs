@@ -10,9 +10,12 @@
 //! * **A power cut keeps any part of the rest.** Of each sector of 512 bytes the disk has the
 //!   state after any number of the unsynced writes to it, in their order; of a file's size, and of
 //!   each name of a directory, likewise, all independently of each other. So writes are torn and
-//!   reordered, files come back with their size and without their bytes, and a rename may leave
-//!   both names, or neither, or a directory may be there without what was put into it. A name
-//!   that is replaced is of the one file or the other.
+//!   reordered, files come back with their size and without their bytes, and the rename of a file
+//!   may leave both names, or neither, or a directory may be there without what was put into it. A
+//!   name that is replaced is of the one file or the other.
+//! * **A directory that is renamed has one name.** Its old one, or its new one and then the
+//!   directories above that, too, whatever else is lost; and if a directory is gone because all that
+//!   was in it had been moved away, then that has been. Otherwise what was synced would be lost.
 //!   That is weaker than ext4, XFS and btrfs, where a rename is one transaction and transactions
 //!   keep their order: a store that survives this does not depend on which of them it is on.
 //!   A sector itself is written or not, never damaged; nothing synced is lost.

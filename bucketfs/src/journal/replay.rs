@@ -8,6 +8,9 @@
 //! is not synced here and no file retired; the caller does that once all is done, the older file
 //! first. (The newer one alone would be replayed onto a tree that holds its changes; the older one
 //! alone would undo them.)
+//!
+//! A bucket of a store that is migrated is moved before its first record is done; where it cannot be
+//! moved, its records are done where it is.
 
 use std::collections::HashMap;
 
@@ -15,10 +18,11 @@ use super::account::Account;
 use super::format::{self, BATCH_LEN_MAX, BLOCK, BLOCK_LEN, FileHeader, Record, UncheckedBatch};
 use crate::disk::blocking::Blocking;
 use crate::disk::{
-    Aligned, ByteRange, Completion, Existing, FileId, Operation, Outcome, StorePath,
+    Aligned, ByteRange, Completion, Existing, FileId, Move, Moved, Operation, Outcome, StorePath,
 };
 use crate::error::{DiskError, JournalDamage, OpenError};
 use crate::layout::{self, ShareKey, Tree};
+use crate::store::Places;
 use rustix::io::Errno;
 
 /// A journal file as it was found.
@@ -64,7 +68,7 @@ struct Batch {
 /// Replays both files, the one of the lower generation first.
 pub(crate) fn replay(
     disk: &mut Blocking<'_>,
-    tree: Tree,
+    places: &mut Places,
     mut files: [Found; 2],
 ) -> Result<Replayed, OpenError> {
     files.sort_by_key(|file| file.header.generation);
@@ -101,18 +105,52 @@ pub(crate) fn replay(
     each_batch(disk, &files, |disk, _, batch| {
         // Within a batch no two records are of one share, and only those could depend on order;
         // should a journal hold such a batch anyway, the flights keep the order.
+        for record in &batch.records {
+            settle(disk, places, record.key())?;
+        }
+        let places = &*places;
         let mut flights = disk.flights();
         for record in batch.records {
             let key = record.key();
+            let tree = places.tree(key.storage_index);
             let fenced = fences.get(&key).is_some_and(|fence| position < *fence);
             position += 1;
             if let Some(operation) = redo(tree, record).filter(|_| !fenced) {
-                flights.start(key, operation, |key, done| applied(tree, key, &done))?;
+                flights.start(key, operation, |key, done| applied(places, key, &done))?;
             }
         }
-        flights.finish(|key, done| applied(tree, key, &done))
+        flights.finish(|key, done| applied(places, key, &done))
     })?;
     Ok(found)
+}
+
+/// Moves the bucket of a share to where it is to be, if the store is migrated.
+fn settle(disk: &mut Blocking<'_>, places: &mut Places, key: ShareKey) -> Result<(), OpenError> {
+    let index = key.storage_index;
+    if !places.must_settle(index) {
+        return Ok(());
+    }
+    let (source, target) = places.ends(index);
+    let path = source.clone();
+    let moved = disk.perform(Operation::MoveDirectories {
+        moves: vec![Move { source, target }],
+        prune: places.prunable(),
+        has_room: true,
+    });
+    let moved = match moved {
+        Ok(Outcome::Moved(mut moved)) => moved.pop().expect("one was to be moved"),
+        Ok(outcome) => panic!("a bucket was moved, and gave {outcome:?}"),
+        Err(error) => Err(error),
+    };
+    match moved {
+        Ok(Moved::Moved | Moved::NotThere) => places.settle(index),
+        Ok(Moved::Stays(error)) => {
+            tracing::warn!(%path, %error, "cannot move a bucket; it is served where it is");
+            places.unsettle(index, error);
+        }
+        Err(error) => return Err(OpenError::Disk { path, error }),
+    }
+    Ok(())
 }
 
 /// The operation that makes the tree what the record says.
@@ -142,7 +180,8 @@ fn redo(tree: Tree, record: Record) -> Option<Operation> {
 }
 
 /// Judges what came of a record.
-fn applied(tree: Tree, key: ShareKey, done: &Completion) -> Result<(), OpenError> {
+fn applied(places: &Places, key: ShareKey, done: &Completion) -> Result<(), OpenError> {
+    let tree = places.tree(key.storage_index);
     match (&done.operation, &done.result) {
         (_, Ok(_)) => Ok(()),
         // A share whose records begin with a patch was durable before it: if its file is gone, it

@@ -15,6 +15,7 @@ use slab::Slab;
 use super::event::{Event, NotPublished, NotRenewed, Renewed, Waiter};
 use super::locks::{Granted, Locks, Owned, SlotOwned};
 use super::pending::PendingShares;
+use super::places::Places;
 use super::reply::{Asker, Lasting, LeaseProofs, ListsLeases, Passing, Replies};
 use super::space::{Measurement, SpaceAccount};
 use crate::changes::Changes;
@@ -27,7 +28,7 @@ use crate::journal::books::{Books, Part};
 use crate::journal::log::{Appended, Counters, Failed, Group, Hold, Log, Phase};
 use crate::keys::KeySet;
 use crate::kind::ShareKind;
-use crate::layout::{self, ShareKey, Tree};
+use crate::layout::{self, Layouts, ShareKey};
 use crate::refusal::Unwritable;
 use crate::request::{Ask, Now};
 use crate::ticket::BootId;
@@ -39,7 +40,6 @@ pub(super) struct Settings {
     pub(super) engine: &'static str,
     /// Whether the disk takes writes past the page cache.
     pub(super) writes_directly: bool,
-    pub(super) tree: Tree,
     /// Whether the operator takes no new shares.
     pub(super) read_only: bool,
     pub(super) durability: Durability,
@@ -54,6 +54,8 @@ pub(super) struct Settings {
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) settings: Settings,
+    /// Where each bucket lies.
+    pub(super) places: Places,
     now: Now,
     shutting_down: bool,
     awaited: Slab<Awaited>,
@@ -139,9 +141,17 @@ pub(super) trait Machinery {
 
 // Time, settings, names.
 impl Context {
-    pub(super) fn new(settings: Settings, now: Now, log: Log<Waiter>, space: SpaceAccount) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        places: Places,
+        now: Now,
+        log: Log<Waiter>,
+        space: SpaceAccount,
+    ) -> Self {
+        let changes = Arc::new(Changes::new(places.layouts()));
         Self {
             settings,
+            places,
             now,
             shutting_down: false,
             awaited: Slab::new(),
@@ -153,7 +163,7 @@ impl Context {
             pending: PendingShares::default(),
             torn: KeySet::default(),
             in_progress: KeySet::default(),
-            changes: Arc::new(Changes::new()),
+            changes,
             space,
             serial: 0,
         }
@@ -184,12 +194,45 @@ impl Context {
 
     /// Where a share lies.
     pub(super) fn place(&self, key: ShareKey) -> StorePath {
-        self.settings.tree.share(key)
+        self.places.tree(key.storage_index).share(key)
     }
 
     /// Where a bucket or slot lies.
     pub(super) fn bucket(&self, storage_index: StorageIndex) -> StorePath {
-        self.settings.tree.bucket(storage_index)
+        self.places.tree(storage_index).bucket(storage_index)
+    }
+
+    /// The directories that must be synced for the name of a share to last, the deepest first.
+    pub(super) fn above(&self, storage_index: StorageIndex) -> Vec<StorePath> {
+        self.places.tree(storage_index).above(storage_index)
+    }
+
+    /// How many directories above a share may be removed when they are empty.
+    pub(super) fn prunable(&self, storage_index: StorageIndex) -> u8 {
+        self.places.tree(storage_index).levels()
+    }
+
+    /// A bucket stays in the layout that the store is moved from, for now.
+    pub(super) fn unsettle(&mut self, storage_index: StorageIndex, error: DiskError) {
+        if self.places.is_crowded() {
+            let (locks, pending) = (&self.locks, &self.pending);
+            let is_free = |index| locks.is_free(index) && pending.numbers(index).is_empty();
+            self.places.forget(is_free);
+        }
+        self.places.unsettle(storage_index, error);
+    }
+
+    /// Whether nobody is at any bucket.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.locks.is_empty() && self.places.are_left()
+    }
+
+    /// From now on the buckets lie in other layouts. Nobody is at any of them, and all that was
+    /// changed in them is durable.
+    pub(super) fn set_layouts(&mut self, layouts: Layouts) {
+        assert!(self.is_at_rest());
+        self.places.set_layouts(layouts);
+        self.changes.set_layouts(layouts);
     }
 
     pub(super) fn next_incoming(&mut self) -> StorePath {
@@ -742,6 +785,11 @@ impl Context {
     /// The shares that the disk has refused to place.
     pub(super) fn stuck_shares(&self) -> Vec<ShareKey> {
         self.pending.stuck().map(|(key, ..)| key).collect()
+    }
+
+    /// Why the disk has refused one of them, if there is one.
+    pub(super) fn why_stuck(&self) -> Option<DiskError> {
+        self.pending.stuck().next().map(|(_, error, _)| error)
     }
 
     pub(super) fn stuck_count(&self) -> usize {

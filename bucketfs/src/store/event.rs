@@ -14,8 +14,8 @@ use crate::error::DiskError;
 use crate::journal::log::Hold;
 use crate::kind::ShareKind;
 use crate::layout::ShareKey;
-use crate::refusal::{LeaseRefusal, Unwritable};
-use crate::request::{LeaseOwner, RequestId};
+use crate::refusal::{LeaseRefusal, Unavailable, Unwritable};
+use crate::request::{LeaseOwner, Request, RequestId};
 
 /// The machines, each of which does one kind of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +31,11 @@ pub(super) enum Machine {
     Slot,
     Spool,
     Follow,
-    Expire,
     Count,
+    Door,
+    Expire,
     Mend,
+    Migrate,
 }
 
 /// Who waits: an entry in a table of a machine's own. Which of its tables follows from what it
@@ -88,6 +90,28 @@ pub(super) enum Event {
     UseSpool(UseSpool),
     /// For the machine of spools: no request will be made with this one.
     DropSpool(RequestId),
+
+    /// A request is taken once more, as if it had just come.
+    Arrive(RequestId, Request),
+    /// The bucket of a request is settled: it is carried out.
+    Enter(RequestId, Request),
+    /// Nobody can tell where the bucket of a request is.
+    TurnAway(RequestId, Request, Unavailable),
+    /// For the doors: a bucket was found in the old place.
+    Settle(StorageIndex),
+    /// For the migration: what came of an [`Event::Settle`].
+    Settled(StorageIndex, Settled),
+}
+
+/// Where a bucket is that was found in the old place.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Settled {
+    /// In the new place, since now.
+    Moved,
+    /// Not in the old place, since before.
+    Elsewhere,
+    /// In the old place, or nobody knows.
+    Stays(DiskError),
 }
 
 /// Add or renew one client's lease on a share that is held, under its lock.

@@ -251,6 +251,11 @@ impl<T> Locks<T> {
         slot.gate.end_change()
     }
 
+    /// Whether nobody holds, waits for, or reads anything of a storage index.
+    pub(super) fn is_free(&self, index: StorageIndex) -> bool {
+        !self.slots.contains_key(&index)
+    }
+
     /// The storage indexes of which somebody has a lock, or is in line for one.
     pub(super) fn at_work(&self) -> impl Iterator<Item = StorageIndex> {
         let is_at_work = |slot: &SlotLock<T>| slot.owned || slot.sharers > 0;

@@ -30,7 +30,7 @@ use crate::error::DiskError;
 use crate::journal::account::Entry;
 use crate::journal::format::Record;
 use crate::journal::log::{Group, Hold};
-use crate::layout::{self, Located, ShareKey, Tree};
+use crate::layout::{self, Located, ShareKey};
 use crate::refusal::{MendRefusal, Unwritable};
 use crate::request::{Mend, Mended, Mending};
 
@@ -110,7 +110,7 @@ impl Mendings {
         let Some(path) = StorePath::parse(&mend.path) else {
             return cx.refuse(asker, MendRefusal::NotInTree);
         };
-        let plan = match plan(cx.settings.tree, &path, mend.how) {
+        let plan = match plan(cx.places.locate(&path), &path, mend.how) {
             Ok(plan) => plan,
             Err(refusal) => return cx.refuse(asker, refusal),
         };
@@ -362,7 +362,7 @@ impl Machinery for Mendings {
 }
 
 /// What a repair needs, or why there is none of that kind for a path.
-fn plan(tree: Tree, path: &StorePath, how: Mending) -> Result<Plan, MendRefusal> {
+fn plan(located: Located, path: &StorePath, how: Mending) -> Result<Plan, MendRefusal> {
     if is_foreign_in_incoming(path) {
         return match how {
             Mending::Quarantine => Ok(Plan {
@@ -375,7 +375,7 @@ fn plan(tree: Tree, path: &StorePath, how: Mending) -> Result<Plan, MendRefusal>
     if layout::below_shares(path).is_none() {
         return Err(MendRefusal::NotInTree);
     }
-    let (scope, looks) = match (how, tree.locate(path)) {
+    let (scope, looks) = match (how, located) {
         (Mending::Quarantine, Located::Share(key)) => (Scope::Share(key), false),
         (Mending::Quarantine, Located::Bucket(index)) => (Scope::Slot(index), true),
         (Mending::Quarantine, Located::Above) => (Scope::Nobody, true),
@@ -393,8 +393,7 @@ fn plan(tree: Tree, path: &StorePath, how: Mending) -> Result<Plan, MendRefusal>
 
 /// The bucket that a path leads into, if it does: nobody else may be at work there.
 fn owner(path: &StorePath) -> Scope {
-    let mut names = path.as_str().split('/');
-    let index = names.find_map(|name| name.parse().ok());
+    let index = layout::bucket_in(path.as_str());
     index.map_or(Scope::Nobody, Scope::Slot)
 }
 

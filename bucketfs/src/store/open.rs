@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::context::{Context, Settings};
+use super::places::Places;
 use super::ranged::Table;
 use super::space::{SpaceAccount, SpaceLimits};
 use crate::container::Version;
@@ -26,8 +27,8 @@ use crate::journal::account::Account;
 use crate::journal::format::{self, BLOCK, BLOCK_LEN, FileHeader, SINGLE_BATCH_SIZE_MAX};
 use crate::journal::log::{FILES, Log, Salts, write_header};
 use crate::journal::replay::{self, Found};
-use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, SHARES, Tree};
-use crate::layout::{VERSION, VERSION_NEW};
+use crate::layout::{INCOMING, JOURNAL, JOURNAL_FILES, JOURNAL_NEW, Layout, Layouts, SHARES};
+use crate::layout::{Tree, VERSION, VERSION_NEW};
 use crate::request::Now;
 use crate::ticket::BootId;
 use crate::version;
@@ -110,14 +111,14 @@ pub(super) fn open(
     if_missing: IfMissing,
 ) -> Result<Opened, OpenError> {
     let mut opening = Opening::new(engine, config);
-    let tree = Tree::new(opening.find_or_make(if_missing)?);
+    let mut places = Places::new(opening.find_or_make(if_missing)?);
     let Replayed {
         headers,
         account,
         records,
         has_lost,
-    } = opening.replay(tree)?;
-    let left = opening.sort_incoming(tree, has_lost, now)?;
+    } = opening.replay(&mut places)?;
+    let left = opening.sort_incoming(places.layouts(), has_lost, now)?;
     let limits = SpaceLimits {
         reserved: config.reserved,
         size_max: config.size_max,
@@ -127,7 +128,6 @@ pub(super) fn open(
     let settings = Settings {
         engine: opening.disk.engine_name(),
         writes_directly: opening.disk.writes_directly(),
-        tree,
         read_only: config.read_only,
         durability: config.durability,
         container_version: config.container_version,
@@ -135,7 +135,7 @@ pub(super) fn open(
         node_id: NodeId(config.node_id),
     };
     let log = Log::new(headers, account, opening.salts, config.durability.waiver());
-    let mut context = Context::new(settings, now, log, space);
+    let mut context = Context::new(settings, places, now, log, space);
     context.skip_serials(left.serial);
     for key in left.ranged.keys() {
         context.begin_progress(key);
@@ -184,12 +184,12 @@ impl<'a> Opening<'a> {
 
 impl Opening<'_> {
     /// Finds what is there, and makes what is not if it may; returns with all of it durable.
-    fn find_or_make(&mut self, if_missing: IfMissing) -> Result<Layout, OpenError> {
+    fn find_or_make(&mut self, if_missing: IfMissing) -> Result<Layouts, OpenError> {
         self.check_journal_size()?;
         let root = StorePath::root();
         let names = self.list(&root)?;
         let has = |name: &str| names.iter().any(|(found, _)| found == name.as_bytes());
-        let layout = if has(VERSION) {
+        let layouts = if has(VERSION) {
             let path = StorePath::new(VERSION);
             let len = version::LEN_MAX;
             let text = replay::read(&mut self.disk, &path, ByteRange { offset: 0, len });
@@ -200,7 +200,7 @@ impl Opening<'_> {
             return Err(OpenError::Missing { name: VERSION });
         } else {
             self.make_version(self.config.layout)?;
-            self.config.layout
+            Layouts::settled(self.config.layout)
         };
         // Each name is synced before the next one is made, whether it was made just now or found: a
         // killed process may have made it and not synced it.
@@ -233,7 +233,7 @@ impl Opening<'_> {
         let incoming = StorePath::new(INCOMING);
         self.perform(&incoming, |path| Operation::MakeDirectories { path })?;
         self.sync_directories(&[SHARES])?;
-        Ok(layout)
+        Ok(layouts)
     }
 
     fn check_journal_size(&self) -> Result<(), OpenError> {
@@ -250,7 +250,7 @@ impl Opening<'_> {
         self.remove_if_there(&new)?;
         self.perform(&new, |path| Operation::CreateFile {
             path,
-            bytes: Bytes::from(version::print(layout)),
+            bytes: Bytes::from(version::print(Layouts::settled(layout))),
             existing: Existing::Refuse,
             unless: None,
         })?;
@@ -291,7 +291,7 @@ impl Opening<'_> {
     }
 
     /// Replays the journal, makes the tree durable, and leaves both files open and empty.
-    fn replay(&mut self, tree: Tree) -> Result<Replayed, OpenError> {
+    fn replay(&mut self, places: &mut Places) -> Result<Replayed, OpenError> {
         let paths = JOURNAL_FILES.map(StorePath::new);
         for (path, file) in paths.iter().zip(FILES) {
             let mode = match self.disk.writes_directly() {
@@ -312,11 +312,18 @@ impl Opening<'_> {
             records,
             batches,
             account,
-        } = replay::replay(&mut self.disk, tree, found)?;
+        } = replay::replay(&mut self.disk, places, found)?;
         let mut account = account.unwrap_or_default();
         let unsure = !account.naming.is_empty();
         // What is seen now is durable after the sync that follows.
-        account.settle(|key| self.exists(&tree.share(key)))?;
+        let layouts = places.layouts();
+        account.settle(|key| {
+            let mut is_there = false;
+            for layout in layouts.iter() {
+                is_there |= self.exists(&Tree::new(layout).share(key))?;
+            }
+            Ok::<_, OpenError>(is_there)
+        })?;
         self.perform(&StorePath::root(), |_| Operation::SyncFileSystem)?;
         let waiver = self.config.durability.waiver();
         let other_promise = |header: &FileHeader| header.relaxed != waiver.is_some();

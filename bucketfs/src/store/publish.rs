@@ -212,7 +212,7 @@ impl Publishing {
             let name = NameDurable::waived(waiver, directories.bytes);
             return self.record_fences(cx, &directories.fences, directories.whom, name);
         }
-        let paths = cx.settings.tree.above(storage_index);
+        let paths = cx.above(storage_index);
         let operation = Operation::SyncDirectories { paths };
         self.start(cx, Step::Directories(directories), operation);
     }
@@ -233,7 +233,7 @@ impl Publishing {
             (Err(error), Whom::Share(owned, then)) => {
                 let path = cx.place(owned.key());
                 tracing::warn!(%path, %error, "cannot sync the directories above a share");
-                let prune = cx.settings.tree.levels();
+                let prune = cx.prunable(owned.key().storage_index);
                 let step = Step::Gone(owned, error, then);
                 self.start(cx, step, Operation::Remove { path, prune });
             }

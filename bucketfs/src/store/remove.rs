@@ -103,7 +103,7 @@ impl Machinery for Removals {
         let (whom, owned) = self.recording.remove(index);
         let operation = Operation::Remove {
             path: cx.place(owned.key()),
-            prune: cx.settings.tree.levels(),
+            prune: cx.prunable(owned.key().storage_index),
         };
         self.start(cx, Step::Gone(whom, owned, durable, hold), operation);
     }

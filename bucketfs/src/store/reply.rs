@@ -13,13 +13,14 @@ use lafs::ShareNumber;
 
 use crate::durable::Durable;
 use crate::keys::KeyMap;
+use crate::layout::Layouts;
 use crate::limits;
 use crate::request::{
-    AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, CloseUpload,
-    Count, Counted, DetachUpload, DropSpool, Expire, Expired, ExpiredShare, Kept, Leased, Mend,
-    Mended, OpenSpool, OpenUpload, Opened, Put, RangeWritten, Read, ReadTestWrite, Remove,
-    RenewLeases, RequestId, SharesRead, Status, Stored, TestedAndWritten, WriteRange, WriteSpool,
-    WriteUpload,
+    AbortRanged, AbortUpload, Advise, Allocate, Allocated, Answer, Ask, AskStatus, BeginMigration,
+    CloseUpload, Count, Counted, DetachUpload, DropSpool, EndMigration, Expire, Expired,
+    ExpiredShare, Kept, Leased, Mend, Mended, MigrateNext, Migrated, OpenSpool, OpenUpload, Opened,
+    Put, RangeWritten, Read, ReadTestWrite, Remove, RenewLeases, RequestId, SharesRead, Status,
+    Stored, TestedAndWritten, WriteRange, WriteSpool, WriteUpload,
 };
 
 /// A request that awaits its answer.
@@ -70,6 +71,11 @@ impl Replies {
     /// Whether no request awaits its answer.
     pub(super) fn none_pending(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// How many requests await their answer.
+    pub(super) fn pending_count(&self) -> usize {
+        self.pending.len()
     }
 
     /// Whether there is nothing to answer and nothing to give out.
@@ -232,6 +238,9 @@ successes! { Passing:
     WriteSpool of () => |()| ();
     DropSpool of () => |()| ();
     AskStatus of Status => |status| Box::new(status);
+    BeginMigration of Layouts => |layouts| layouts;
+    MigrateNext of Migrated => |migrated| migrated;
+    EndMigration of () => |()| ();
     Expire of NotExpired => |it| match it {
         NotExpired::Kept(why) => Expired::Kept(why),
         NotExpired::Would(share) => Expired::WouldRemove(share),

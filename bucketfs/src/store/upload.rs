@@ -205,6 +205,14 @@ impl Uploads {
         self.next_expiry
     }
 
+    /// The share of an upload that is open.
+    pub(super) fn key(&self, upload: RequestId) -> Option<ShareKey> {
+        match self.handles.get(&upload)? {
+            Handle::Open(index) => Some(self.table[*index].key),
+            Handle::Opening(_) => None,
+        }
+    }
+
     /// How many there are, those that are ending included.
     pub(super) fn len(&self) -> usize {
         self.table.len()

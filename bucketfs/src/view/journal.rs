@@ -51,20 +51,26 @@ pub(super) fn check_headers(view: &View) -> Vec<Finding> {
     wrong.collect()
 }
 
-/// Which of these shares the journal speaks of, as far as it can be read.
+/// Which of these shares the journal speaks of, as far as it can be read: what is said of a share
+/// before a fence is void.
 ///
 /// A share whose record is there all the while this reads is found, whatever else is written meanwhile.
 pub(super) fn recorded(view: &View, shares: &KeySet<ShareKey>) -> KeySet<ShareKey> {
     let mut found = KeySet::default();
-    for path in JOURNAL_FILES {
-        // What cannot be read is said by `check`, and by the store when it is opened.
-        let _ = Reader::open(view, path).and_then(|mut reader| {
-            reader.read(|record| {
-                let key = record.key();
-                if shares.contains(&key) {
-                    found.insert(key);
-                }
-            })
+    // What cannot be read is said by `check`, and by the store when it is opened.
+    let readers = JOURNAL_FILES.iter();
+    let mut readers: Vec<_> = readers
+        .filter_map(|path| Reader::open(view, path).ok())
+        .collect();
+    readers.sort_by_key(|reader| reader.header.generation);
+    for mut reader in readers {
+        let _ = reader.read(|record| {
+            let key = record.key();
+            match record {
+                Record::Fence { .. } => _ = found.remove(&key),
+                _ if shares.contains(&key) => _ = found.insert(key),
+                _ => {}
+            }
         });
     }
     found

@@ -62,7 +62,7 @@ impl Looker<'_> {
     }
 
     fn bucket(&self, storage_index: StorageIndex, places: Places) -> Observed {
-        let wanted = self.view.wanted();
+        let wanted = self.view.layouts();
         let mut looking = Looking {
             looker: self,
             storage_index,

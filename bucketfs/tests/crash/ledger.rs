@@ -22,7 +22,7 @@ pub(crate) type Verdict<T = ()> = Result<T, Violation>;
 pub(crate) type Attempt = u64;
 
 /// All promises.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Ledger {
     shares: BTreeMap<ShareKey, Promise>,
     lens: BTreeMap<Attempt, usize>,
@@ -269,7 +269,9 @@ impl Ledger {
             if name.starts_with("incoming/") {
                 return Err(Violation(format!("{path} was left in incoming")));
             }
-            found.insert(parse(name)?, file);
+            if found.insert(parse(name)?, file).is_some() {
+                return Err(Violation(format!("{path} is there twice")));
+            }
         }
         self.check_quarantine(&found, files)?;
         for (key, parts) in &mut self.parts {

@@ -9,14 +9,15 @@ use bucketfs::disk::sim::{Faults, Medium, Random, Sim};
 use bucketfs::{
     AbortRangedRefusal, AbortRefusal, AbortUpload, Answer, BootId, CloseRefusal, CloseUpload,
     Config, Count, DetachUpload, Durability, Expire, ExpireRefusal, Expired, ExpiryMode,
-    ExpiryRule, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend, Mending, Now,
-    OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove, RemoveRefusal, RenewLeases,
-    Request, RequestId, ShareKey, Store, Stored, Unreadable, Unwritable, Wanted, WriteRangeRefusal,
-    WriteRefusal, WriteUpload, limits,
+    ExpiryRule, Extent, Held, Layout, LeaseOwner, LeaseRefusal, Leased, Mend, MendRefusal, Mending,
+    MigrateRefusal, Now, OpenRefusal, OpenUpload, Opened, Put, PutRefusal, Read, Remove,
+    RemoveRefusal, RenewLeases, Request, RequestId, ShareKey, Store, Stored, Unreadable,
+    Unwritable, Wanted, WriteRangeRefusal, WriteRefusal, WriteUpload, limits,
 };
 use bytes::Bytes;
 use lafs::{ShareNumber, StorageIndex};
 
+pub(crate) mod migration;
 mod ranged;
 
 use crate::held;
@@ -35,6 +36,10 @@ pub(crate) struct Plan {
     pub(crate) layout: Layout,
     /// Which boot of the kernel it is in.
     pub(crate) boot: u8,
+    /// Whether buckets are moved from one layout to another meanwhile.
+    pub(crate) migrates: bool,
+    /// To which layout they are all moved before it ends.
+    pub(crate) migrates_to: Option<Layout>,
 }
 
 /// A store at work.
@@ -53,7 +58,11 @@ struct Life<'a> {
     removals: usize,
     uploads: Vec<Attempted>,
     faulty: bool,
-    layout: Layout,
+    migrates: bool,
+    /// Buckets are being moved, now or later.
+    is_migrated: bool,
+    /// What the last request of a migration was answered.
+    migrated: Option<Answer>,
 }
 
 /// What was asked under an id.
@@ -77,6 +86,7 @@ enum Asked {
     Allocate(Attempted, bool),
     Part(ranged::Sent),
     AbortParts(ShareKey),
+    Migrate,
 }
 
 /// An attempt to store a share.
@@ -142,11 +152,13 @@ pub(crate) fn live(
         removals: 0,
         uploads: Vec::new(),
         faulty,
-        layout: plan.layout,
+        migrates: plan.migrates,
+        is_migrated: plan.migrates || plan.migrates_to.is_some(),
+        migrated: None,
     };
     life.forget_questions();
     life.ledger.parts_may_be_left |= faulty;
-    life.work(plan.requests)?;
+    life.work(plan.requests, plan.migrates_to)?;
     *now = life.now;
     let crashed = life.sim.has_crashed();
     if !crashed && !faulty {
@@ -169,7 +181,7 @@ pub(crate) fn config(seed: u64, durability: Durability) -> Config {
 
 // The work.
 impl Life<'_> {
-    fn work(&mut self, requests: usize) -> Verdict {
+    fn work(&mut self, requests: usize, to: Option<Layout>) -> Verdict {
         if self.store.status().held.is_none() {
             // Nobody is at work yet: the whole tree is one part.
             let found = self.sim.look(|medium| held::count(&medium.files()));
@@ -188,6 +200,9 @@ impl Life<'_> {
             if self.sim.has_crashed() {
                 return Ok(());
             }
+        }
+        if let Some(to) = to {
+            self.migrate(to)?;
         }
         while !self.asked.is_empty() && !self.sim.has_crashed() {
             self.turn()?;
@@ -222,8 +237,10 @@ impl Life<'_> {
         let is_expiring = |asked: &Asked| matches!(asked, Asked::Expire(..));
         if self.random.one_in(50) && !self.asked.values().any(is_expiring) {
             self.now.elapsed += Duration::from_millis(self.random.below(2000));
-            // The operator's clock may go back as well.
-            self.now.unix = self.now.unix + self.random.below(400) - 100;
+            // The operator's clock may go back as well. A request that waits for its bucket to be moved
+            // is dated by when that is done, and the ledger by when it was asked.
+            let back = if self.is_migrated { 0 } else { 100 };
+            self.now.unix = self.now.unix + self.random.below(400) - back;
             self.ledger.lease_until(expiration(self.now.unix));
             self.store.handle_timeout(self.now);
         }
@@ -239,6 +256,9 @@ impl Life<'_> {
 
     fn ask(&mut self) {
         self.ledger.lease_until(expiration(self.now.unix));
+        if self.migrates && self.random.one_in(4) {
+            return self.ask_migration();
+        }
         match self.random.below(26) {
             20.. => self.ask_parts(),
             0..=8 => self.ask_put(),
@@ -466,11 +486,11 @@ impl Life<'_> {
         self.send(Asked::Expire(key, may_go), request);
     }
 
-    /// Where a share lies.
-    fn path(&self, key: ShareKey) -> String {
+    /// Where a share lies, unless its bucket is moved before it is asked for.
+    fn path(&mut self, key: ShareKey) -> String {
         let (index, number) = (key.storage_index.to_string(), key.share_number);
         let (first, second) = (&index[..2], &index[2..4]);
-        match self.layout {
+        match self.store.status().layout {
             Layout::Flat => format!("shares/{index}/{number}"),
             Layout::OneLevel => format!("shares/{first}/{index}/{number}"),
             Layout::TwoLevel => format!("shares/{first}/{second}/{index}/{number}"),
@@ -619,6 +639,10 @@ impl Life<'_> {
                 self.idle(key);
                 self.parts_aborted(key, &answer)
             }
+            (Asked::Migrate, answer) => {
+                self.migrated = Some(answer);
+                Ok(())
+            }
             (Asked::Write | Asked::End | Asked::Read(..), _) => Ok(()),
         }
     }
@@ -735,9 +759,14 @@ impl Life<'_> {
                     AbortRangedRefusal::UnknownUpload | AbortRangedRefusal::AlreadyHeld,
                 ))
                 | Answer::Remove(Err(RemoveRefusal::NoShare))
+                | Answer::BeginMigration(Err(MigrateRefusal::Elsewhere { .. }))
+                | Answer::MigrateNext(Err(MigrateRefusal::NotMigrating))
+                | Answer::EndMigration(Err(MigrateRefusal::NotDone))
                 | Answer::Expire(Err(ExpireRefusal::NoShare))
         );
-        if reasonable || self.faulty {
+        let is_elsewhere =
+            self.is_migrated && matches!(answer, Answer::Mend(Err(MendRefusal::NotThere)));
+        if reasonable || is_elsewhere || self.faulty {
             return Ok(());
         }
         Err(Violation(format!("{asked:?} was refused: {refusal}")))

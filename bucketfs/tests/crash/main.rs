@@ -14,6 +14,7 @@ use bucketfs::{Durability, Layout, Now};
 mod held;
 mod ledger;
 mod life;
+mod migration;
 #[path = "../naive/mutable.rs"]
 mod naive;
 mod slots;
@@ -39,6 +40,8 @@ fn plan(seed: u64, requests: usize) -> Plan {
         durability: Durability::Full,
         layout: Layout::TwoLevel,
         boot: 0,
+        migrates: false,
+        migrates_to: None,
     }
 }
 

@@ -22,6 +22,7 @@ use lafs::{ShareNumber, StorageIndex, WriteEnabler};
 
 use crate::held;
 use crate::ledger::{CLIENTS, Verdict, Violation, secrets};
+use crate::life::migration::next_step;
 use crate::life::{Plan, config};
 use crate::naive::Naive;
 use crate::{CAPACITY, each_seed, plan, start};
@@ -87,11 +88,19 @@ impl Ledger {
                 continue;
             };
             let names: Vec<_> = name.split('/').collect();
-            let [_, _, index, share] = names[..] else {
-                return Err(Violation(format!("{path} was left")));
+            let (index, share) = match names[..] {
+                [index, share] | [_, index, share] | [_, _, index, share]
+                    if names[0] != "incoming" =>
+                {
+                    (index, share)
+                }
+                _ => return Err(Violation(format!("{path} was left"))),
             };
             let slot = found.entry(index.parse().unwrap()).or_default();
-            slot.insert(share.parse().unwrap(), Naive(file.clone()));
+            let before = slot.insert(share.parse().unwrap(), Naive(file.clone()));
+            if before.is_some() {
+                return Err(Violation(format!("{path} is there twice")));
+            }
         }
         for index in indexes() {
             let state = found.remove(&index).unwrap_or_default();
@@ -138,6 +147,7 @@ struct Life<'a> {
     /// Slots that a request changes, or of which nobody knows what they are.
     busy: BTreeSet<StorageIndex>,
     faulty: bool,
+    migrates: bool,
 }
 
 enum Asked {
@@ -147,6 +157,7 @@ enum Asked {
     Lease(StorageIndex, State),
     Read(StorageIndex),
     Spool,
+    Migrate,
 }
 
 fn live(
@@ -184,6 +195,7 @@ fn live(
         asked: BTreeMap::new(),
         busy: unsure.map(|(index, _)| index).collect(),
         faulty,
+        migrates: plan.migrates,
         ledger,
     };
     life.work(plan.requests)?;
@@ -243,7 +255,10 @@ impl Life<'_> {
         }
         if self.random.one_in(50) {
             self.now.elapsed += Duration::from_millis(self.random.below(2000));
-            self.now.unix += self.random.below(400);
+            let later = self.random.below(400);
+            // A request that waits for its slot to be moved is dated by when that is done, and what it
+            // is compared with by when it was asked.
+            self.now.unix += if self.migrates { 0 } else { later };
             self.store.handle_timeout(self.now);
         }
         Ok(())
@@ -258,6 +273,12 @@ impl Life<'_> {
     }
 
     fn ask(&mut self) {
+        let is_idle = |asked: &Asked| !matches!(asked, Asked::Migrate);
+        if self.migrates && self.random.one_in(3) && self.asked.values().all(is_idle) {
+            let request = next_step(&mut self.store, &mut self.random);
+            self.send(Asked::Migrate, request);
+            return;
+        }
         let index = indexes()[self.random.index(3)];
         if self.random.one_in(4) {
             return self.ask_read(index);
@@ -448,6 +469,9 @@ impl Life<'_> {
     fn answered(&mut self, id: RequestId, answer: Answer) -> Verdict {
         let asked = self.asked.remove(&id);
         let asked = asked.ok_or_else(|| Violation(format!("{id:?} was answered twice")))?;
+        if matches!(asked, Asked::Migrate) {
+            return Ok(());
+        }
         if let (Some(refusal), false) = (answer.refusal(), self.faulty) {
             return Err(Violation(format!("{id:?} was refused: {refusal}")));
         }
@@ -461,8 +485,10 @@ impl Life<'_> {
                 Answer::ReadTestWrite(Err(
                     SlotRefusal::Unwritable(_) | SlotRefusal::Unreadable(_),
                 )) => {}
-                // Its spool was refused.
-                Answer::ReadTestWrite(Err(SlotRefusal::UnknownSpool)) => {
+                // Its spool was refused, or the disk did not tell where the slot is.
+                Answer::ReadTestWrite(Err(
+                    SlotRefusal::UnknownSpool | SlotRefusal::Unavailable(_),
+                )) => {
                     self.ledger.is(index, old);
                     self.busy.remove(&index);
                 }
@@ -501,13 +527,17 @@ impl Life<'_> {
                     return Err(Violation(format!("{index} reads as {lens:?}, torn")));
                 }
             }
-            (Asked::Spool | Asked::Lease(..) | Asked::Read(_), _) => {}
+            (Asked::Spool | Asked::Lease(..) | Asked::Read(_) | Asked::Migrate, _) => {}
         }
         Ok(())
     }
 }
 
 fn lives(seed: u64, faults: &Faults) -> Verdict {
+    lives_with(seed, faults, false)
+}
+
+fn lives_with(seed: u64, faults: &Faults, migrates: bool) -> Verdict {
     let mut random = Random::new(seed);
     let mut medium = Medium::new(CAPACITY);
     let mut ledger = Ledger::default();
@@ -515,6 +545,7 @@ fn lives(seed: u64, faults: &Faults) -> Verdict {
     for _ in 0..6 {
         let mut plan = plan(random.number(), 30);
         plan.faults = faults.clone();
+        plan.migrates = migrates;
         plan.crash_at = match random.below(4) {
             0 => Some(random.below(100)),
             1 | 2 => Some(random.below(2500)),
@@ -536,6 +567,20 @@ fn lives(seed: u64, faults: &Faults) -> Verdict {
 #[test]
 fn a_slot_is_wholly_old_or_wholly_new_after_a_crash() {
     each_seed(0..200, |seed| lives(seed, &Faults::default()));
+}
+
+// What is changed is moved at the same time, in part or wholly.
+#[test]
+fn a_slot_is_wholly_old_or_wholly_new_while_it_is_moved_to_another_layout() {
+    each_seed(6000..6200, |seed| {
+        lives_with(seed, &Faults::default(), true)
+    });
+    let faults = Faults {
+        error_every: 300,
+        sync_error_every: 60,
+        ..Faults::default()
+    };
+    each_seed(6500..6600, |seed| lives_with(seed, &faults, true));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod bench;
 mod expiry;
 mod layouts;
 mod mend;
+mod migration;
 #[path = "../naive/mutable.rs"]
 mod naive;
 mod opening;

@@ -66,7 +66,7 @@ fn a_store_of_a_later_version_is_refused() {
     let mut medium = Bench::new().shut_down();
     medium.plant("version", b"bucketfs 7\nlayout sideways\n");
     let error = error(medium);
-    let expected = OpenError::NewerVersion { found: 7, known: 1 };
+    let expected = OpenError::NewerVersion { found: 7, known: 2 };
     assert_eq!(error.to_string(), expected.to_string());
 }
 

@@ -16,8 +16,8 @@ mod status;
 
 pub use ask::{AskError, ask};
 pub use line::{LineReader, LineTooLong};
-pub use reply::{Expired, Progress, Reason, Refused, Reply, ReplyError, Walked};
-pub use request::{Request, Task};
+pub use reply::{Expired, Mended, Progress, Reason, Refused, Reply, ReplyError, Walked};
+pub use request::{Mending, Request, Task};
 pub use status::{
     Amount, Connections, Engine, Expiry, Finding, Journal, Kinds, Leases, Pass, Scrub, Space,
     State, Status, Store, Work,

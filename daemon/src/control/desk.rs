@@ -1,6 +1,7 @@
 //! Who answers what comes over the control socket.
 
-use protocol::control::{Reason, Refused, Reply, Request};
+use bucketfs::MendRefusal;
+use protocol::control::{Mended, Mending, Reason, Refused, Reply, Request};
 
 use crate::status::Reporter;
 
@@ -22,9 +23,27 @@ impl Desk {
                 Some(status) => Reply::Status(Box::new(status)),
                 None => unavailable(),
             },
+            Request::Mend { path, how } => self.mend(path, how).await,
             _ => Reply::Refused(Refused::new(Reason::NotNow, "this daemon has no walks")),
         };
         Answer { reply }
+    }
+
+    async fn mend(&self, path: String, how: Mending) -> Reply {
+        let how = match how {
+            Mending::Quarantine => bucketfs::Mending::Quarantine,
+            Mending::PutInPlace => bucketfs::Mending::PutInPlace,
+            Mending::RemoveEmpty => bucketfs::Mending::RemoveEmpty,
+        };
+        let store = self.reporter.shared.store();
+        match store.ask(bucketfs::Mend { path, how }).await {
+            Ok(mended) => Reply::Mended(Mended { to: mended.to }),
+            Err(MendRefusal::Unavailable(_)) => unavailable(),
+            Err(refusal) => {
+                let why = refusal.to_string();
+                Reply::Refused(Refused::new(Reason::Failed, why))
+            }
+        }
     }
 }
 

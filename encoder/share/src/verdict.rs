@@ -299,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_the_deep_check_has_every_name() {
+        let page = include_str!("../../../docs/deep-check.md");
+        let rows: Vec<_> = page
+            .lines()
+            .filter(|line| line.starts_with("| `"))
+            .collect();
+        let is_listed = |name: &str| rows.iter().any(|row| row.contains(&format!("`{name}`")));
+        for what in What::ALL {
+            assert!(is_listed(what.name()), "{what}");
+        }
+        for kind in Kind::ALL {
+            assert!(is_listed(kind.name()), "{kind}");
+        }
+    }
+
+    #[test]
     fn a_damage_says_what_where_and_both_sides() {
         let damage = Damage::new(What::Header, 12, 36_u64, &[0xab_u8, 1]);
         assert_eq!(

@@ -68,6 +68,20 @@ pub(crate) enum Command {
     /// text is not written to a terminal, unless you ask for that with `-o -`.
     #[command(verbatim_doc_comment)]
     Download(Download),
+    /// Check a store on this machine, and put right what can be
+    ///
+    /// STORE is the directory of a store: the one with the file `version`. It may be checked while its
+    /// daemon runs; nothing is changed unless `--repair` is given, and nothing is ever deleted. What is
+    /// bad is moved into the directory `quarantine` of the store.
+    ///
+    /// Looks at the place, the name, the type and the permissions of everything in the store, at the
+    /// headers, sizes and leases of all shares, at the journal, and at uploads that ended. `docs/fsck.md`
+    /// has all that can be found. With `--deep` all bytes are read and proved as well.
+    ///
+    /// Exit codes are those of fsck(8), added up: 0 nothing is wrong, 1 errors were corrected, 4 errors are
+    /// left, 8 the check could not be made, 16 usage, 32 ended by a signal.
+    #[command(verbatim_doc_comment)]
+    Fsck(Fsck),
     /// Try it out: ten servers on this machine, an upload, a download from three of them
     ///
     /// Starts ten real servers in a temporary directory, uploads the files, stops seven of the
@@ -204,6 +218,36 @@ pub(crate) struct Download {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct Fsck {
+    /// The directory of the store
+    pub(crate) store: PathBuf,
+    /// Read all bytes of all shares, and prove what can be proved without a key
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Put right what can be; a daemon that has the store open is asked to
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Only say what `--repair` would do
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Move names that are nobody's into the quarantine too
+    #[arg(long)]
+    pub(crate) foreign: bool,
+    /// Keep the place in FILE: a check that was ended goes on there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cursor: Option<PathBuf>,
+    /// At most so many directories and files a second
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
+    /// At most so many bytes a second
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) bytes_rate: Option<u64>,
+    /// Threads that read [default: 4]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) threads: Option<u8>,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct Try {
     /// Files to upload
     #[arg(value_name = "FILE")]
@@ -216,6 +260,21 @@ impl Arguments {
         arguments
             .take_while(|argument| argument != "--")
             .any(|argument| argument == "--json")
+    }
+}
+
+impl Arguments {
+    /// Whether the command line names `fsck`, whose exit codes are its own, even if the rest of it makes
+    /// no sense.
+    pub(crate) fn name_fsck(mut arguments: impl Iterator<Item = OsString>) -> bool {
+        while let Some(argument) = arguments.next() {
+            match argument.to_str() {
+                Some("--dir") => drop(arguments.next()),
+                Some(option) if option.starts_with('-') => {}
+                command => return command == Some("fsck"),
+            }
+        }
+        false
     }
 }
 
@@ -238,6 +297,15 @@ mod tests {
     #[test]
     fn the_grammar_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_command_line_of_fsck_is_told_from_others() {
+        let names = |line: &str| Arguments::name_fsck(line.split(' ').map(OsString::from));
+        assert!(names("fsck"));
+        assert!(names("--json --dir upload fsck --what"));
+        assert!(!names("upload fsck"));
+        assert!(!names("--dir fsck upload"));
     }
 
     #[test]

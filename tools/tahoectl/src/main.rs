@@ -8,6 +8,7 @@ mod allocator;
 mod arguments;
 mod crowded;
 mod download;
+mod fsck;
 mod given;
 mod grid;
 mod init;
@@ -60,10 +61,14 @@ fn main() -> ExitCode {
 /// Answers a command line that makes no sense, or asks for help.
 fn misused(error: &clap::Error) -> Exit {
     let is_help = !error.use_stderr();
+    let usage = match Arguments::name_fsck(std::env::args_os().skip(1)) {
+        true => Exit::Fsck(tools::fsck::USAGE),
+        false => Exit::Usage,
+    };
     if is_help || !Arguments::ask_for_json(std::env::args_os().skip(1)) {
         // Where nobody reads it, nobody needs it.
         let _ = error.print();
-        return if is_help { Exit::Done } else { Exit::Usage };
+        return if is_help { Exit::Done } else { usage };
     }
     let text = error.to_string();
     let (what, _) = text.split_once("\n\n").unwrap_or((&text, ""));
@@ -75,9 +80,9 @@ fn misused(error: &clap::Error) -> Exit {
             "hint",
             "`tahoectl help` lists the commands, `tahoectl COMMAND --help` explains one",
         )
-        .with("exit", Exit::Usage.code());
+        .with("exit", usage.code());
     Report::new(true, false, None).object(&object);
-    Exit::Usage
+    usage
 }
 
 fn run(arguments: Arguments, report: &Report) -> Result<Exit, Error> {
@@ -90,6 +95,7 @@ fn run(arguments: Arguments, report: &Report) -> Result<Exit, Error> {
             until_done(|stop| upload::run(&home, options, report, stop))
         }
         Command::Download(options) => client(download::run(&home()?, options, report)),
+        Command::Fsck(options) => fsck::run(&options, report),
         Command::Try(options) => client(try_out::run(options, report)),
         Command::Daemon { directory, with } => {
             let life = with.map_or(Life::Alone, Life::With);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tools::Error;
 use tools::error::{Failure, InputError, Lack, ServerError};
+use tools::fsck::FsckError;
 
 /// Counts changes that a reader of the objects would stumble over; new fields are none.
 const VERSION: u32 = 1;
@@ -110,6 +111,8 @@ fn kind(error: &Error) -> &'static str {
         },
         Error::NotEnoughShares(_) => "too_few_shares",
         Error::LocalGrid(_) => "local_grid",
+        Error::Fsck(FsckError::InUse { .. }) => "store_in_use",
+        Error::Fsck(_) => "store",
         Error::Interrupted => "interrupted",
     }
 }

@@ -50,6 +50,18 @@ impl Stop {
         Ok(Self(receiver))
     }
 
+    /// Tells a thread of ours that is not told otherwise.
+    pub(crate) fn tell(mut self, then: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let wait = move || {
+            runtime.block_on(self.wanted());
+            then();
+        };
+        let thread = std::thread::Builder::new().name("stop".to_owned());
+        // It waits for as long as the process lives.
+        thread.spawn(wait).map(drop)
+    }
+
     /// Ends when we are told to stop.
     pub(crate) async fn wanted(&mut self) {
         if self.0.wait_for(|is_wanted| *is_wanted).await.is_err() {

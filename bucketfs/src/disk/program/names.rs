@@ -212,7 +212,7 @@ async fn second_name<P: Perform>(
 }
 
 /// The directories above a path, the nearest first; the store directory is always there.
-fn above(path: &StorePath) -> impl Iterator<Item = StorePath> {
+pub(super) fn above(path: &StorePath) -> impl Iterator<Item = StorePath> {
     std::iter::successors(path.parent(), StorePath::parent).take_while(|path| !path.is_root())
 }
 

@@ -6,7 +6,7 @@ use lafs::num;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use super::node::{Change, Directory, File, Node, NodeId};
+use super::node::{Change, ChangeId, Directory, File, NameChange, Node, NodeId};
 use super::{Random, SyncKind};
 use crate::disk::step::Page;
 use crate::disk::{
@@ -26,6 +26,12 @@ pub struct Medium {
     inodes: u64,
     /// A change was lost, and no sync of the file system has said so yet.
     has_lost: bool,
+    /// How many changes of names there were.
+    changes: ChangeId,
+    /// Of each directory that was made or moved, and has its name: the change that gave it.
+    named_by: BTreeMap<NodeId, (NodeId, ChangeId)>,
+    /// The changes by which directories have left this one.
+    left_by: BTreeMap<NodeId, Vec<(NodeId, ChangeId)>>,
 }
 
 const ROOT: NodeId = 0;
@@ -40,6 +46,9 @@ impl Medium {
             used: 0,
             inodes: u64::MAX,
             has_lost: false,
+            changes: 0,
+            named_by: BTreeMap::new(),
+            left_by: BTreeMap::new(),
         }
     }
 
@@ -56,12 +65,25 @@ impl Medium {
     /// What a power cut leaves, chosen at random.
     #[must_use]
     pub fn cut_power(mut self, random: &mut Random) -> Self {
-        for node in &mut self.nodes {
+        let mut picked = Vec::new();
+        for (id, node) in self.nodes.iter_mut().enumerate() {
             match node {
                 Node::File(file) => file.cut_power(random),
-                Node::Directory(directory) => directory.cut_power(random),
+                Node::Directory(directory) => {
+                    let changes = directory.picked(random).into_iter();
+                    picked.extend(changes.map(|change| (id, change)));
+                }
             }
         }
+        self.settle_names(picked);
+        for node in &mut self.nodes {
+            if let Node::Directory(directory) = node {
+                directory.unsynced.clear();
+                directory.seen.clone_from(&directory.synced);
+            }
+        }
+        self.named_by.clear();
+        self.left_by.clear();
         self.has_lost = false;
         self.count_names();
         self
@@ -179,33 +201,75 @@ impl Medium {
     pub(super) fn make_directory(&mut self, path: &StorePath) -> Result<(), Errno> {
         let (parent, name) = self.place(path)?;
         let node = self.add(Node::Directory(Directory::default()))?;
-        self.set_name(parent, name, Some(node));
+        let change = self.set_name(parent, name, Some(node));
+        self.named_by.insert(node, (parent, change));
         Ok(())
     }
 
     pub(super) fn rename(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
         let node = self.find(source)?;
         let (parent, name) = self.place(target)?;
-        self.set_name(parent, name, Some(node));
-        self.clear_name(source)
+        self.give_name(source, node, (parent, name))
     }
 
     /// Renames, in place of what is there.
     pub(super) fn replace(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
         let node = self.find(source)?;
+        let is_directory = matches!(self.nodes[node], Node::Directory(_));
         match self.find(target) {
             // Two names of one file: POSIX has nothing done.
             Ok(there) if there == node => return Ok(()),
-            Ok(there) if matches!(self.nodes[there], Node::Directory(_)) => {
-                return Err(Errno::ISDIR);
-            }
-            Ok(_) | Err(Errno::NOENT) => {}
+            Ok(there) => match &self.nodes[there] {
+                Node::Directory(_) if !is_directory => return Err(Errno::ISDIR),
+                Node::Directory(directory) if !directory.seen.is_empty() => {
+                    return Err(Errno::NOTEMPTY);
+                }
+                Node::File(_) if is_directory => return Err(Errno::NOTDIR),
+                _ => {}
+            },
+            Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno),
         }
         let parent = self.find(&target.parent().ok_or(Errno::BUSY)?)?;
         self.directory(parent)?;
-        self.set_name(parent, last_name(target).to_owned(), Some(node));
-        self.clear_name(source)
+        self.give_name(source, node, (parent, last_name(target).to_owned()))
+    }
+
+    /// Gives what has a name another one. Of a directory it is one change in two places, and needs
+    /// the directory that it goes into.
+    fn give_name(
+        &mut self,
+        source: &StorePath,
+        node: NodeId,
+        (parent, name): (NodeId, String),
+    ) -> Result<(), Errno> {
+        let given = self.set_name(parent, name, Some(node));
+        let (source_parent, taken) = self.clear_name(source)?;
+        if let Node::Directory(_) = self.nodes[node] {
+            let mut needs = self.making_of(parent);
+            needs.push((source_parent, taken));
+            self.add_needs((parent, given), needs);
+            self.add_needs((source_parent, taken), vec![(parent, given)]);
+            self.named_by.insert(node, (parent, given));
+            let left = self.left_by.entry(source_parent).or_default();
+            left.push((source_parent, taken));
+        }
+        Ok(())
+    }
+
+    /// The changes that gave a directory, and each above it, its name.
+    fn making_of(&self, directory: NodeId) -> Vec<(NodeId, ChangeId)> {
+        let named = |directory: &NodeId| self.named_by.get(directory);
+        let up = std::iter::successors(named(&directory), |(parent, _)| named(parent));
+        up.copied().collect()
+    }
+
+    fn add_needs(&mut self, change: (NodeId, ChangeId), needs: Vec<(NodeId, ChangeId)>) {
+        let (parent, id) = change;
+        if let Node::Directory(directory) = &mut self.nodes[parent] {
+            let change = directory.unsynced.iter_mut().find(|change| change.id == id);
+            change.expect("it was just made").needs.extend(needs);
+        }
     }
 
     pub(super) fn link(&mut self, source: &StorePath, target: &StorePath) -> Result<(), Errno> {
@@ -220,17 +284,27 @@ impl Medium {
 
     pub(super) fn unlink(&mut self, path: &StorePath) -> Result<(), Errno> {
         match self.nodes[self.find(path)?] {
-            Node::File(_) => self.clear_name(path),
+            Node::File(_) => self.clear_name(path).map(|_| ()),
             Node::Directory(_) => Err(Errno::ISDIR),
         }
     }
 
     pub(super) fn remove_directory(&mut self, path: &StorePath) -> Result<(), Errno> {
-        match &self.nodes[self.find(path)?] {
-            Node::File(_) => Err(Errno::NOTDIR),
-            Node::Directory(directory) if !directory.seen.is_empty() => Err(Errno::NOTEMPTY),
-            Node::Directory(_) => self.clear_name(path),
+        let node = self.find(path)?;
+        match &self.nodes[node] {
+            Node::File(_) => return Err(Errno::NOTDIR),
+            Node::Directory(directory) if !directory.seen.is_empty() => {
+                return Err(Errno::NOTEMPTY);
+            }
+            Node::Directory(_) => {}
         }
+        let change = self.clear_name(path)?;
+        self.named_by.remove(&node);
+        // It could only go because these had gone.
+        let left = self.left_by.remove(&node).unwrap_or_default();
+        self.add_needs(change, left);
+        self.left_by.entry(change.0).or_default().push(change);
+        Ok(())
     }
 
     pub(super) fn examine(&self, path: &StorePath) -> Result<EntryKind, Errno> {
@@ -296,13 +370,15 @@ impl Medium {
         Ok((parent, name.to_owned()))
     }
 
-    fn clear_name(&mut self, path: &StorePath) -> Result<(), Errno> {
+    fn clear_name(&mut self, path: &StorePath) -> Result<(NodeId, ChangeId), Errno> {
         let parent = self.find(&path.parent().ok_or(Errno::BUSY)?)?;
-        self.set_name(parent, last_name(path).to_owned(), None);
-        Ok(())
+        let change = self.set_name(parent, last_name(path).to_owned(), None);
+        Ok((parent, change))
     }
 
-    fn set_name(&mut self, parent: NodeId, name: String, node: Option<NodeId>) {
+    fn set_name(&mut self, parent: NodeId, name: String, node: Option<NodeId>) -> ChangeId {
+        self.changes += 1;
+        let id = self.changes;
         if let Some(Node::File(file)) = node.map(|node| &mut self.nodes[node]) {
             file.names += 1;
         }
@@ -313,13 +389,19 @@ impl Medium {
             Some(node) => directory.seen.insert(name.clone(), node),
             None => directory.seen.remove(&name),
         };
-        directory.unsynced.push((name, node));
+        directory.unsynced.push(NameChange {
+            id,
+            name,
+            node,
+            needs: Vec::new(),
+        });
         if let Some(Node::File(file)) = before.map(|node| &mut self.nodes[node]) {
             file.names -= 1;
             if file.names == 0 {
                 self.used = self.used.saturating_sub(blocks(file.seen.len()));
             }
         }
+        id
     }
 
     fn add(&mut self, node: Node) -> Result<NodeId, Errno> {
@@ -473,9 +555,20 @@ impl Medium {
             // Directories lose nothing: a file system that loses its own bytes stops.
             Node::Directory(directory) => {
                 if losses.is_none() {
-                    directory.settle();
+                    let changes = directory.unsynced.iter().map(|change| (node, change.id));
+                    let changes = changes.collect();
+                    self.settle_names(changes);
                 }
                 false
+            }
+        }
+    }
+
+    /// Brings changes of names over, and all that has to be on the disk before them.
+    fn settle_names(&mut self, mut changes: Vec<(NodeId, ChangeId)>) {
+        while let Some((parent, change)) = changes.pop() {
+            if let Node::Directory(directory) = &mut self.nodes[parent] {
+                changes.extend(directory.settle_name(change));
             }
         }
     }
@@ -530,6 +623,61 @@ mod tests {
             assert!(left.contains(&expected));
         }
         assert_eq!(left.len(), 6);
+    }
+
+    /// What different power cuts leave of a directory that was moved, and of all other files.
+    fn left(medium: &Medium) -> Vec<Vec<String>> {
+        let mut random = Random::new(1);
+        let cut = |random: &mut Random| {
+            let files = medium.clone().cut_power(random).files();
+            files.into_keys().collect()
+        };
+        let mut left: Vec<Vec<String>> = (0..200).map(|_| cut(&mut random)).collect();
+        left.sort();
+        left.dedup();
+        left
+    }
+
+    // A file system that loses a directory that was synced, or has it twice, is broken.
+    #[test]
+    fn a_directory_that_is_moved_has_one_of_its_names_whatever_else_is_lost() {
+        let mut medium = Medium::new(1 << 20);
+        let path = StorePath::new;
+        medium.plant("old/one/bucket/0", b"0");
+        medium.make_directory(&path("new")).unwrap();
+        medium.make_directory(&path("new/deep")).unwrap();
+        let (old, new) = (path("old/one/bucket"), path("new/deep/bucket"));
+        medium.replace(&old, &new).unwrap();
+        medium.remove_directory(&path("old/one")).unwrap();
+        medium.remove_directory(&path("old")).unwrap();
+        let expected = [["new/deep/bucket/0"], ["old/one/bucket/0"]];
+        assert_eq!(left(&medium), expected);
+        // Either of the directories that changed brings all of it over.
+        let root = medium.find(&StorePath::root()).unwrap();
+        for synced in [medium.find(&path("new/deep")).unwrap(), root] {
+            let mut medium = medium.clone();
+            medium.sync(synced, None).unwrap();
+            assert_eq!(left(&medium), expected[..1]);
+        }
+        // And back again.
+        medium.make_directory(&path("old")).unwrap();
+        medium.make_directory(&path("old/one")).unwrap();
+        medium.replace(&new, &old).unwrap();
+        assert_eq!(left(&medium), expected);
+    }
+
+    #[test]
+    fn a_directory_gives_way_to_another_only_while_it_is_empty() {
+        let mut medium = Medium::new(1 << 20);
+        let path = StorePath::new;
+        medium.plant("a/0", b"0");
+        medium.plant("b/0", b"0");
+        medium.plant("file", b"0");
+        medium.make_directory(&path("empty")).unwrap();
+        let mut replace = |target: &str| medium.replace(&path("a"), &path(target));
+        assert_eq!(replace("b"), Err(Errno::NOTEMPTY));
+        assert_eq!(replace("file"), Err(Errno::NOTDIR));
+        assert_eq!(replace("empty"), Ok(()));
     }
 
     // A file's name is its directory's, and must be synced there.

@@ -38,8 +38,21 @@ pub(super) enum Change {
 pub(super) struct Directory {
     pub(super) seen: BTreeMap<String, NodeId>,
     pub(super) synced: BTreeMap<String, NodeId>,
-    pub(super) unsynced: Vec<(String, Option<NodeId>)>,
+    pub(super) unsynced: Vec<NameChange>,
 }
+
+/// Another file or directory under a name, or none.
+#[derive(Clone, Debug)]
+pub(super) struct NameChange {
+    pub(super) id: ChangeId,
+    pub(super) name: String,
+    pub(super) node: Option<NodeId>,
+    /// Changes of names, in any directory, that are on the disk before this one is.
+    pub(super) needs: Vec<(NodeId, ChangeId)>,
+}
+
+/// Names a change of a name; later ones have higher ids.
+pub(super) type ChangeId = u64;
 
 impl File {
     /// Brings the changes over, but for those that are lost; returns whether any was.
@@ -110,35 +123,39 @@ impl File {
 }
 
 impl Directory {
-    pub(super) fn settle(&mut self) {
-        for (name, node) in self.unsynced.drain(..) {
-            match node {
-                Some(node) => self.synced.insert(name, node),
+    /// Brings over the changes of one name up to this one; returns what has to be on the disk before.
+    pub(super) fn settle_name(&mut self, last: ChangeId) -> Vec<(NodeId, ChangeId)> {
+        let mut changes = self.unsynced.iter();
+        let Some(last_change) = changes.find(|change| change.id == last) else {
+            return Vec::new();
+        };
+        let name = last_change.name.clone();
+        let mut needs = Vec::new();
+        self.unsynced.retain_mut(|change| {
+            if change.name != name || change.id > last {
+                return true;
+            }
+            match change.node {
+                Some(node) => self.synced.insert(name.clone(), node),
                 None => self.synced.remove(&name),
             };
-        }
+            needs.append(&mut change.needs);
+            false
+        });
+        needs
     }
 
-    /// Any number of the changes of each name.
-    pub(super) fn cut_power(&mut self, random: &mut Random) {
-        let changes = std::mem::take(&mut self.unsynced);
-        let mut names: BTreeMap<String, Vec<Option<NodeId>>> = BTreeMap::new();
-        for (name, node) in changes {
-            names.entry(name).or_default().push(node);
+    /// Of each name the last of its changes that a power cut leaves: after any number of them.
+    pub(super) fn picked(&self, random: &mut Random) -> Vec<ChangeId> {
+        let mut names: BTreeMap<&str, Vec<ChangeId>> = BTreeMap::new();
+        for change in &self.unsynced {
+            names.entry(&change.name).or_default().push(change.id);
         }
-        for (name, nodes) in names {
-            let count = random.index(nodes.len() + 1);
-            match nodes[..count].last() {
-                None => {}
-                Some(Some(node)) => {
-                    self.synced.insert(name, *node);
-                }
-                Some(None) => {
-                    self.synced.remove(&name);
-                }
-            }
-        }
-        self.seen.clone_from(&self.synced);
+        let picked = names.into_values().filter_map(|changes| {
+            let count = random.index(changes.len() + 1);
+            changes[..count].last().copied()
+        });
+        picked.collect()
     }
 }
 

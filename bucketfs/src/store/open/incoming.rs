@@ -9,7 +9,9 @@ use super::Opening;
 use crate::disk::{ByteRange, EntryKind, Operation, Outcome, StorePath};
 use crate::error::{DiskError, OpenError};
 use crate::journal::replay;
-use crate::layout::{INCOMING, Incoming, Tree, incoming_note, incoming_ranged, parse_incoming};
+use crate::layout::{
+    INCOMING, Incoming, Layouts, ShareKey, Tree, incoming_note, incoming_ranged, parse_incoming,
+};
 use crate::limits;
 use crate::request::Now;
 use crate::store::ranged::Table;
@@ -33,7 +35,7 @@ impl Opening<'_> {
     /// After a loss of writes there is none: what their tickets say may be lost.
     pub(super) fn sort_incoming(
         &mut self,
-        tree: Tree,
+        layouts: Layouts,
         has_lost: bool,
         now: Now,
     ) -> Result<Left, OpenError> {
@@ -76,7 +78,7 @@ impl Opening<'_> {
                 Some((ticket, noted))
                     if left.ranged.len() < limits::ALLOCATIONS
                         && !left.ranged.contains(ticket.key)
-                        && !self.exists(&tree.share(ticket.key))? =>
+                        && !self.is_held(layouts, ticket.key)? =>
                 {
                     if noted {
                         notes.remove(&serial);
@@ -96,6 +98,17 @@ impl Opening<'_> {
             tracing::info!(uploads = left.ranged.len(), "resumed uploads in progress");
         }
         Ok(left)
+    }
+
+    /// Whether there is a share, in either of two layouts.
+    fn is_held(&mut self, layouts: Layouts, key: ShareKey) -> Result<bool, OpenError> {
+        let Layouts { layout, from } = layouts;
+        for layout in from.into_iter().chain([layout]) {
+            if self.exists(&Tree::new(layout).share(key))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The ticket of an upload's file, if it has one that is of use, and whether it was in the note.

@@ -143,7 +143,7 @@ impl Revision {
             },
             Self::Remove { .. } => Operation::Remove {
                 path,
-                prune: cx.settings.tree.levels(),
+                prune: cx.prunable(self.key().storage_index),
             },
         }
     }

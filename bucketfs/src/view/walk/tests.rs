@@ -11,7 +11,7 @@ const FIXTURE: &[u8] = include_bytes!("../../../tests/fixtures/immutable-v2-1lea
 /// What a store must have to be looked at, in this layout and perhaps on its way from another.
 fn store(layout: Layout) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let version = crate::version::print(layout);
+    let version = crate::version::print(crate::layout::Layouts::settled(layout));
     fs::write(directory.path().join("version"), version).unwrap();
     fs::create_dir(directory.path().join("shares")).unwrap();
     directory
@@ -87,7 +87,7 @@ fn buckets_in_the_places_of_two_layouts_come_in_one_order() {
                 plant(&directory, place, index);
             }
             let view = View::open(directory.path()).unwrap();
-            *view.wanted.write().unwrap() = super::super::Wanted {
+            *view.layouts.write().unwrap() = crate::layout::Layouts {
                 layout,
                 from: Some(from),
             };

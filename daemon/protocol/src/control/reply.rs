@@ -19,6 +19,8 @@ pub enum Reply {
     Walked(Walked),
     /// Likewise of expiry.
     Expired(Expired),
+    /// Something was put right.
+    Mended(Mended),
     /// It was done, and there is nothing to say of it.
     Done {},
     /// It was not done.
@@ -70,6 +72,13 @@ pub struct Expired {
     pub removed: Kinds,
     /// Shares that could not be judged or removed; they stay.
     pub failed: u64,
+}
+
+/// Something was put right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mended {
+    /// Where it is now, below the store directory, if it is anywhere.
+    pub to: Option<String>,
 }
 
 /// Why a request was not done.
@@ -204,6 +213,10 @@ mod tests {
             Reply::Expired(Expired {
                 dry_run: true,
                 ..Expired::default()
+            }),
+            Reply::Mended(Mended { to: None }),
+            Reply::Mended(Mended {
+                to: Some("quarantine/x".to_owned()),
             }),
             Reply::Done {},
             Reply::Refused(Refused::new(Reason::NotNow, "no")),

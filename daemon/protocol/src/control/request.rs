@@ -21,11 +21,30 @@ pub enum Request {
     },
     /// Count all shares anew.
     Count {},
+    /// Put something in the store right.
+    Mend {
+        /// Where it is, below the store directory.
+        path: String,
+        /// What is to be done.
+        how: Mending,
+    },
     /// End a walk that is under way; it goes on where it stopped when it is next due.
     Stop {
         /// Which.
         task: Task,
     },
+}
+
+/// What can be done about something in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mending {
+    /// It is moved into the quarantine.
+    Quarantine,
+    /// A bucket is moved to where it is looked for.
+    PutInPlace,
+    /// A directory with nothing in it is removed.
+    RemoveEmpty,
 }
 
 /// A walk over the whole store.
@@ -57,7 +76,7 @@ impl Task {
 
 impl Request {
     /// Every name of a request.
-    pub const NAMES: [&'static str; 5] = ["status", "scrub", "expire", "count", "stop"];
+    pub const NAMES: [&'static str; 6] = ["status", "scrub", "expire", "count", "mend", "stop"];
 
     /// Reads one line.
     ///
@@ -115,6 +134,13 @@ mod tests {
                 r#"{"version":1,"ask":"expire","dry_run":true}"#,
             ),
             (Request::Count {}, r#"{"version":1,"ask":"count"}"#),
+            (
+                Request::Mend {
+                    path: "shares/x".to_owned(),
+                    how: Mending::PutInPlace,
+                },
+                r#"{"version":1,"ask":"mend","path":"shares/x","how":"put-in-place"}"#,
+            ),
             (
                 Request::Stop { task: Task::Scrub },
                 r#"{"version":1,"ask":"stop","task":"scrub"}"#,

@@ -56,6 +56,7 @@ pub(crate) fn node(left: &Hash, right: &Hash) -> Hash {
 }
 
 /// Leaf `index` of a tree that has fewer leaves: a tree is filled up to a power of two.
+#[cfg(test)]
 pub(crate) fn filler(index: u64) -> Hash {
     tagged("Merkle tree empty leaf", index.to_string().as_bytes())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod files;
+mod fsck;
 mod hints;
 mod json;
 mod sizes;

@@ -46,7 +46,7 @@ fn counts(numbers: Numbers) -> [u8; 2] {
 /// chain says what it must be.
 fn tree_what(leaves: &[Hash]) -> What {
     match leaves.len() {
-        1 => What::ShareRoot,
+        0 | 1 => What::ShareRoot,
         _ => What::BlockTree,
     }
 }
