@@ -19,6 +19,7 @@ pub mod local;
 pub mod output;
 pub mod placement;
 mod shortage;
+pub mod stats;
 pub mod upload;
 pub mod wording;
 
