@@ -40,6 +40,20 @@ def a_store_of_tahoe_is_adopted_served_and_given_back(grid):
     successor.stop()
     stored.expect_one_lease_each(tahoe)
 
+    before = _shares(successor)
+    successor.migrate("two-level")
+    equal(_shares(successor), before, "the shares in another layout")
+    successor.start()
+    client.connected()
+    stored.expect_whole()
+    stored.change()
+    stored.add("in another layout")
+    successor.stop()
+    stored.expect_one_lease_each(tahoe)
+    before = _shares(successor)
+    successor.migrate("one-level")
+    equal(_shares(successor), before, "the shares in the layout of Tahoe-LAFS")
+
     tahoe.start()
     client.connected()
     stored.expect_whole()
@@ -101,6 +115,13 @@ class Stored:
             shares = server.shares(storage_index(cap))
             equal(len(shares), 10, "shares in the store")
             expect_leases(shares.values(), 1)
+
+
+def _shares(server):
+    """The bytes of every share, by its bucket and number, wherever that lies."""
+    shares = server.store / "shares"
+    files = [path for path in shares.rglob("*") if path.is_file() and path.name.isdigit()]
+    return {(path.parent.name, path.name): path.read_bytes() for path in files}
 
 
 def _names(entry):

@@ -120,6 +120,13 @@ class Tahoed(Server):
         """Lets it take no new shares from its next start on."""
         configure(self.directory / "tahoed.toml", {"#read_only = false": "read_only = true"})
 
+    def migrate(self, layout):
+        """Moves its store to another layout; it must not run."""
+        tahoectl = Path(self.program).with_name("tahoectl")
+        output([tahoectl, "migrate", self.store, "--to", layout])
+        version = (self.store / "version").read_text()
+        holds(version == f"bucketfs 1\nlayout {layout}\n", f"the store is {layout}: {version}")
+
     def command(self):
         return [self.program, "run", self.directory]
 
@@ -150,6 +157,9 @@ class TahoeServer(Server):
     def make_read_only(self):
         """Lets it take no new shares from its next start on."""
         configure(self.directory / "tahoe.cfg", {"#readonly =": "readonly = true"})
+
+    def migrate(self, layout):
+        """It has one layout only, and keeps it."""
 
     def command(self):
         return [TAHOE, "run", "--allow-stdin-close", self.directory]

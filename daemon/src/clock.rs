@@ -6,12 +6,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bucketfs::container::CLOCK_FLOOR;
 use tracing::warn;
 
+/// What there is to say of the clock when a daemon starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// It cannot be right.
+    pub(crate) is_doubted: bool,
+    /// When the store was in use last, in seconds since 1970.
+    pub(crate) last_use: Option<u64>,
+}
+
 /// Warns if the clock is not to be believed; before the store is opened, which is a use of it.
-pub(crate) fn warn_of(store: &Path) {
-    let now = SystemTime::now();
-    if let Some(doubt) = doubt(now, bucketfs::last_use(store)) {
-        let Doubt { days, meaning } = doubt;
+pub(crate) fn warn_of(store: &Path) -> Clock {
+    let (now, last_use) = (SystemTime::now(), bucketfs::last_use(store));
+    let doubt = doubt(now, last_use);
+    if let Some(Doubt { days, meaning }) = doubt {
         warn!(days, "{meaning}");
+    }
+    let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).ok();
+    Clock {
+        is_doubted: doubt.is_some(),
+        last_use: last_use.and_then(since_1970).map(|since| since.as_secs()),
     }
 }
 

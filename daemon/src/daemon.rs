@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::adopt::process;
+use crate::clock::Clock;
 use crate::code_pages::CodePages;
 use crate::config::{Config, Memory, Names};
 use crate::control::{self, Desk, Listening};
@@ -30,6 +31,7 @@ use crate::crew::{Crews, Job};
 use crate::directory::Directory;
 use crate::error::RunError;
 use crate::identity::Identity;
+use crate::keeper::{Keeper, Workshop};
 use crate::notices::Kind;
 use crate::operator::Operator;
 use crate::peer::Peer;
@@ -48,6 +50,7 @@ pub(crate) struct Daemon {
     swissnum: Swissnum,
     store: StoreHandle,
     store_path: PathBuf,
+    clock: Clock,
     driver: Driver,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
@@ -82,7 +85,7 @@ impl Daemon {
         getrandom::fill(&mut seed).map_err(|_| RunError::Random)?;
         getrandom::fill(&mut id).map_err(|_| RunError::Random)?;
         let node_id = config.names.or(Names::of(&identity)).node_id;
-        clock::warn_of(&store_path);
+        let clock = clock::warn_of(&store_path);
         // The store first: its lock says best that this daemon runs already.
         let opened = store::open(&store_path, &config.store, node_id, seed);
         let (store, driver) = opened.map_err(fault)?;
@@ -109,6 +112,7 @@ impl Daemon {
             swissnum,
             store,
             store_path,
+            clock,
             driver,
             listeners,
             addresses,
@@ -138,6 +142,7 @@ impl Daemon {
             swissnum,
             store,
             store_path,
+            clock,
             driver,
             listeners,
             addresses,
@@ -169,9 +174,15 @@ impl Daemon {
                     limits,
                     &status,
                 ));
+                let is_counted = status.held.is_some();
+                let handle = store.clone();
+                let workshop = Workshop::new(&store_path, handle, &config, clock, is_counted);
+                let keeper = Arc::new(Keeper::new(workshop));
                 let desk = Arc::new(Desk {
+                    keeper: Arc::clone(&keeper),
                     reporter: Reporter {
                         shared: Arc::clone(&shared),
+                        keeper: Arc::clone(&keeper),
                         config: config.clone(),
                         identifier: identifier(&store_path),
                         store: store_path,
@@ -193,11 +204,13 @@ impl Daemon {
                         never = operator.attend(&shared) => match never {},
                         never = shared.notices().run() => match never {},
                         never = control::serve(listening.as_mut(), desk) => match never {},
+                        never = keeper.run() => match never {},
                     }
                 };
                 shared.notices().say_counts(Instant::now().into_std());
                 // Before the store is free for another daemon, whose socket has the same name.
                 drop(listening);
+                keeper.stop().await;
                 store.shut_down().await;
                 served
             };

@@ -22,6 +22,7 @@ mod gbs;
 mod goodbye;
 mod identity;
 mod init;
+mod keeper;
 mod limits;
 pub mod log;
 mod notices;

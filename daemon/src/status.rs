@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bucketfs::{AskStatus, StoreId};
+use bucketfs::{AskStatus, StoreId, Totals};
 use lafs::num;
-use protocol::control::{Connections, Engine, Expiry, Journal, Scrub, Space, State, Status, Store};
+use protocol::control::{Amount, Connections, Engine, Journal, Kinds, Space, State, Status, Store};
 use tracing::warn;
 
 use crate::config::Config;
+use crate::keeper::Keeper;
 use crate::shared::Shared;
 
 pub use place::{StatusError, ask_server};
@@ -24,6 +25,7 @@ pub use text::StatusText;
 /// A running daemon, as far as its status needs it.
 pub(crate) struct Reporter {
     pub(crate) shared: Arc<Shared>,
+    pub(crate) keeper: Arc<Keeper>,
     pub(crate) config: Config,
     /// The store's directory.
     pub(crate) store: PathBuf,
@@ -58,12 +60,12 @@ impl Reporter {
                 available: status.available,
                 reserved: status.reserved,
                 promised: status.promised,
-                size_max: None,
+                size_max: status.size_max,
                 free,
                 size,
             },
-            shares: None,
-            leases: None,
+            shares: status.held.as_ref().map(kinds),
+            leases: self.keeper.leases(),
             journal: Journal {
                 size: journal_size(&self.store),
                 batches: status.journal_batches,
@@ -80,9 +82,9 @@ impl Reporter {
                 most: num::size(self.shared.limits().connections),
                 bytes_in_flight: num::size(self.shared.bytes_in_flight()),
             }),
-            scrub: Scrub::default(),
-            expiry: Expiry::default(),
-            work: None,
+            scrub: self.keeper.scrub(),
+            expiry: self.keeper.expiry(),
+            work: self.keeper.work_under_way(),
         })
     }
 }
@@ -95,6 +97,18 @@ impl Reporter {
 #[must_use]
 pub fn json(status: &Status) -> String {
     serde_json::to_string(status).expect("every field has a form")
+}
+
+/// What a store holds, in the words of the control protocol.
+pub(crate) fn kinds(totals: &Totals) -> Kinds {
+    let amount = |tally: &bucketfs::Tally| Amount {
+        shares: tally.shares,
+        bytes: tally.bytes,
+    };
+    Kinds {
+        immutable: amount(&totals.immutable),
+        mutable: amount(&totals.mutable),
+    }
 }
 
 /// This program, with its version.

@@ -108,6 +108,8 @@ pub enum Error {
     /// A store that was to be checked.
     #[error(transparent)]
     Fsck(#[from] FsckError),
+    /// A store that is to be moved to another layout.
+    Migrate(#[from] crate::migrate::Error),
     /// The user pressed Ctrl-C, or the system asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -157,6 +159,7 @@ impl Error {
             | Self::Inconsistent(_)
             | Self::Stats(_)
             | Self::LocalGrid(_)
+            | Self::Migrate(_)
             | Self::Interrupted => Exit::CouldNot,
         }
     }
@@ -168,6 +171,7 @@ impl Error {
             Self::Home(error) => return error.hint(),
             Self::LocalGrid(error) => return error.hint(),
             Self::Fsck(error) => return error.hint(),
+            Self::Migrate(error) => return error.hint(),
             Self::Input(error) => return input_hint(error),
             Self::OutputExists { .. } => "`--force` replaces it",
             Self::NotWritable {

@@ -16,6 +16,7 @@ pub mod home;
 pub mod input;
 pub mod ledger;
 pub mod local;
+pub mod migrate;
 pub mod output;
 pub mod placement;
 mod shortage;

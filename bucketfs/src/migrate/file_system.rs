@@ -48,7 +48,7 @@ struct Mount<'a> {
 /// The last mount of a device.
 fn mounted<'a>(mounts: &'a str, device: &str) -> Option<Mount<'a>> {
     let of_device = |line: &&str| line.split(' ').nth(2) == Some(device);
-    let line = mounts.lines().filter(of_device).next_back()?;
+    let line = mounts.lines().rfind(of_device)?;
     let (_, behind) = line.split_once(" - ")?;
     let mut fields = behind.split(' ');
     let (kind, source) = (fields.next()?, fields.next()?);

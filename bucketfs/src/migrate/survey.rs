@@ -176,9 +176,11 @@ fn each_directory(
 ) -> Result<(), Errno> {
     let directory = open(store, path)?;
     let mut kinds = Vec::new();
-    each_entry(&directory, |name, kind| match (name.to_str(), kind) {
-        (Ok(name), FileType::Directory | FileType::Unknown) => kinds.push((name.to_owned(), kind)),
-        _ => {}
+    each_entry(&directory, |name, kind| {
+        let may_be = matches!(kind, FileType::Directory | FileType::Unknown);
+        if let Some(name) = name.to_str().ok().filter(|_| may_be) {
+            kinds.push((name.to_owned(), kind));
+        }
     })?;
     for (name, kind) in kinds {
         let is_directory = kind == FileType::Directory || {

@@ -390,13 +390,16 @@ fn containers_that_are_none_or_cut_short_are_found() {
     assert_eq!(unsound, cases.len() - 1, "the last has another size only");
 }
 
+/// What something is called, and how it is made.
+type Make<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn what_is_no_file_or_directory_is_found_and_neither_followed_nor_waited_for() {
     let site = Site::new(Layout::TwoLevel);
     let bucket = site.bucket(index(1));
     fs::create_dir_all(site.join(&bucket)).unwrap();
     site.plant("outside", &immutable(3));
-    let make: [(&str, &dyn Fn(&Path)); 4] = [
+    let make: [Make; 4] = [
         ("a FIFO", &|path| {
             let mode = rustix::fs::Mode::RUSR;
             rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
@@ -723,7 +726,10 @@ fn what_is_left_in_incoming_is_found_while_nobody_has_the_store_open() {
         foreign.clone(),
     ];
     assert_eq!(site.view().check_frame(false), expected);
-    assert_eq!(site.view().check_frame(true), [foreign.clone()]);
+    assert_eq!(
+        site.view().check_frame(true),
+        std::slice::from_ref(&foreign)
+    );
     // The repair that they name.
     bucketfs::open(site.path(), EngineChoice::Pool, &config(site.layout)).unwrap();
     assert_eq!(site.view().check_frame(false), [foreign]);

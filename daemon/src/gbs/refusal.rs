@@ -23,6 +23,7 @@ impl Refusal for Unavailable {
         match self {
             Self::Overloaded => Rejection::Busy,
             Self::ShuttingDown => Rejection::Stopping,
+            Self::Disk(_) => Rejection::Failed,
         }
     }
 }

@@ -1,14 +1,15 @@
 //! How a store is, whether a daemon serves it or not.
 
-use std::fs;
 use std::path::Path;
 
-use bucketfs::{Found, OpenError};
-use protocol::control::{Expiry, Journal, Reply, Request, Scrub, Space, State, Status, Store};
+use bucketfs::Found;
+use bucketfs::view::View;
+use protocol::control::{Journal, Reply, Request, Space, State, Status, Store};
 
 use super::place::{Place, StatusError};
 use super::{disk, journal_size, program};
 use crate::control::ask;
+use crate::keeper;
 
 /// Says how the store of a server is, of which this is the directory, or which lies in it itself.
 ///
@@ -33,10 +34,11 @@ fn look(place: &Place) -> Result<Status, StatusError> {
         Found::NoDirectory | Found::NoStore => return Err(StatusError::NoStore { path }),
         Found::Part { missing } => return Err(StatusError::Part { path, missing }),
     };
-    let layout = layout(&place.store).ok_or(OpenError::MalformedVersion)?;
+    let view = View::open(&place.store)?;
     let config = place.config.as_ref();
     let (free, size) = disk(&place.store);
     let reserved = config.map_or(0, |config| config.store.reserved_space.0);
+    let remembered = keeper::remembered(&place.store, config);
     Ok(Status {
         state: State::Stopped,
         program: program(),
@@ -45,8 +47,8 @@ fn look(place: &Place) -> Result<Status, StatusError> {
         store: Store {
             path: place.store.display().to_string(),
             identifier,
-            layout,
-            migrating_from: None,
+            layout: view.layout().name().to_owned(),
+            migrating_from: view.from().map(|from| from.name().to_owned()),
             durability: config
                 .map_or("unknown", |config| config.store.durability.name())
                 .to_owned(),
@@ -65,21 +67,15 @@ fn look(place: &Place) -> Result<Status, StatusError> {
             size,
         },
         shares: None,
-        leases: None,
+        leases: remembered.leases,
         journal: Journal {
             size: journal_size(&place.store),
             ..Journal::default()
         },
         engine: None,
         connections: None,
-        scrub: Scrub::default(),
-        expiry: Expiry::default(),
+        scrub: remembered.scrub,
+        expiry: remembered.expiry,
         work: None,
     })
-}
-
-fn layout(store: &Path) -> Option<String> {
-    let text = fs::read_to_string(store.join("version")).ok()?;
-    let mut lines = text.lines();
-    lines.find_map(|line| line.strip_prefix("layout ").map(str::to_owned))
 }

@@ -32,7 +32,7 @@ impl fmt::Display for StatusText<'_> {
         row(f, "state", &state(status, now))?;
         row(f, "store", &store(status))?;
         row(f, "space", &space(status))?;
-        row(f, "shares", &shares(status.shares.as_ref()))?;
+        row(f, "shares", &shares(status))?;
         row(f, "leases", &leases(status))?;
         row(f, "journal", &journal(status))?;
         row(f, "durability", &Printable::new(&status.store.durability))?;
@@ -117,10 +117,11 @@ fn space(status: &Status) -> String {
     text + ")"
 }
 
-fn shares(shares: Option<&Kinds>) -> String {
-    match shares {
-        Some(shares) => kinds(shares),
-        None => "not counted".to_owned(),
+fn shares(status: &Status) -> String {
+    match (&status.shares, status.state) {
+        (Some(shares), _) => kinds(shares),
+        (None, State::Running) => "not counted yet".to_owned(),
+        (None, State::Stopped) => "a running server knows".to_owned(),
     }
 }
 

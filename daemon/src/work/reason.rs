@@ -57,6 +57,7 @@ impl Refusal for Unavailable {
         match self {
             Self::ShuttingDown => Called::alone(Reason::Stopping),
             Self::Overloaded => Called::with_text(Reason::TooManyUploads),
+            Self::Disk(_) => Called::with_text(Reason::Disk),
         }
     }
 }

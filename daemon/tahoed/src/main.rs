@@ -14,6 +14,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use daemon::config::{self, ByteSize, Choices, Layout, Location, PORT_DEFAULT};
 use daemon::{Directory, InitError, Made};
+use protocol::control::Request;
 
 /// Store other people's shares, and your own
 ///
@@ -66,6 +67,23 @@ enum Command {
     ///
     /// Asks the running server; of one that is stopped, its store is looked at. Nothing is changed.
     Status(Asking),
+    /// Have a running server prove the bytes of all its shares
+    ///
+    /// It begins now, or goes on where the last pass stopped, and goes on if this command is
+    /// interrupted. Nothing is changed. What is damaged is in the log and in `tahoed status`.
+    Scrub(Asking),
+    /// Have a running server remove the shares whose leases have ended
+    ///
+    /// By the rule below [expire] in its configuration, which must allow it.
+    Expire {
+        #[command(flatten)]
+        asking: Asking,
+        /// Remove nothing; say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Have a running server count its shares anew
+    Count(Asking),
     /// Print the NURLs, which let clients in
     ///
     /// One for each `location` of the configuration. They hold the swissnum: give them to those who
@@ -134,6 +152,9 @@ fn main() -> ExitCode {
         Command::Adopt { node, directory } => adopt(&node, directory),
         Command::Run { directory } => daemon::serve(&Directory::new(directory)).map_err(Into::into),
         Command::Status(asking) => report::status(&asking.directory, asking.json),
+        Command::Scrub(asking) => walk(&asking, &Request::Scrub {}),
+        Command::Expire { asking, dry_run } => walk(&asking, &Request::Expire { dry_run }),
+        Command::Count(asking) => walk(&asking, &Request::Count {}),
         Command::Nurl { directory } => print_nurls(&Directory::new(directory)),
         Command::ServersYaml { directory } => print_servers_yaml(&Directory::new(directory)),
     }));
@@ -308,6 +329,10 @@ fn adopt(node: &Path, directory: Option<PathBuf>) -> Result<(), Box<dyn std::err
     println!("    tahoed run {path}");
     println!("    tahoed servers-yaml {path}");
     Ok(())
+}
+
+fn walk(asking: &Asking, request: &Request) -> Result<(), Box<dyn std::error::Error>> {
+    report::walk(&asking.directory, request, asking.json)
 }
 
 fn print_nurls(directory: &Directory) -> Result<(), Box<dyn std::error::Error>> {

@@ -92,6 +92,20 @@ pub(crate) enum Command {
     /// Without a file it uses a short text of its own.
     #[command(verbatim_doc_comment)]
     Try(Try),
+    /// Move a server's store to another layout
+    ///
+    /// For the operator of a server: STORE is the store's directory, the one with `shares` in it. The
+    /// layouts differ in how many directories there are between `shares` and the buckets; two-level is
+    /// tahoed's own, one-level that of Tahoe-LAFS, flat that of its first versions.
+    ///
+    /// Buckets are moved by renaming their directories: nothing is copied, and no share is touched. It may
+    /// be broken off at any time, by Ctrl-C or a power cut. The store can be served as it is then, and the
+    /// same command goes on. One with the layout that the store had turns it round.
+    ///
+    /// What the file system has no room for, and what is in the way, is found out before anything is
+    /// moved.
+    #[command(verbatim_doc_comment)]
+    Migrate(Migrate),
     /// Run a storage server in a directory that `tahoed init` made
     #[command(hide = true)]
     Daemon {
@@ -270,6 +284,22 @@ pub(crate) struct Try {
     /// Files to upload
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Migrate {
+    /// The store's directory
+    #[arg(value_name = "STORE")]
+    pub(crate) store: PathBuf,
+    /// The layout that it is to have
+    #[arg(long, value_name = "LAYOUT", value_parser = ["two-level", "one-level", "flat"])]
+    pub(crate) to: String,
+    /// Move nothing; say what would be moved
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Move at most so many buckets a second [default: as many as the disk does]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) rate: Option<u32>,
 }
 
 impl Arguments {

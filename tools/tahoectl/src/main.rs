@@ -14,6 +14,7 @@ mod grid;
 mod init;
 #[cfg(test)]
 mod manual;
+mod migrate;
 mod object;
 mod progress;
 mod report;
@@ -99,6 +100,7 @@ fn run(arguments: Arguments, report: &Report) -> Result<Exit, Error> {
         Command::Fsck(options) => fsck::run(&options, report),
         Command::Store(command) => store::run(&command, report),
         Command::Try(options) => client(try_out::run(options, report)),
+        Command::Migrate(options) => until_done(|stop| migrate::run(options, report, stop)),
         Command::Daemon { directory, with } => {
             let life = with.map_or(Life::Alone, Life::With);
             tools::local::launch(&directory, life)?;

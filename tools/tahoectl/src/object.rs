@@ -114,7 +114,21 @@ fn kind(error: &Error) -> &'static str {
         Error::LocalGrid(_) => "local_grid",
         Error::Fsck(FsckError::InUse { .. }) => "store_in_use",
         Error::Fsck(_) => "store",
+        Error::Migrate(error) => migrate_kind(error),
         Error::Interrupted => "interrupted",
+    }
+}
+
+fn migrate_kind(error: &tools::migrate::Error) -> &'static str {
+    use tools::migrate::Error;
+    match error {
+        Error::Survey { .. } => "store_unreadable",
+        Error::InUse { .. } => "store_in_use",
+        Error::Open { .. } => "store_does_not_open",
+        Error::Limit { .. } => "too_many_directories",
+        Error::Taken { .. } => "place_taken",
+        Error::Broken(_) => "not_all_moved",
+        Error::Driver(_) | Error::Random(_) => "system",
     }
 }
 

@@ -62,6 +62,11 @@ impl Stop {
         thread.spawn(wait).map(drop)
     }
 
+    /// Whether we were told to stop already.
+    pub(crate) fn is_wanted(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Ends when we are told to stop.
     pub(crate) async fn wanted(&mut self) {
         if self.0.wait_for(|is_wanted| *is_wanted).await.is_err() {

@@ -256,8 +256,8 @@ mod tests {
             storage_index: "a".repeat(26),
             share_number: 255,
             seen: u64::MAX,
-            // Each takes six bytes on the line.
-            what: "\u{1}".repeat(TEXT_LEN_MAX / 6),
+            // Each takes two bytes on the line.
+            what: "\"".repeat(TEXT_LEN_MAX),
         };
         Status {
             state: State::Running,

@@ -15,12 +15,12 @@ use crate::client::{Client, FOREVER, bucket};
 use crate::node::{Node, node_with_a_share, tahoed};
 
 /// A connection to the control socket.
-struct Talk {
+pub(crate) struct Talk {
     lines: BufReader<UnixStream>,
 }
 
 impl Talk {
-    fn with(node: &Node) -> Self {
+    pub(crate) fn with(node: &Node) -> Self {
         let stream = UnixStream::connect(node.store().join(SOCKET)).unwrap();
         stream.set_read_timeout(Some(FOREVER)).unwrap();
         Self {
@@ -28,19 +28,19 @@ impl Talk {
         }
     }
 
-    fn say(&mut self, bytes: &[u8]) {
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
         self.lines.get_mut().write_all(bytes).unwrap();
     }
 
     /// The next line; `None` when the daemon has hung up.
-    fn hear(&mut self) -> Option<Reply> {
+    pub(crate) fn hear(&mut self) -> Option<Reply> {
         let mut line = String::new();
         let len = self.lines.read_line(&mut line).unwrap_or(0);
         let line = line.trim_end_matches('\n');
         (len > 0).then(|| Reply::parse(line.as_bytes()).unwrap())
     }
 
-    fn refusal(&mut self) -> Reason {
+    pub(crate) fn refusal(&mut self) -> Reason {
         match self.hear() {
             Some(Reply::Refused(refused)) => refused.reason,
             other => panic!("{other:?}"),
@@ -68,7 +68,7 @@ fn printed(words: &[&str], directory: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn parsed(directory: &Path) -> Status {
+pub(crate) fn parsed(directory: &Path) -> Status {
     serde_json::from_str(&printed(&["--json"], directory)).unwrap()
 }
 

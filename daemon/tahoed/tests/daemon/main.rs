@@ -12,6 +12,7 @@ mod documents;
 mod gbs;
 mod hints;
 mod hostile;
+mod keeping;
 mod limits;
 mod missing_disk;
 mod node;

@@ -242,3 +242,44 @@ fn a_grid_whose_server_cannot_start_says_why_and_leaves_none_running() {
     place.done(&["grid", "up", "grid"]);
     assert_eq!(place.daemons().len(), 3);
 }
+
+// The operator of a server moves its store, and its clients notice nothing.
+#[test]
+fn a_server_whose_store_was_moved_to_another_layout_serves_it() {
+    let place = Place::new();
+    fs::write(place.path("file"), vec![7; 100_000]).unwrap();
+    place.done(&["grid", "up", "grid", "--servers", "1"]);
+    let cap = place.done(&["upload", "file"]);
+    let cap = cap.trim();
+    let mut servers = fs::read_dir(place.path("grid/servers")).unwrap();
+    let server = servers.next().unwrap().unwrap().path();
+    let store = &*format!("{}/storage", server.display());
+    let message = place.failed(&["migrate", store, "--to", "one-level"]);
+    assert!(message.contains("in use by another process"), "{message}");
+    assert!(message.contains("hint: stop `tahoed`"), "{message}");
+    place.done(&["grid", "down", "grid"]);
+    let version = |place: &Place| fs::read_to_string(place.path(store).join("version")).unwrap();
+    let before = version(&place);
+    let object = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    for to in ["flat", "one-level", "two-level"] {
+        let arguments = ["--json", "migrate", store, "--to", to];
+        let planned = object(place.done(&[&arguments[..], &["--dry-run"]].concat()));
+        assert_eq!(planned["buckets"], 1, "{planned}");
+        assert_eq!(planned["moved"], 0);
+        assert_eq!(planned["dry_run"], true);
+        let moved = object(place.done(&[&arguments[..], &["--rate", "1000"]].concat()));
+        assert_eq!(moved["moved"], 1, "{moved}");
+        let again = object(place.done(&arguments));
+        assert_eq!(again["moved"], 0, "{again}");
+        let expected = format!("bucketfs 1\nlayout {to}\n");
+        assert_eq!(version(&place), expected);
+        place.done(&["grid", "up", "grid"]);
+        place.done(&["download", cap, "-o", "copy", "--force"]);
+        place.done(&["grid", "down", "grid"]);
+        let copy = fs::read(place.path("copy")).unwrap();
+        assert_eq!(copy, fs::read(place.path("file")).unwrap());
+    }
+    assert_eq!(version(&place), before);
+    let message = place.failed(&["migrate", "nowhere", "--to", "flat"]);
+    assert!(message.contains("`version` is missing"), "{message}");
+}
