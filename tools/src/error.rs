@@ -109,6 +109,7 @@ pub enum Error {
     #[error(transparent)]
     Fsck(#[from] FsckError),
     /// A store that is to be moved to another layout.
+    #[error(transparent)]
     Migrate(#[from] crate::migrate::Error),
     /// The user pressed Ctrl-C, or the system asked to stop.
     #[error("interrupted")]
