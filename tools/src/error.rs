@@ -15,6 +15,7 @@ use crate::file_kind::FileKind;
 use crate::fsck::{self, FsckError};
 use crate::home::{HomeError, SettingsError};
 use crate::local::LocalGridError;
+use crate::stats::StatsError;
 use crate::wording::{quoted, quoted_path};
 
 pub use crate::failure::{Doing, Failure, ServerError, Trouble};
@@ -98,6 +99,9 @@ pub enum Error {
     /// Too few good shares were found.
     #[error(transparent)]
     NotEnoughShares(#[from] NotEnoughShares),
+    /// A store that is to be looked at.
+    #[error(transparent)]
+    Stats(#[from] StatsError),
     /// A local grid.
     #[error(transparent)]
     LocalGrid(#[from] LocalGridError),
@@ -154,6 +158,7 @@ impl Error {
             | Self::Unhappy(_)
             | Self::NotEnoughShares(_)
             | Self::Inconsistent(_)
+            | Self::Stats(_)
             | Self::LocalGrid(_)
             | Self::Migrate(_)
             | Self::Interrupted => Exit::CouldNot,
@@ -193,6 +198,7 @@ impl Error {
             }
             Self::Unhappy(unhappy) => return Some(unhappy.hint()),
             Self::NotEnoughShares(shortage) => return Some(shortage.hint()),
+            Self::Stats(_) => "name the directory of a store: the one with the file `version`",
             Self::Settings(_)
             | Self::Parameters(_)
             | Self::Random(_)

@@ -20,6 +20,7 @@ pub mod migrate;
 pub mod output;
 pub mod placement;
 mod shortage;
+pub mod stats;
 pub mod upload;
 pub mod wording;
 

@@ -51,7 +51,7 @@ fn the_client_names_the_servers_crates_only_for_the_local_grid_and_for_stores() 
         let code = code(&read(path));
         let [daemon, bucketfs] = ["daemon", "bucketfs"].map(|name| names_crate(&code, name));
         let in_local_grid = path.starts_with("tools/src/local");
-        let on_stores = ["tools/src/fsck", "tools/src/migrate"];
+        let on_stores = ["tools/src/fsck", "tools/src/migrate", "tools/src/stats.rs"];
         let on_a_store = on_stores.iter().any(|place| path.starts_with(place));
         if (daemon && !in_local_grid) || (bucketfs && !in_local_grid && !on_a_store) {
             elsewhere.push(path.clone());

@@ -82,6 +82,9 @@ pub(crate) enum Command {
     /// left, 8 the check could not be made, 16 usage, 32 ended by a signal.
     #[command(verbatim_doc_comment)]
     Fsck(Fsck),
+    /// Say what a store on this machine holds
+    #[command(subcommand)]
+    Store(Store),
     /// Try it out: ten servers on this machine, an upload, a download from three of them
     ///
     /// Starts ten real servers in a temporary directory, uploads the files, stops seven of the
@@ -173,6 +176,21 @@ pub(crate) enum Grid {
     Down {
         /// Where the grid lives
         directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Store {
+    /// Count its shares: by kind, by size, by age, by their leases
+    ///
+    /// STORE is the directory of a store: the one with the file `version`. Looks at every share's file,
+    /// takes no lock and changes nothing; its daemon may run meanwhile, and then the numbers are of
+    /// each share as it was seen. A share's age is how long ago its file was last written, a renewed
+    /// lease included.
+    #[command(verbatim_doc_comment)]
+    Stats {
+        /// The store
+        store: PathBuf,
     },
 }
 

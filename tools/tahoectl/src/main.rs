@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod signals;
 mod spread;
+mod store;
 mod try_out;
 mod upload;
 
@@ -97,6 +98,7 @@ fn run(arguments: Arguments, report: &Report) -> Result<Exit, Error> {
         }
         Command::Download(options) => client(download::run(&home()?, options, report)),
         Command::Fsck(options) => fsck::run(&options, report),
+        Command::Store(command) => store::run(&command, report),
         Command::Try(options) => client(try_out::run(options, report)),
         Command::Migrate(options) => until_done(|stop| migrate::run(options, report, stop)),
         Command::Daemon { directory, with } => {

@@ -110,6 +110,7 @@ fn kind(error: &Error) -> &'static str {
             Lack::Shares => "too_few_shares_stored",
         },
         Error::NotEnoughShares(_) => "too_few_shares",
+        Error::Stats(_) => "store",
         Error::LocalGrid(_) => "local_grid",
         Error::Fsck(FsckError::InUse { .. }) => "store_in_use",
         Error::Fsck(_) => "store",
