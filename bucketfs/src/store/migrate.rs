@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use lafs::{StorageIndex, num};
+use rustix::io::Errno;
 use slab::Slab;
 
 mod walk;
@@ -91,6 +92,8 @@ enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TurnStep {
     Everything,
+    /// What an attempt that failed has left: its file may still have a loss to tell of.
+    Left,
     File,
     Bytes,
     Name,
@@ -203,7 +206,8 @@ impl Migration {
 
     fn turn_step(&mut self, cx: &mut Context, step: TurnStep, result: Result<(), DiskError>) {
         let turn = self.turn.as_ref().expect("it is under way");
-        if let Err(error) = result {
+        let is_none = |error: &DiskError| step == TurnStep::Left && error.errno == Errno::NOENT;
+        if let Some(error) = result.err().filter(|error| !is_none(error)) {
             if step == TurnStep::Everything {
                 // It has told of writes that are lost, and will not tell again.
                 cx.give_up(&StorePath::root(), error);
@@ -214,10 +218,14 @@ impl Migration {
         let (version, new) = (StorePath::new(VERSION), StorePath::new(VERSION_NEW));
         match step {
             TurnStep::Everything => {
+                let (path, prune) = (new, 0);
+                self.start_turn(cx, TurnStep::Left, Operation::Remove { path, prune });
+            }
+            TurnStep::Left => {
                 let create = Operation::CreateFile {
                     path: new,
                     bytes: text,
-                    existing: Existing::Overwrite,
+                    existing: Existing::Refuse,
                     unless: None,
                 };
                 self.start_turn(cx, TurnStep::File, create);
