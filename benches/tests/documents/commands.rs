@@ -26,7 +26,7 @@ enum Way {
 }
 
 /// Blocks that need more than values for their placeholders, by page and beginning.
-const BLOCKS: [(&str, &str, Way); 9] = [
+const BLOCKS: [(&str, &str, Way); 12] = [
     (
         "README.md",
         "cargo run --locked --profile try",
@@ -45,6 +45,21 @@ const BLOCKS: [(&str, &str, Way); 9] = [
         "docs/operations.md",
         "systemctl stop tahoe-node",
         Way::Here("a_node_taken_over"),
+    ),
+    (
+        "docs/operations.md",
+        "tahoed scrub",
+        Way::Here("a_store_is_taken_care_of"),
+    ),
+    (
+        "docs/fsck.md",
+        "tahoectl fsck",
+        Way::Here("a_store_is_taken_care_of"),
+    ),
+    (
+        "docs/migration.md",
+        "tahoectl migrate",
+        Way::Here("a_store_is_taken_care_of"),
     ),
     (
         "docs/tahoectl.md",
@@ -156,6 +171,24 @@ fn every_block_of_commands_is_run() {
 
 fn is_measurement(command: &str) -> bool {
     command.starts_with("cargo run --release -p benches --bin ")
+}
+
+// Beside a running server, and without one.
+#[test]
+fn a_store_is_taken_care_of() {
+    let care = [
+        block("docs/fsck.md", "tahoectl fsck"),
+        block("docs/migration.md", "tahoectl migrate"),
+    ]
+    .join("\n");
+    let place = Place::new();
+    let server = "tahoed init /srv/tahoed --location storage.example.org";
+    let stopped = format!("{server}\n{care}");
+    place.run(&with_values(&stopped, 40));
+    let place = Place::new();
+    let asked = block("docs/operations.md", "tahoed scrub");
+    let running = format!("{server}\ntahoed run /srv/tahoed\n{asked}\n{care}");
+    place.run(&with_values(&running, 41));
 }
 
 // In blocks and in running text: results.md repeats them, benches/README.md lists them.
