@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -46,7 +47,7 @@ impl Root {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let lock = rustix::fs::openat(&directory, LOCK, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| environment(path, errno))?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match lock_for_us(&lock, || std::thread::sleep(LOCK_PAUSE)) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(RootError::Locked { path: path.into() }),
             Err(errno) => return Err(environment(path, errno)),
@@ -96,6 +97,17 @@ impl AsFd for Root {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
+}
+
+/// Takes the lock. Whoever looks whether it is taken has it for some microseconds: that is waited for.
+fn lock_for_us(lock: &OwnedFd, mut pause: impl FnMut()) -> Result<(), Errno> {
+    for _ in 1..LOCK_ATTEMPTS {
+        match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => pause(),
+            result => return result,
+        }
+    }
+    rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive)
 }
 
 /// Names the ways in which a directory cannot be a store's, by what the operator can do.
@@ -154,6 +166,12 @@ pub enum RootError {
 /// The lock file's name in the store directory.
 const LOCK: &str = "lock";
 
+/// How often the lock is tried.
+const LOCK_ATTEMPTS: u32 = 5;
+
+/// How long it is waited for between two attempts.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,6 +202,25 @@ mod tests {
         assert!(matches!(error, RootError::Locked { .. }), "{error}");
         drop(first);
         Root::open(&path).unwrap();
+    }
+
+    // `tahoed status` of a stopped store, just when its daemon is started.
+    #[test]
+    fn who_only_looks_whether_a_store_is_open_keeps_nobody_from_opening_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        drop(Root::open(&path).unwrap());
+        let open = || OwnedFd::from(std::fs::File::open(path.join(LOCK)).unwrap());
+        let looking = open();
+        rustix::fs::flock(&looking, FlockOperation::NonBlockingLockShared).unwrap();
+        let mut pauses = 0;
+        let locked = lock_for_us(&open(), || pauses += 1);
+        assert_eq!(
+            (locked, pauses),
+            (Err(Errno::WOULDBLOCK), LOCK_ATTEMPTS - 1)
+        );
+        let mut looking = Some(looking);
+        assert_eq!(lock_for_us(&open(), || drop(looking.take())), Ok(()));
     }
 
     #[test]
