@@ -74,7 +74,7 @@ enum Command {
     Scrub(Asking),
     /// Have a running server remove the shares whose leases have ended
     ///
-    /// By the rule below [expire] in its configuration, which must allow it.
+    /// By the rule below `[expire]` in its configuration, which must allow it.
     Expire {
         #[command(flatten)]
         asking: Asking,
