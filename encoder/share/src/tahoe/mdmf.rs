@@ -30,7 +30,9 @@ use lafs::{ShareNumber, num};
 use crate::bytes::Bytes;
 use crate::check::Stop;
 use crate::tahoe::blocks::Shape;
-use crate::tahoe::signed::{Parts, Signed, chain_size, check_offset, check_order};
+use crate::tahoe::signed::{
+    Parts, Signed, chain_size, check_offset, check_order, field, read_header,
+};
 use crate::tahoe::tree::StoredTree;
 use crate::verdict::{Damage, Kind, What, Whole};
 
@@ -40,12 +42,7 @@ pub(crate) const VERSION: u8 = 1;
 /// Checks everything in a share that can be checked without its capability.
 pub(crate) fn check(bytes: &dyn Bytes, number: ShareNumber) -> Result<Whole, Stop> {
     let size = bytes.size();
-    let mut header = [0; HEADER_LEN];
-    if size < num::size(HEADER_LEN) {
-        let expected = num::size(HEADER_LEN);
-        return Err(Damage::new(What::Size, size, expected, size).into());
-    }
-    bytes.read_at(0, &mut header)?;
+    let header: [u8; HEADER_LEN] = read_header(bytes)?;
     let be64 = |at: usize| u64::from_be_bytes(field(&header, at));
     let offsets: [(u64, u64); 8] = std::array::from_fn(|index| {
         let at = 59 + 8 * index;
@@ -101,10 +98,6 @@ pub(crate) fn check(bytes: &dyn Bytes, number: ShareNumber) -> Result<Whole, Sto
         end,
     )?;
     parts.check_hashes(bytes, &signed, &blocks, number, fingerprint)
-}
-
-fn field<const N: usize>(header: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
-    *header[at..].first_chunk().expect("a field of the header")
 }
 
 const HEADER_LEN: usize = 123;

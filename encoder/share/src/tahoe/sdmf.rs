@@ -28,7 +28,9 @@ use crate::bytes::Bytes;
 use crate::check::Stop;
 use crate::tahoe::blocks::Shape;
 use crate::tahoe::hash::HASH_SIZE;
-use crate::tahoe::signed::{Parts, Signed, chain_size, check_offset, check_order};
+use crate::tahoe::signed::{
+    Parts, Signed, chain_size, check_offset, check_order, field, read_header,
+};
 use crate::verdict::{Damage, Kind, What, Whole};
 
 /// The first byte.
@@ -37,12 +39,7 @@ pub(crate) const VERSION: u8 = 0;
 /// Checks everything in a share that can be checked without its capability.
 pub(crate) fn check(bytes: &dyn Bytes, number: ShareNumber) -> Result<Whole, Stop> {
     let size = bytes.size();
-    let mut header = [0; HEADER_LEN];
-    if size < num::size(HEADER_LEN) {
-        let expected = num::size(HEADER_LEN);
-        return Err(Damage::new(What::Size, size, expected, size).into());
-    }
-    bytes.read_at(0, &mut header)?;
+    let header: [u8; HEADER_LEN] = read_header(bytes)?;
     let be32 = |at: usize| u64::from(u32::from_be_bytes(field(&header, at)));
     let be64 = |at: usize| u64::from_be_bytes(field(&header, at));
     let (signature, chain, block_tree, block) = (be32(75), be32(79), be32(83), be32(87));
@@ -91,10 +88,6 @@ pub(crate) fn check(bytes: &dyn Bytes, number: ShareNumber) -> Result<Whole, Sto
         return Err(Damage::new(What::Header, 99, "a private key", end).into());
     }
     parts.check_hashes(bytes, &signed, &blocks, number, fingerprint)
-}
-
-fn field<const N: usize>(header: &[u8; HEADER_LEN], at: usize) -> [u8; N] {
-    *header[at..].first_chunk().expect("a field of the header")
 }
 
 const HEADER_LEN: usize = 107;

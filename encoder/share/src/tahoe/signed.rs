@@ -109,6 +109,22 @@ impl Parts {
     }
 }
 
+/// Reads the header, which the share has or is damaged.
+pub(crate) fn read_header<const LEN: usize>(bytes: &dyn Bytes) -> Result<[u8; LEN], Stop> {
+    let (size, expected) = (bytes.size(), num::size(LEN));
+    if size < expected {
+        return Err(Damage::new(What::Size, size, expected, size).into());
+    }
+    let mut header = [0; LEN];
+    bytes.read_at(0, &mut header)?;
+    Ok(header)
+}
+
+/// A field of a header.
+pub(crate) fn field<const LEN: usize>(header: &[u8], at: usize) -> [u8; LEN] {
+    *header[at..].first_chunk().expect("a field of the header")
+}
+
 /// Size of the share hash chain of each share of a file.
 pub(crate) fn chain_size(total: u16) -> u64 {
     num::size(chain::len(total, false))
