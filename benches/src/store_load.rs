@@ -1,6 +1,7 @@
 //! Many clients storing small shares in one store, through the driver and a real engine.
 
 use std::cell::{Cell, RefCell};
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -140,6 +141,15 @@ pub async fn put_all(
         cpu: (after.1 - before.1) / count,
         syncs: after.0.journal_batches - before.0.journal_batches,
     }
+}
+
+/// Storage indexes as random as real ones, and the same in every measurement.
+pub fn names(numbers: Range<usize>) -> impl Iterator<Item = StorageIndex> + 'static {
+    numbers.map(|number| {
+        let hash = blake3::hash(&lafs::num::size(number).to_be_bytes());
+        let (index, _) = hash.as_bytes().split_at(StorageIndex::LEN);
+        StorageIndex::new(index.try_into().expect("split at its length"))
+    })
 }
 
 fn put(storage_index: StorageIndex, bytes: Bytes) -> Put {

@@ -17,7 +17,7 @@ use benches::fit::quantile;
 use benches::image::{Image, Used};
 use benches::process;
 use benches::results;
-use benches::store_load::{self, Load};
+use benches::store_load::{self, Load, names};
 
 /// Measure a store as it fills with buckets of one small share
 ///
@@ -239,15 +239,6 @@ async fn lookups(
         reads: ratio(reads, seconds.len()),
         seconds,
     }
-}
-
-/// Storage indexes as random as real ones, and the same in every measurement.
-fn names(numbers: std::ops::Range<usize>) -> impl Iterator<Item = StorageIndex> + 'static {
-    numbers.map(|number| {
-        let hash = blake3::hash(&lafs::num::size(number).to_be_bytes());
-        let (index, _) = hash.as_bytes().split_at(StorageIndex::LEN);
-        StorageIndex::new(index.try_into().expect("split at its length"))
-    })
 }
 
 fn table(rows: &[Row], arguments: &Arguments) -> String {

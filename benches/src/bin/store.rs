@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use bucketfs::disk::EngineChoice;
 use bytes::Bytes;
 use clap::Parser;
-use lafs::StorageIndex;
 use serde::Serialize;
 
 use benches::disk_limits::{self, Care};
@@ -168,7 +167,8 @@ impl Contender {
                 };
                 let container = vec![0x5a; HEADER_AND_LEASE_LEN + arguments.size];
                 let before = process::cpu(std::process::id())?;
-                let rate = disk_limits::tree(directory, *care, names(count), &container)?;
+                let rate =
+                    disk_limits::tree(directory, *care, store_load::names(0..count), &container)?;
                 let cpu = process::cpu(std::process::id())? - before;
                 row.rates.push(rate);
                 row.cpu_us
@@ -178,8 +178,12 @@ impl Contender {
                 let count = arguments.count;
                 let container = vec![0x5a; HEADER_AND_LEASE_LEN + arguments.size];
                 let before = process::cpu(std::process::id())?;
-                let rate =
-                    disk_limits::tree_in_threads(directory, *threads, names(count), &container)?;
+                let rate = disk_limits::tree_in_threads(
+                    directory,
+                    *threads,
+                    store_load::names(0..count),
+                    &container,
+                )?;
                 let cpu = process::cpu(std::process::id())? - before;
                 row.rates.push(rate);
                 row.cpu_us
@@ -198,7 +202,7 @@ impl Contender {
                 concurrency,
             } => {
                 let engine: EngineChoice = engine.parse()?;
-                let names = names(count_of(arguments.count, *concurrency));
+                let names = store_load::names(0..count_of(arguments.count, *concurrency));
                 let load = store_load::put_shares(directory, engine, names, &bytes, *concurrency)?;
                 row.rates.push(load.rate);
                 row.ack_p50_ms.push(load.ack_p50.as_secs_f64() * 1000.0);
@@ -225,15 +229,6 @@ impl Row {
             syncs_per_share: Vec::new(),
         }
     }
-}
-
-/// Storage indexes as random as real ones, and the same in every measurement.
-fn names(count: usize) -> impl Iterator<Item = StorageIndex> + 'static {
-    (0..count).map(|number| {
-        let hash = blake3::hash(&lafs::num::size(number).to_be_bytes());
-        let (index, _) = hash.as_bytes().split_at(StorageIndex::LEN);
-        StorageIndex::new(index.try_into().expect("split at its length"))
-    })
 }
 
 fn table(rows: &[Row]) -> String {
